@@ -1,0 +1,218 @@
+//! What two states agreed to exchange, per partner and direction, in TOML.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Envelope, Status};
+use crate::party::{Country, Party};
+use crate::problem::{Code, Problem};
+
+/// The agreement with one partner. Each side holds its own; what both allow is what passes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// The partner's state.
+    pub partner: Country,
+    /// The longest time from signing to `expirytime`, in hours.
+    #[serde(default = "defaults::lifetime_hours")]
+    pub lifetime_hours: u32,
+    /// The largest message from the partner, in bytes; at most 10 MiB.
+    #[serde(default = "defaults::body_max_bytes")]
+    pub body_max_bytes: u32,
+    /// Messages a second from the partner, averaged over ten seconds.
+    #[serde(default = "defaults::rate_per_second")]
+    pub rate_per_second: u32,
+    /// What the partner may send us.
+    #[serde(default)]
+    pub receive: Vec<Clause>,
+    /// What we may send the partner.
+    #[serde(default)]
+    pub send: Vec<Clause>,
+}
+
+/// One type in one direction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clause {
+    /// The message type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its versions.
+    pub versions: Vec<u32>,
+    /// `test`, `exercise`, `actual`.
+    pub status: Vec<Status>,
+    /// The purposes it may be used for.
+    pub purposes: Vec<String>,
+    /// The handling codes it may carry.
+    pub handling: Vec<String>,
+    /// The sending authorities; empty: each of the sending state.
+    #[serde(default)]
+    pub senders: Vec<Party>,
+    /// The receiving authorities; empty: each of the receiving state.
+    #[serde(default)]
+    pub recipients: Vec<Party>,
+}
+
+mod defaults {
+    pub(super) fn lifetime_hours() -> u32 {
+        7 * 24
+    }
+    pub(super) fn body_max_bytes() -> u32 {
+        1 << 20
+    }
+    pub(super) fn rate_per_second() -> u32 {
+        20_000
+    }
+}
+
+/// The largest message any agreement may allow.
+pub const BODY_MAX_BYTES: u32 = 10 << 20;
+
+/// Which way a message goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// From the partner to us.
+    Receive,
+    /// From us to the partner.
+    Send,
+}
+
+impl Agreement {
+    /// Reads the TOML; the error is a sentence with line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let agreement: Agreement = toml::from_str(text).map_err(|error| error.to_string())?;
+        if agreement.body_max_bytes > BODY_MAX_BYTES {
+            return Err(format!("body_max_bytes is at most {BODY_MAX_BYTES}"));
+        }
+        if agreement.lifetime_hours == 0 || agreement.lifetime_hours > 24 * 366 {
+            return Err("lifetime_hours is from 1 to 8784".to_owned());
+        }
+        for clause in agreement.receive.iter().chain(&agreement.send) {
+            if let Some(code) = clause.handling.iter().find(|code| !matches!(code.as_str(), "H0" | "H1" | "H2" | "H3")) {
+                return Err(format!("{}: handling code {code} is none of H0, H1, H2, H3", clause.kind));
+            }
+        }
+        Ok(agreement)
+    }
+
+    /// The TOML that [`Agreement::parse`] reads.
+    pub fn to_toml(&self) -> String {
+        // Tables of strings and numbers only: serialisation cannot fail.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// The clauses of one direction.
+    pub fn clauses(&self, direction: Direction) -> &[Clause] {
+        match direction {
+            Direction::Receive => &self.receive,
+            Direction::Send => &self.send,
+        }
+    }
+
+    /// `lifetime_hours` in milliseconds.
+    pub fn lifetime_ms(&self) -> i64 {
+        i64::from(self.lifetime_hours) * 3_600_000
+    }
+
+    /// Checks an envelope of a known type version; the refusal names the clause.
+    pub fn check(&self, direction: Direction, envelope: &Envelope, version: u32) -> Result<(), Box<Problem>> {
+        let way = match direction {
+            Direction::Receive => "receive",
+            Direction::Send => "send",
+        };
+        let refuse = |code: Code, name: &str| {
+            let clause = format!("clause {way} {}: `{name}` does not hold it", envelope.kind);
+            Err(Box::new(Problem::new(code).detail(clause)))
+        };
+        let Some(clause) = self.clauses(direction).iter().find(|clause| clause.kind == envelope.kind) else {
+            return refuse(Code::AgreementType, "type");
+        };
+        if !clause.versions.contains(&version) {
+            return refuse(Code::AgreementVersion, "versions");
+        }
+        if !clause.status.contains(&envelope.status) {
+            return refuse(Code::AgreementStatus, "status");
+        }
+        if !clause.purposes.contains(&envelope.purpose) {
+            return refuse(Code::AgreementPurpose, "purposes");
+        }
+        if !clause.senders.is_empty() && !clause.senders.contains(&envelope.source) {
+            return refuse(Code::AgreementAuthority, "senders");
+        }
+        if !clause.recipients.is_empty() && !clause.recipients.contains(&envelope.recipient) {
+            return refuse(Code::AgreementAuthority, "recipients");
+        }
+        if envelope.handling.iter().any(|code| !clause.handling.contains(code)) {
+            return refuse(Code::AgreementHandling, "handling");
+        }
+        let to = envelope.recipient.country();
+        if !envelope.releasable_to.is_empty() && !envelope.releasable_to.contains(&to) {
+            let detail = "`releasableto` does not name the recipient's state";
+            return Err(Box::new(Problem::new(Code::Releasability).detail(detail)));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        partner = "JO"
+        [[send]]
+        type = "alert.vehicle"
+        versions = [1]
+        status = ["test"]
+        purposes = ["border-management"]
+        handling = ["H0", "H1"]
+        recipients = ["JO/public-security"]
+    "#;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            id: uuid::Uuid::nil(),
+            source: "IQ/traffic-police".parse().unwrap(),
+            recipient: "JO/public-security".parse().unwrap(),
+            kind: "alert.vehicle".into(),
+            subject: "A".into(),
+            time: Default::default(),
+            dataschema: String::new(),
+            expires_at: Default::default(),
+            purpose: "border-management".into(),
+            handling: vec!["H1".into()],
+            status: Status::Test,
+            releasable_to: vec![],
+            correlation_id: None,
+        }
+    }
+
+    #[test]
+    fn each_clause_refuses_by_its_name() {
+        let agreement = Agreement::parse(TEXT).unwrap();
+        let check = |edit: fn(&mut Envelope), version: u32| {
+            let mut envelope = envelope();
+            edit(&mut envelope);
+            agreement.check(Direction::Send, &envelope, version).map_err(|problem| problem.code)
+        };
+        assert_eq!(check(|_| (), 1), Ok(()));
+        assert_eq!(check(|_| (), 2), Err(Code::AgreementVersion));
+        assert_eq!(check(|e| e.kind = "alert.person".into(), 1), Err(Code::AgreementType));
+        assert_eq!(check(|e| e.status = Status::Actual, 1), Err(Code::AgreementStatus));
+        assert_eq!(check(|e| e.purpose = "tax".into(), 1), Err(Code::AgreementPurpose));
+        assert_eq!(check(|e| e.recipient = "JO/customs".parse().unwrap(), 1), Err(Code::AgreementAuthority));
+        assert_eq!(check(|e| e.handling = vec!["H1".into(), "H2".into()], 1), Err(Code::AgreementHandling));
+        assert_eq!(check(|e| e.releasable_to = vec!["SA".parse().unwrap()], 1), Err(Code::Releasability));
+        assert_eq!(check(|e| e.releasable_to = vec!["JO".parse().unwrap()], 1), Ok(()));
+        let receive = agreement.check(Direction::Receive, &envelope(), 1).map_err(|problem| problem.code);
+        assert_eq!(receive, Err(Code::AgreementType));
+    }
+
+    #[test]
+    fn prints_what_it_reads_and_refuses_what_it_does_not_know() {
+        let agreement = Agreement::parse(TEXT).unwrap();
+        assert_eq!(Agreement::parse(&agreement.to_toml()).unwrap(), agreement);
+        assert!(Agreement::parse("partner = \"JO\"\nlifetime = 3").is_err());
+        assert!(Agreement::parse("partner = \"JO\"\nbody_max_bytes = 10485761").is_err());
+        assert!(Agreement::parse("partner = \"Jordan\"").is_err());
+    }
+}

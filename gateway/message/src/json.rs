@@ -1,0 +1,252 @@
+//! Strict JSON: what two parsers could read differently is refused.
+//!
+//! RFC 8259 leaves duplicate members, depth and number range open, and I-JSON (RFC 7493 §2) closes
+//! them; so do we, in the one parse that also builds the value. A text that passes here means the
+//! same to every reader.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Arrays and objects within one another, at most.
+pub const DEPTH_MAX: usize = 32;
+/// The largest integer that every JSON reader keeps exactly (RFC 7493 §2.2): 2^53 − 1.
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// Why a text is refused, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} at line {line}, column {column}", .fault)]
+pub struct JsonError {
+    /// What is wrong.
+    pub fault: Fault,
+    /// JSON Pointer (RFC 6901) of the place, as far as it was read.
+    pub pointer: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in bytes, from 1.
+    pub column: usize,
+}
+
+/// The ways to be refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// Not JSON, or not UTF-8.
+    Syntax(String),
+    /// The same member twice in one object.
+    DuplicateMember,
+    /// Deeper than [`DEPTH_MAX`].
+    TooDeep,
+    /// An integer beyond ±(2^53 − 1) or a number that is not finite.
+    NumberRange,
+}
+
+impl Fault {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Fault::Syntax(_) => "json_invalid",
+            Fault::DuplicateMember => "json_duplicate_member",
+            Fault::TooDeep => "json_too_deep",
+            Fault::NumberRange => "json_number_range",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Syntax(what) => write!(f, "not valid JSON: {what}"),
+            Fault::DuplicateMember => f.write_str("the same member stands twice in one object"),
+            Fault::TooDeep => write!(f, "nested deeper than {DEPTH_MAX}"),
+            Fault::NumberRange => f.write_str("a number beyond ±(2^53 − 1) is not exact in every reader; send it as a string"),
+        }
+    }
+}
+
+/// Parses strictly. Errors carry a pointer and a position.
+pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
+    let walk = Walk::default();
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Node { walk: &walk, depth: 0 }.deserialize(&mut reader);
+    let result = value.and_then(|value| reader.end().map(|()| value));
+    result.map_err(|error| {
+        let pointer = walk.path.borrow().iter().fold(String::new(), |mut pointer, step| {
+            pointer.push('/');
+            pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+            pointer
+        });
+        let fault = walk.fault.borrow_mut().take().unwrap_or_else(|| {
+            let text = error.to_string();
+            if text.starts_with("number out of range") {
+                Fault::NumberRange
+            } else if text.starts_with("recursion limit exceeded") {
+                Fault::TooDeep
+            } else {
+                // serde_json's own sentences name a place and an expectation, never the content.
+                Fault::Syntax(text.split(" at line ").next().unwrap_or_default().to_owned())
+            }
+        });
+        JsonError { fault, pointer, line: error.line(), column: error.column() }
+    })
+}
+
+/// The path to where parsing stands, left as it is when parsing stops on an error.
+#[derive(Default)]
+struct Walk {
+    path: RefCell<Vec<String>>,
+    fault: RefCell<Option<Fault>>,
+}
+
+impl Walk {
+    fn fail<E: serde::de::Error>(&self, fault: Fault) -> E {
+        *self.fault.borrow_mut() = Some(fault);
+        E::custom("refused")
+    }
+}
+
+struct Node<'w> {
+    walk: &'w Walk,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Value, E> {
+        if value > INTEGER_MAX {
+            return Err(self.walk.fail(Fault::NumberRange));
+        }
+        Ok(Value::Number(value.into()))
+    }
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Value, E> {
+        if value.unsigned_abs() > INTEGER_MAX {
+            return Err(self.walk.fail(Fault::NumberRange));
+        }
+        Ok(Value::Number(value.into()))
+    }
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        // An integer written too long for 64 bits arrives here as a float.
+        match Number::from_f64(value) {
+            Some(number) if value.abs() <= INTEGER_MAX as f64 => Ok(Value::Number(number)),
+            _ => Err(self.walk.fail(Fault::NumberRange)),
+        }
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        if self.depth >= DEPTH_MAX {
+            return Err(self.walk.fail(Fault::TooDeep));
+        }
+        let mut array = Vec::new();
+        loop {
+            self.walk.path.borrow_mut().push(array.len().to_string());
+            let Some(item) = items.next_element_seed(Node { walk: self.walk, depth: self.depth + 1 })? else { break };
+            self.walk.path.borrow_mut().pop();
+            array.push(item);
+        }
+        self.walk.path.borrow_mut().pop();
+        Ok(Value::Array(array))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        if self.depth >= DEPTH_MAX {
+            return Err(self.walk.fail(Fault::TooDeep));
+        }
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            self.walk.path.borrow_mut().push(name.clone());
+            if object.contains_key(&name) {
+                return Err(self.walk.fail(Fault::DuplicateMember));
+            }
+            let value = members.next_value_seed(Node { walk: self.walk, depth: self.depth + 1 })?;
+            self.walk.path.borrow_mut().pop();
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// The same refusals for a type of our own that serde derives, e.g. a small closed header.
+pub fn parse_closed<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    let value = parse(bytes)?;
+    T::deserialize(value).map_err(|error| {
+        let what = serde_json::Error::custom(error).to_string();
+        JsonError { fault: Fault::Syntax(what), pointer: String::new(), line: 1, column: 1 }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refusal(text: &str) -> (&'static str, String) {
+        let error = parse(text.as_bytes()).unwrap_err();
+        (error.fault.code(), error.pointer)
+    }
+
+    #[test]
+    fn duplicates_are_refused_at_every_depth() {
+        assert_eq!(refusal(r#"{"a":1,"a":2}"#), ("json_duplicate_member", "/a".into()));
+        assert_eq!(refusal(r#"{"a":[{"b/c":1,"b/c":1}]}"#), ("json_duplicate_member", "/a/0/b~1c".into()));
+        assert_eq!(refusal(r#"{"a":1,"\u0061":2}"#), ("json_duplicate_member", "/a".into()));
+    }
+
+    #[test]
+    fn bounds() {
+        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(parse(deep(DEPTH_MAX).as_bytes()).is_ok());
+        assert_eq!(refusal(&deep(DEPTH_MAX + 1)).0, "json_too_deep");
+        assert_eq!(refusal(&deep(100_000)).0, "json_too_deep");
+        assert!(parse(b"9007199254740991").is_ok());
+        for big in ["9007199254740992", "-9007199254740992", "1e300", "1e400", "123456789012345678901234567890"] {
+            assert_eq!(refusal(big).0, "json_number_range", "{big}");
+        }
+    }
+
+    #[test]
+    fn syntax_names_its_place() {
+        let error = parse(b"{\n  \"a\": nul }").unwrap_err();
+        assert_eq!((error.fault.code(), error.line, error.pointer.as_str()), ("json_invalid", 2, "/a"));
+        for bad in ["", "{} {}", "{\"a\":1,}", "NaN", "\"\u{1}\"", "[1,]", "01", "\u{feff}{}"] {
+            assert_eq!(refusal(bad).0, "json_invalid", "{bad:?}");
+        }
+        assert_eq!(parse(b"\"\xff\"").unwrap_err().fault.code(), "json_invalid");
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json_where_it_accepts(text in "\\PC{0,40}|[\\[\\]{}:,\"a0-9 .e-]{0,40}") {
+            if let Ok(value) = parse(text.as_bytes()) {
+                prop_assert_eq!(value, serde_json::from_str::<Value>(&text).unwrap());
+            }
+        }
+
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = parse(&bytes);
+        }
+    }
+}
