@@ -14,7 +14,8 @@ impl Instant {
     /// 1970 to 9999, no leap second. Fractions beyond milliseconds are cut off.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
-        if bytes.len() < 20 || bytes.len() > 30 || bytes.get(10) != Some(&b'T') || bytes.last() != Some(&b'Z') {
+        if bytes.len() < 20 || bytes.len() > 30 || bytes.get(10) != Some(&b'T') || bytes.last() != Some(&b'Z')
+        {
             return None;
         }
         // `:60` is refused: two states must agree on the order of instants without a leap second table.

@@ -95,12 +95,22 @@ fn follows(last: &RecordState, step: &Step, known: impl FnOnce(&str) -> bool) ->
     if step.version <= last.version {
         return Err(Code::VersionNotGreater);
     }
-    let Some((id, digest)) = &step.supersedes else { return Err(Code::SupersedesMismatch) };
+    let Some((id, digest)) = &step.supersedes else {
+        return Err(Code::SupersedesMismatch);
+    };
     if *id == last.last_id {
-        return if *digest == last.last_digest { Ok(()) } else { Err(Code::SupersedesMismatch) };
+        return if *digest == last.last_digest {
+            Ok(())
+        } else {
+            Err(Code::SupersedesMismatch)
+        };
     }
     // Another version than the last one: stale if it was accepted here, else still under way.
-    if known(id) { Err(Code::SupersedesMismatch) } else { Err(Code::PredecessorMissing) }
+    if known(id) {
+        Err(Code::SupersedesMismatch)
+    } else {
+        Err(Code::PredecessorMissing)
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +141,10 @@ mod tests {
         let last = decide(Some(&second), &step(Action::Cancel, 3, "c", Some("b")), known).unwrap();
         assert!(last.cancelled);
         for action in [Action::Update, Action::Cancel] {
-            assert_eq!(decide(Some(&last), &step(action, 9, "d", Some("c")), known), Err(Code::RecordCancelled));
+            assert_eq!(
+                decide(Some(&last), &step(action, 9, "d", Some("c")), known),
+                Err(Code::RecordCancelled)
+            );
         }
     }
 
@@ -141,9 +154,18 @@ mod tests {
         let second = decide(Some(&first), &step(Action::Update, 2, "b", Some("a")), known).unwrap();
         let refuse = |step: &Step, known: bool| decide(Some(&second), step, |_| known).unwrap_err();
         assert_eq!(refuse(&step(Action::New, 1, "x", None), true), Code::RecordExists);
-        assert_eq!(refuse(&step(Action::Update, 2, "x", Some("b")), true), Code::VersionNotGreater);
-        assert_eq!(refuse(&step(Action::Update, 3, "x", Some("a")), true), Code::SupersedesMismatch);
-        assert_eq!(refuse(&step(Action::Update, 4, "x", Some("c")), false), Code::PredecessorMissing);
+        assert_eq!(
+            refuse(&step(Action::Update, 2, "x", Some("b")), true),
+            Code::VersionNotGreater
+        );
+        assert_eq!(
+            refuse(&step(Action::Update, 3, "x", Some("a")), true),
+            Code::SupersedesMismatch
+        );
+        assert_eq!(
+            refuse(&step(Action::Update, 4, "x", Some("c")), false),
+            Code::PredecessorMissing
+        );
         let mut other = step(Action::Update, 3, "x", Some("b"));
         other.supersedes = Some(("b".into(), Digest::of(b"forged")));
         assert_eq!(refuse(&other, true), Code::SupersedesMismatch);
@@ -152,8 +174,14 @@ mod tests {
         other.originator = "IQ/traffic-police".into();
         other.kind = "manifest.cargo".into();
         assert_eq!(refuse(&other, true), Code::RecordType);
-        assert_eq!(decide(None, &step(Action::Update, 2, "x", Some("w")), known), Err(Code::PredecessorMissing));
-        assert_eq!(decide(None, &step(Action::Cancel, 2, "x", None), known), Err(Code::PredecessorMissing));
+        assert_eq!(
+            decide(None, &step(Action::Update, 2, "x", Some("w")), known),
+            Err(Code::PredecessorMissing)
+        );
+        assert_eq!(
+            decide(None, &step(Action::Cancel, 2, "x", None), known),
+            Err(Code::PredecessorMissing)
+        );
     }
 
     #[test]

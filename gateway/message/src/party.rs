@@ -53,7 +53,9 @@ pub enum PartyError {
     #[error("a country is two upper-case letters (ISO 3166-1 alpha-2), such as IQ")]
     Country,
     /// Not `XX/slug`.
-    #[error("a party is <country>/<slug>, such as IQ/general-customs-authority: slug of a-z, 0-9 and single hyphens, at most {SLUG_MAX} characters")]
+    #[error(
+        "a party is <country>/<slug>, such as IQ/general-customs-authority: slug of a-z, 0-9 and single hyphens, at most {SLUG_MAX} characters"
+    )]
     Party,
 }
 
@@ -74,11 +76,17 @@ impl FromStr for Party {
         Country::from_str(country)?;
         let grammar = !slug.is_empty()
             && slug.len() <= SLUG_MAX
-            && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && slug
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !slug.starts_with('-')
             && !slug.ends_with('-')
             && !slug.contains("--");
-        if grammar { Ok(Self(text.to_owned())) } else { Err(PartyError::Party) }
+        if grammar {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(PartyError::Party)
+        }
     }
 }
 
@@ -114,8 +122,20 @@ mod tests {
         assert_eq!(party.country().as_str(), "IQ");
         assert_eq!(party.slug(), "general-customs-authority");
         let too_long = format!("IQ/{}", "a".repeat(SLUG_MAX + 1));
-        for bad in ["", "IQ", "IQ/", "iq/customs", "IRQ/customs", "IQ/Customs", "IQ/-a", "IQ/a-", "IQ/a--b", "IQ/a/b", "IQ/ä", &too_long]
-        {
+        for bad in [
+            "",
+            "IQ",
+            "IQ/",
+            "iq/customs",
+            "IRQ/customs",
+            "IQ/Customs",
+            "IQ/-a",
+            "IQ/a-",
+            "IQ/a--b",
+            "IQ/a/b",
+            "IQ/ä",
+            &too_long,
+        ] {
             assert!(bad.parse::<Party>().is_err(), "{bad}");
         }
     }

@@ -250,7 +250,11 @@ impl From<Code> for Problem {
 impl From<&crate::json::JsonError> for Problem {
     fn from(error: &crate::json::JsonError) -> Self {
         let code = Code::parse(error.fault.code()).unwrap_or(Code::JsonInvalid);
-        let place = if error.pointer.is_empty() { String::new() } else { format!(" (at {})", error.pointer) };
+        let place = if error.pointer.is_empty() {
+            String::new()
+        } else {
+            format!(" (at {})", error.pointer)
+        };
         Self::new(code).detail(format!("{error}{place}"))
     }
 }
@@ -269,7 +273,11 @@ mod tests {
 
     #[test]
     fn only_what_follows_the_signature_is_a_verdict() {
-        assert!(Code::IdConflict.is_verdict() && Code::RulesViolated.is_verdict() && Code::EventInvalid.is_verdict());
+        assert!(
+            Code::IdConflict.is_verdict()
+                && Code::RulesViolated.is_verdict()
+                && Code::EventInvalid.is_verdict()
+        );
         assert!(!Code::SignatureInvalid.is_verdict() && !Code::PredecessorMissing.is_verdict());
         assert!(!Code::Overloaded.is_verdict() && !Code::LeaseLost.is_verdict());
     }

@@ -1,2 +1,27 @@
-//! The command `silkgate`.
-fn main() {}
+//! The command `silkgate`: a state's gateway for signed, validated, logged messages.
+
+mod accept;
+mod app;
+mod audit;
+mod channel;
+mod clock;
+mod config;
+mod conform;
+mod deliver;
+mod directory;
+mod dispatch;
+mod gateway;
+mod http;
+mod keys;
+mod receive;
+mod refusals;
+mod send;
+mod store;
+mod submit;
+mod tls;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    app::run()
+}

@@ -1,0 +1,199 @@
+//! Growing the logs inside a transaction: entries, tiles, checkpoints and heads together.
+
+use std::collections::{BTreeMap, HashMap};
+
+use silkgate_ledger::{Checkpoint, Edge, Entry, NoteSigner, Origin, TlogProof, leaf_hash, sign_checkpoint};
+use silkgate_message::party::Country;
+
+use crate::store::ledger::{self, EntryRow, Head};
+use crate::store::{Connection, StoreError};
+
+/// The key of the logs, and their right edges as this process last saw them.
+pub struct Logs {
+    key_pkcs8: Vec<u8>,
+    edges: HashMap<i64, Edge>,
+}
+
+/// The logs as they grow in one transaction.
+pub struct Growth<'a> {
+    logs: &'a mut Logs,
+    heads: BTreeMap<i64, Head>,
+    added: Vec<EntryRow>,
+    sizes: BTreeMap<i64, u64>,
+}
+
+/// What a transaction added, to make receipts from.
+pub struct Grown {
+    proofs: HashMap<(i64, u64), Vec<u8>>,
+    sizes: BTreeMap<i64, u64>,
+}
+
+impl Logs {
+    /// With the log key, PKCS#8.
+    pub fn new(key_pkcs8: Vec<u8>) -> Self {
+        Self {
+            key_pkcs8,
+            edges: HashMap::new(),
+        }
+    }
+
+    /// Forgets what it saw: the next transaction reads the edges again.
+    pub fn forget(&mut self) {
+        self.edges.clear();
+    }
+
+    /// Begins to grow the logs. Another process may have appended since: the heads are read in this
+    /// transaction, and an edge that does not fit its head is read again from the tiles.
+    pub async fn begin(&mut self, conn: &mut Connection) -> Result<Growth<'_>, StoreError> {
+        let heads: BTreeMap<i64, Head> = ledger::heads(conn)
+            .await?
+            .into_iter()
+            .map(|head| (head.id, head))
+            .collect();
+        Ok(Growth {
+            logs: self,
+            heads,
+            added: Vec::new(),
+            sizes: BTreeMap::new(),
+        })
+    }
+}
+
+impl Growth<'_> {
+    /// The house log.
+    pub fn house(&self) -> Result<i64, StoreError> {
+        let house = self.heads.values().find(|head| head.partner.is_none());
+        house
+            .map(|head| head.id)
+            .ok_or_else(|| StoreError::Corrupt("there is no house log".into()))
+    }
+
+    /// The channel log with `partner`.
+    pub fn channel(&self, partner: Country) -> Result<i64, StoreError> {
+        let channel = self.heads.values().find(|head| head.partner == Some(partner));
+        channel
+            .map(|head| head.id)
+            .ok_or_else(|| StoreError::Corrupt(format!("there is no log for {partner}")))
+    }
+
+    /// Appends an entry and gives its index.
+    pub async fn append(
+        &mut self,
+        conn: &mut Connection,
+        log: i64,
+        entry: &Entry,
+    ) -> Result<u64, StoreError> {
+        let head = self
+            .heads
+            .get(&log)
+            .ok_or_else(|| StoreError::Corrupt("an unknown log".into()))?;
+        if !self.sizes.contains_key(&log) {
+            let fits = self
+                .logs
+                .edges
+                .get(&log)
+                .is_some_and(|e| e.size() == head.size && e.root() == head.root);
+            if !fits {
+                let edge = read_edge(conn, head).await?;
+                self.logs.edges.insert(log, edge);
+            }
+            self.sizes.insert(log, head.size);
+        }
+        let edge = self
+            .logs
+            .edges
+            .get_mut(&log)
+            .ok_or_else(|| StoreError::Corrupt("an unknown log".into()))?;
+        let body = entry
+            .encode()
+            .map_err(|error| StoreError::Corrupt(format!("log entry: {error}")))?;
+        let index = edge.size();
+        edge.append(leaf_hash(&body));
+        self.added.push(EntryRow { log, index, body });
+        Ok(index)
+    }
+
+    /// Signs one checkpoint per grown log, in ascending log id, and writes everything. The caller
+    /// commits: only then may a receipt leave.
+    pub async fn finish(self, conn: &mut Connection) -> Result<Grown, StoreError> {
+        let corrupt =
+            |what: &str, error: &dyn std::fmt::Display| StoreError::Corrupt(format!("{what}: {error}"));
+        let mut proofs = HashMap::new();
+        let mut sizes = BTreeMap::new();
+        let mut notes = BTreeMap::new();
+        for (log, old_size) in &self.sizes {
+            let (Some(head), Some(edge)) = (self.heads.get(log), self.logs.edges.get_mut(log)) else {
+                continue;
+            };
+            let origin = head
+                .origin
+                .parse::<Origin>()
+                .map_err(|error| corrupt("log.origin", &error))?;
+            let signer = NoteSigner::from_pkcs8(origin.as_str(), &self.logs.key_pkcs8)
+                .map_err(|error| corrupt("log key", &error))?;
+            let root = edge.root();
+            let checkpoint = Checkpoint {
+                origin,
+                size: edge.size(),
+                root,
+            };
+            let note =
+                sign_checkpoint(&checkpoint, &signer).map_err(|error| corrupt("checkpoint", &error))?;
+            for row in self.added.iter().filter(|row| row.log == *log) {
+                let hashes = edge
+                    .inclusion_proof(row.index)
+                    .map_err(|error| corrupt("proof", &error))?;
+                let extra = Some(row.body.clone());
+                let proof = TlogProof {
+                    extra,
+                    index: row.index,
+                    hashes,
+                    checkpoint: note.clone(),
+                };
+                proofs.insert((*log, row.index), proof.encode());
+            }
+            let tiles = edge
+                .take_changed()
+                .into_iter()
+                .map(|(id, tile)| (id, tile.to_bytes()));
+            ledger::put_tiles(conn, *log, &tiles.collect::<Vec<_>>()).await?;
+            ledger::move_head(conn, *log, *old_size, edge.size(), &root).await?;
+            notes.insert(*log, (edge.size(), note.encode()));
+            sizes.insert(*log, edge.size());
+        }
+        ledger::insert_entries(conn, &self.added).await?;
+        for (log, (size, note)) in notes {
+            ledger::put_checkpoint(conn, log, size, &note).await?;
+        }
+        Ok(Grown { proofs, sizes })
+    }
+}
+
+impl Grown {
+    /// The receipt (C2SP tlog-proof) of an entry of this transaction.
+    pub fn receipt(&self, log: i64, index: u64) -> Vec<u8> {
+        self.proofs.get(&(log, index)).cloned().unwrap_or_default()
+    }
+
+    /// The checkpoint's size of a log in this transaction.
+    pub fn checkpoint(&self, log: i64) -> u64 {
+        self.sizes.get(&log).copied().unwrap_or(0)
+    }
+}
+
+async fn read_edge(conn: &mut Connection, head: &Head) -> Result<Edge, StoreError> {
+    let needed: Vec<_> = Edge::tiles_needed(head.size)
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
+    let tiles = ledger::tiles(conn, head.id, &needed).await?;
+    let edge = Edge::from_tiles(head.size, tiles).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    // The tiles are what every later checkpoint will rest on: they must give the root signed before.
+    if edge.root() != head.root {
+        return Err(StoreError::Corrupt(format!(
+            "the tiles of {} do not give its root",
+            head.origin
+        )));
+    }
+    Ok(edge)
+}

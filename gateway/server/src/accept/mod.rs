@@ -1,0 +1,187 @@
+//! The only writer of messages and log entries of a running gateway.
+//!
+//! Everything that changes the record of what was exchanged waits here and is committed in turns,
+//! one transaction at a time: message, entry, tree, checkpoint and outbox row together. While one
+//! transaction commits, the next batch gathers; nothing waits for a timer.
+
+mod append;
+mod batch;
+mod queue;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use silkgate_message::problem::{Code, Problem};
+use tokio::sync::oneshot;
+
+pub use append::Logs;
+pub use work::{
+    Answer, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work, entry_at, hash,
+};
+
+use crate::store::Store;
+use queue::Queue;
+
+/// Jobs in one transaction, at most.
+const BATCH_MAX: usize = 256;
+
+/// A job and who waits for its answer.
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// What a finished transaction changed, for those who wait.
+#[derive(Debug, Default, Clone)]
+pub struct Changed {
+    /// Recipients with something new to fetch.
+    pub recipients: Vec<String>,
+    /// Submissions that reached their outcome.
+    pub settled: Vec<uuid::Uuid>,
+    /// Whether the outbox has something due.
+    pub outbox: bool,
+}
+
+/// The way in.
+#[derive(Clone)]
+pub struct Accept {
+    queue: Arc<Queue<Job>>,
+    halted: Arc<AtomicBool>,
+}
+
+/// The loop behind [`Accept`].
+pub struct Committer {
+    queue: Arc<Queue<Job>>,
+    halted: Arc<AtomicBool>,
+    store: Store,
+    logs: Logs,
+}
+
+impl Accept {
+    /// The way in, and the loop to be run once.
+    pub fn new(store: Store, logs: Logs, queue_per_partner: usize) -> (Self, Committer) {
+        let queue = Arc::new(Queue::new(queue_per_partner));
+        let halted = Arc::new(AtomicBool::new(false));
+        let accept = Self {
+            queue: queue.clone(),
+            halted: halted.clone(),
+        };
+        (
+            accept,
+            Committer {
+                queue,
+                halted,
+                store,
+                logs,
+            },
+        )
+    }
+
+    /// Commits `work` and gives its answer. The work is done even if the caller goes away.
+    pub async fn commit(&self, work: Work) -> Answer {
+        if self.halted.load(Ordering::SeqCst) {
+            return Answer::Failed(
+                Problem::new(Code::Unavailable).detail("a write failed; the gateway must be restarted"),
+            );
+        }
+        let (reply, answer) = oneshot::channel();
+        let lane = work.lane();
+        if self.queue.push(&lane, Job { work, reply }).is_err() {
+            return Answer::Failed(Problem::new(Code::Overloaded));
+        }
+        let gone = || Answer::Failed(Problem::new(Code::Unavailable).detail("the gateway is stopping"));
+        answer.await.unwrap_or_else(|_| gone())
+    }
+
+    /// Takes no more work; what waits is still committed.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+}
+
+/// Why the loop ended before it was closed.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a commit failed, and what it left behind is not known: {0}; restart the gateway, which reads everything again"
+)]
+pub struct Halted(String);
+
+impl Committer {
+    /// Commits until the queue is closed and empty. `changed` is called after each commit.
+    pub async fn run(mut self, changed: impl Fn(Changed)) -> Result<(), Halted> {
+        while let Some(jobs) = self.queue.take(BATCH_MAX).await {
+            let (works, replies): (Vec<Work>, Vec<_>) =
+                jobs.into_iter().map(|job| (job.work, job.reply)).unzip();
+            let mut answers = Vec::with_capacity(works.len());
+            match self.batch(&works).await {
+                Ok((batch, change)) => {
+                    answers = batch;
+                    changed(change);
+                }
+                Err(Failure::Aborted(error)) => {
+                    // Rolled back: nothing of it is there. One job may be at fault; the others
+                    // must not suffer from it, so each goes alone.
+                    tracing::error!(%error, jobs = works.len(), "batch rolled back; its jobs go one by one");
+                    for work in &works {
+                        match self.batch(std::slice::from_ref(work)).await {
+                            Ok((mut alone, change)) => {
+                                answers.append(&mut alone);
+                                changed(change);
+                            }
+                            Err(Failure::Aborted(error)) => {
+                                tracing::error!(%error, "job rolled back");
+                                answers.push(Answer::Failed(Problem::new(Code::Unavailable)));
+                            }
+                            Err(Failure::Commit(error)) => return Err(self.halt(error)),
+                        }
+                    }
+                }
+                Err(Failure::Commit(error)) => return Err(self.halt(error)),
+            }
+            for (reply, answer) in replies.into_iter().zip(answers) {
+                // Whoever asked may have gone; the work is done all the same.
+                let _ = reply.send(answer);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a failed COMMIT it is unknown what the disk holds. Trying again could acknowledge what
+    /// is not there (fsync reports an error once); only a restart reads the truth.
+    fn halt(&self, error: String) -> Halted {
+        self.halted.store(true, Ordering::SeqCst);
+        self.queue.close();
+        Halted(error)
+    }
+
+    async fn batch(&mut self, works: &[Work]) -> Result<(Vec<Answer>, Changed), Failure> {
+        let mut tx = self
+            .store
+            .write()
+            .await
+            .map_err(|error| Failure::Aborted(error.to_string()))?;
+        let done = batch::run(&mut tx, &mut self.logs, works).await;
+        match done {
+            Ok(done) => match tx.commit().await {
+                // From here on everything answered below survives a power cut.
+                Ok(()) => Ok(done),
+                Err(error) => Err(Failure::Commit(error.to_string())),
+            },
+            Err(error) => {
+                self.logs.forget();
+                if let Err(error) = tx.rollback().await {
+                    tracing::warn!(%error, "rollback failed; the connection is given up");
+                }
+                Err(Failure::Aborted(error.to_string()))
+            }
+        }
+    }
+}
+
+enum Failure {
+    /// Nothing was written.
+    Aborted(String),
+    /// It is not known what was written.
+    Commit(String),
+}

@@ -1,0 +1,200 @@
+//! What can be committed, and the answers.
+
+use silkgate_ledger::entry::{Entry, Kind, UtcMillis};
+use silkgate_ledger::tree::Hash;
+use silkgate_message::event::{Envelope, Fragments};
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
+use silkgate_message::lifecycle::Step;
+use silkgate_message::party::{Country, Party};
+use silkgate_message::problem::Problem;
+use uuid::Uuid;
+
+use crate::store::message::State;
+use crate::store::outbox::Lease;
+
+/// One job.
+pub enum Work {
+    /// A partner's message with a verified signature.
+    Receive(Box<Received>),
+    /// A back end's message, signed by us.
+    Submit(Box<Submission>),
+    /// What became of an attempt to send.
+    Settle(Box<Settlement>),
+    /// A back end acknowledged a delivery.
+    HandOver(HandOver),
+    /// An entry alone, e.g. a refusal before the signature was verified.
+    Note(Box<Note>),
+}
+
+impl Work {
+    /// Who takes turns: the partner, or the gateway itself.
+    pub(super) fn lane(&self) -> String {
+        match self {
+            Work::Receive(received) => received.partner.to_string(),
+            Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
+            Work::Settle(_) | Work::HandOver(_) | Work::Note(_) => String::new(),
+        }
+    }
+}
+
+/// A partner's message, checked as far as it can be without the database.
+pub struct Received {
+    /// Who sent it, by TLS.
+    pub partner: Country,
+    /// The message's bytes.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of its signing input.
+    pub digest: Digest,
+    /// `iat`.
+    pub signed_at: Instant,
+    /// The certificate it was verified with.
+    pub certificate: Digest,
+    /// The envelope, or its sound parts.
+    pub envelope: Result<Envelope, Fragments>,
+    /// The type's version and the digest of its edition, if the catalogue holds it.
+    pub schema: Option<(u32, Digest)>,
+    /// What the message does to its record.
+    pub step: Option<Step>,
+    /// The verdict so far. A replay is answered with the first verdict, whatever this one is.
+    pub refusal: Option<Problem>,
+}
+
+/// A back end's message.
+pub struct Submission {
+    /// The signed message.
+    pub bytes: Vec<u8>,
+    /// SHA-256 of its signing input.
+    pub digest: Digest,
+    /// When it was signed.
+    pub signed_at: Instant,
+    /// Our signing certificate.
+    pub certificate: Digest,
+    /// The envelope.
+    pub envelope: Envelope,
+    /// The type's version and the digest of its edition.
+    pub schema: (u32, Digest),
+    /// What it does to its record.
+    pub step: Option<Step>,
+    /// SHA-256 of what the back end submitted: the same again is answered, not sent twice.
+    pub request: Digest,
+}
+
+/// What became of an attempt to send.
+pub struct Settlement {
+    /// The message.
+    pub seq: i64,
+    /// The lease under which it was attempted.
+    pub lease: Lease,
+    /// What happened, in a few words.
+    pub attempt: Option<String>,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// The outcome of an attempt.
+pub enum Outcome {
+    /// The partner accepted; its receipt was verified.
+    Accepted {
+        /// The receipt.
+        receipt: Vec<u8>,
+    },
+    /// The partner refused; its receipt was verified.
+    Rejected {
+        /// The receipt.
+        receipt: Vec<u8>,
+        /// The problem document.
+        problem: Box<Problem>,
+    },
+    /// No verdict: again at `due`.
+    Again {
+        /// When.
+        due: Instant,
+        /// Whether the partner refused without a receipt.
+        refused: bool,
+    },
+    /// Past `expirytime`.
+    Expired,
+    /// Put aside.
+    Dead {
+        /// The partner's last code.
+        code: String,
+    },
+}
+
+/// A back end acknowledged a delivery.
+pub struct HandOver {
+    /// The back end.
+    pub recipient: Party,
+    /// The message.
+    pub seq: i64,
+    /// The lease under which it was fetched.
+    pub lease: Lease,
+}
+
+/// An entry alone.
+pub struct Note {
+    /// Where.
+    pub log: NoteLog,
+    /// What.
+    pub entry: Entry,
+}
+
+/// Where a [`Note`] goes.
+pub enum NoteLog {
+    /// The house log.
+    House,
+    /// The channel log with a partner.
+    Channel(Country),
+}
+
+/// The answer to a job, after its commit.
+#[derive(Debug)]
+pub enum Answer {
+    /// To [`Work::Receive`].
+    Received(Verdict),
+    /// To [`Work::Submit`]: the message as it stands, which may have been submitted before.
+    Submitted {
+        /// The message.
+        id: Uuid,
+        /// Its digest.
+        digest: Digest,
+        /// Where it stands.
+        state: State,
+    },
+    /// Refused inside the transaction; nothing was written.
+    Refused(Problem),
+    /// Done, or there was nothing to do.
+    Done,
+    /// The gateway could not do it.
+    Failed(Problem),
+}
+
+/// The verdict on a received message.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Accepted, with its receipt.
+    Accepted(Vec<u8>),
+    /// Refused, with the receipt inside the problem.
+    Rejected(Problem),
+    /// Known: the first answer is to be given again.
+    Again {
+        /// The message.
+        seq: i64,
+    },
+    /// No verdict; nothing was written.
+    NotNow(Problem),
+}
+
+/// An entry of that kind and time, everything else empty.
+pub fn entry_at(kind: Kind, at: Instant) -> Entry {
+    // The clock lies between 1970 and 9999; if it does not, the first instant stands for it.
+    let at = UtcMillis::from_unix_ms(at.0).or(UtcMillis::from_unix_ms(0));
+    #[allow(clippy::expect_used)] // 0 is within the bounds
+    Entry::new(kind, at.expect("the first instant is one"))
+}
+
+/// A digest as a log entry holds it.
+pub fn hash(digest: Digest) -> Hash {
+    Hash::from_bytes(digest.0)
+}

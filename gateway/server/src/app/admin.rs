@@ -1,0 +1,64 @@
+//! Administration from the command line: a transaction with its log entries, also beside a running
+//! gateway, which sees the change within a moment.
+
+use anyhow::Result;
+use silkgate_ledger::entry::{Entry, Kind};
+use silkgate_message::jws::Digest;
+use silkgate_message::party::Country;
+
+use super::Cx;
+use crate::accept::{Logs, entry_at, hash};
+use crate::clock;
+use crate::config::Config;
+use crate::keys;
+use crate::store::{Open, Store, Write};
+
+/// Where an administrative entry goes.
+pub(super) enum Where {
+    /// The house log.
+    House,
+    /// The log of the channel with a partner.
+    Channel(Country),
+}
+
+/// An administrative act: what, and the digest of what came into force.
+pub(super) struct Act {
+    pub(super) log: Where,
+    pub(super) what: &'static str,
+    pub(super) digest: Option<Digest>,
+    pub(super) about: Option<Country>,
+}
+
+impl Act {
+    fn entry(&self) -> Entry {
+        let mut entry = entry_at(Kind::Admin, clock::now());
+        entry.what = Some(self.what.to_owned());
+        entry.digest = self.digest.map(hash);
+        entry.to = self.about.map(|country| country.to_string());
+        entry.role = Some("operator".to_owned());
+        entry
+    }
+}
+
+/// Opens the store of an initialised home.
+pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
+    let config = cx.home.config()?;
+    let store = Store::open(&cx.home.database(&config), Open::Existing).await?;
+    Ok((config, store))
+}
+
+/// Logs `acts` in the transaction and commits it: the change and its entries stand together.
+pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
+    let mut logs = Logs::new(keys::log_pkcs8(&cx.home)?);
+    let mut growth = logs.begin(&mut tx).await?;
+    for act in acts {
+        let log = match act.log {
+            Where::House => growth.house()?,
+            Where::Channel(partner) => growth.channel(partner)?,
+        };
+        growth.append(&mut tx, log, &act.entry()).await?;
+    }
+    growth.finish(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}

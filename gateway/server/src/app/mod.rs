@@ -1,0 +1,200 @@
+//! The command line.
+//!
+//! Exit codes of every command: 0 done, or nothing found wrong; 1 what was asked about is wrong
+//! (violations, a failed verification, a refused message); 2 the command could not do its work.
+
+mod admin;
+mod audit;
+mod backend;
+mod card;
+mod check;
+mod client;
+mod demo;
+mod init;
+mod log;
+mod partner;
+mod probe;
+mod serve;
+mod show;
+mod status;
+mod submit;
+mod verify;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use silkgate_message::instant::Instant;
+use time::UtcOffset;
+
+use crate::config::Home;
+
+const EXAMPLES: &str = "\
+A first message, on each side:
+  silkgate -d iq init IQ/traffic-police --host gateway.iq.example
+  silkgate -d iq card > iq.card                      (and read the fingerprint to the neighbour over the telephone)
+  silkgate -d iq partner add jo.card --fingerprint XXXX-XXXX-…
+  silkgate -d iq serve
+  silkgate -d iq submit alert.json --to JO/public-security
+
+See it all at once:
+  silkgate demo
+
+Exit codes: 0 done; 1 what was asked about is wrong (violations, failed verification, refused); 2 could not do it.";
+
+/// A gateway between two states: validates, signs, logs and exchanges messages over mutual TLS.
+#[derive(Parser)]
+#[command(name = "silkgate", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    /// The gateway's home folder.
+    #[arg(
+        short = 'd',
+        long = "dir",
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        env = "SILKGATE_HOME"
+    )]
+    home: PathBuf,
+    /// Print JSON for a program to read.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a gateway's home: keys, certificates, configuration, database.
+    Init(init::Args),
+    /// Print this gateway's card, to be handed to partners, and its fingerprint.
+    Card(card::Args),
+    /// Add, list, test, allow, suspend or remove partners.
+    #[command(subcommand)]
+    Partner(partner::Partner),
+    /// Issue client certificates for back ends.
+    #[command(subcommand)]
+    Backend(backend::Backend),
+    /// Run the gateway.
+    Serve(serve::Args),
+    /// Submit an event to one or more parties, and wait for the outcome.
+    Submit(submit::Args),
+    /// Check events against schema and rules; no gateway needed.
+    Check(check::Args),
+    /// Verify a receipt offline; no gateway and no database needed.
+    Verify(verify::Args),
+    /// Audit the whole store.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Show the logs in readable lines.
+    Log(log::Args),
+    /// Show a message's whole life.
+    Show(show::Args),
+    /// Show how the gateway stands.
+    Status(status::Args),
+    /// Show two states exchanging messages, start to end.
+    Demo(demo::Args),
+}
+
+/// What every command gets.
+pub(crate) struct Cx {
+    home: Home,
+    json: bool,
+}
+
+impl Cx {
+    /// Prints `value` as JSON, or the text.
+    fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        let text = if self.json {
+            serde_json::to_string(value)?
+        } else {
+            text()
+        };
+        line(&text)
+    }
+}
+
+/// Writes to standard output; a reader that went away (`| head`) ends the command quietly.
+fn line(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}
+
+/// What a command found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing wrong.
+    Good,
+    /// What was asked about is wrong.
+    Wrong,
+}
+
+/// Parses the command line, runs the command and gives its exit code.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("silkgate: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(command(cli)) {
+        Ok(Found::Good) => ExitCode::SUCCESS,
+        Ok(Found::Wrong) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("silkgate: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn command(cli: Cli) -> anyhow::Result<Found> {
+    let cx = Cx {
+        home: Home::new(cli.home),
+        json: cli.json,
+    };
+    match cli.command {
+        Command::Init(args) => init::run(&cx, args).await,
+        Command::Card(args) => card::run(&cx, args).await,
+        Command::Partner(command) => partner::run(&cx, command).await,
+        Command::Backend(command) => backend::run(&cx, command).await,
+        Command::Serve(args) => serve::run(&cx, args).await,
+        Command::Submit(args) => submit::run(&cx, args).await,
+        Command::Check(args) => check::run(&cx, args),
+        Command::Verify(args) => verify::run(&cx, &args),
+        Command::Audit(command) => audit::run(&cx, command).await,
+        Command::Log(args) => log::run(&cx, args).await,
+        Command::Show(args) => show::run(&cx, args).await,
+        Command::Status(args) => status::run(&cx, args).await,
+        Command::Demo(args) => demo::run(&cx, args).await,
+    }
+}
+
+/// An instant for a reader: UTC, and local time beside it where that differs.
+fn both_times(at: Instant) -> String {
+    let offset = UtcOffset::local_offset_at(at.to_offset(UtcOffset::UTC)).unwrap_or(UtcOffset::UTC);
+    if offset == UtcOffset::UTC {
+        return at.to_string();
+    }
+    let local = at.to_offset(offset);
+    let (hours, minutes, _) = offset.as_hms();
+    let sign = if offset.is_negative() { '-' } else { '+' };
+    format!(
+        "{at} (local {:02}:{:02}:{:02} {sign}{:02}:{:02})",
+        local.hour(),
+        local.minute(),
+        local.second(),
+        hours.abs(),
+        minutes.abs()
+    )
+}
+
+/// Whether standard output is a terminal: colour only there.
+fn colourful() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}

@@ -1,0 +1,298 @@
+//! `silkgate serve`: runs the gateway until it is told to stop.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use axum::Router;
+use axum::extract::{Extension, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use rustls_pki_types::CertificateDer;
+use silkgate_message::problem::{Code, Problem};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Cx, Found};
+use crate::accept::{Accept, Logs};
+use crate::clock;
+use crate::directory::Directory;
+use crate::gateway::Gateway;
+use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
+use crate::keys::Keys;
+use crate::send::Sender;
+use crate::store::{Open, Store, outbox};
+use crate::{channel, deliver, dispatch, receive, submit, tls};
+
+/// How often changes to partners and clients are looked for.
+const REFRESH: Duration = Duration::from_millis(250);
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  silkgate -d iq serve\n\nStops on SIGTERM or SIGINT, after requests under way have finished. \
+                        Logs to standard error; RUST_LOG=silkgate=debug shows more."
+)]
+pub(crate) struct Args {}
+
+/// Runs the gateway.
+pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
+    start_logging(cx.json);
+    let config = cx.home.config()?;
+    let _lock = lock(cx)?;
+    let keys = Keys::read(&cx.home)?;
+    let store = Store::open(&cx.home.database(&config), Open::Migrate).await?;
+    recover(&store).await?;
+    let directory = {
+        let mut tx = store.read().await?;
+        Directory::load(&mut tx, config.country(), clock::now()).await?
+    };
+    let logs = Logs::new(keys.log_pkcs8.clone());
+    let (accept, committer) = Accept::new(store.clone(), logs, config.limits.queue_per_partner);
+    let gateway = Arc::new(Gateway::new(config, keys, store, accept, directory)?);
+    let (strangers, refused) = mpsc::channel(64);
+    let partner_plane = Arc::new(Partners {
+        gateway: gateway.clone(),
+        strangers: strangers.clone(),
+    });
+    let national_plane = Arc::new(National::new(&gateway, strangers)?);
+    let partner_listener = bind(gateway.config.partner_plane.listen).await?;
+    let national_listener = bind(gateway.config.national_plane.listen).await?;
+    tracing::info!(
+        partner_plane = %partner_listener.local_addr()?,
+        national_plane = %national_listener.local_addr()?,
+        party = %gateway.config.party,
+        "serving"
+    );
+    let stop = CancellationToken::new();
+    let limits = gateway.config.limits.clone();
+    let commits = {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { committer.run(|changed| gateway.changed(&changed)).await })
+    };
+    let planes = [
+        tokio::spawn(http::serve(
+            partner_listener,
+            partner_plane,
+            partner_routes(&gateway),
+            limits.clone(),
+            stop.clone(),
+        )),
+        tokio::spawn(http::serve(
+            national_listener,
+            national_plane,
+            national_routes(&gateway),
+            limits,
+            stop.clone(),
+        )),
+        tokio::spawn(dispatch::run(
+            gateway.clone(),
+            Arc::new(Sender::new(gateway.clone())),
+            stop.clone(),
+        )),
+        tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
+    ];
+    let mut commits = commits;
+    let ended = tokio::select! {
+        () = stop_signal() => None,
+        ended = &mut commits => Some(ended),
+    };
+    stop.cancel();
+    if let Some(ended) = ended {
+        // The committer ends by itself only after a failed commit: nothing may go on.
+        let halted = ended.context("the committer died")?;
+        tracing::error!("stopped: a commit failed");
+        return halted.map(|()| Found::Good).map_err(Into::into);
+    }
+    tracing::info!("stopping");
+    for plane in planes {
+        plane.await.context("a part of the gateway died")?;
+    }
+    gateway.accept.close();
+    commits.await.context("the committer died")??;
+    gateway.store.close().await;
+    Ok(Found::Good)
+}
+
+fn start_logging(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| "silkgate=info,warn".into());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        log.json().init()
+    } else {
+        log.with_ansi(false).init()
+    }
+}
+
+/// One gateway per home: two would fight over leases and ports.
+fn lock(cx: &Cx) -> Result<File> {
+    let path = cx.home.path().join("silkgate.lock");
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    file.try_lock()
+        .map_err(|_| anyhow!("{}: another gateway serves this home", path.display()))?;
+    Ok(file)
+}
+
+/// After a crash: leases of the dead process are freed, and the ordinary path goes on from there.
+async fn recover(store: &Store) -> Result<()> {
+    let mut tx = store.write().await?;
+    outbox::free_leases(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+}
+
+/// Keeps the directory fresh, and the budgets of refusals.
+async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: CancellationToken) {
+    let mut refresh = tokio::time::interval(REFRESH);
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            _ = refresh.tick() => match gateway.refresh().await {
+                Ok(true) => tracing::info!("partners and clients read again"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "partners could not be read; the old ones stay in force"),
+            },
+            _ = minute.tick() => gateway.refusals.summarise(&gateway.accept).await,
+            Some(reason) = refused.recv() => {
+                tracing::info!(reason, "connection refused by TLS");
+                gateway.refusals.of_stranger(&gateway.accept).await;
+            }
+            () = stop.cancelled() => break,
+        }
+    }
+    gateway.refusals.summarise(&gateway.accept).await;
+}
+
+fn partner_routes(gateway: &Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/messages", post(receive::post))
+        .route("/v1/channel", get(channel::fetch))
+        .fallback(http::not_found)
+        .method_not_allowed_fallback(http::method_not_allowed)
+        .with_state(gateway.clone())
+}
+
+fn national_routes(gateway: &Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/submissions", post(submit::post))
+        .route("/v1/submissions/{id}", get(submit::status))
+        .route("/v1/submissions/{id}/message", get(submit::signed_message))
+        .route("/v1/check", post(submit::dry_run))
+        .route("/v1/deliveries", get(deliver::fetch))
+        .route("/v1/deliveries/{id}/ack", post(deliver::acknowledge))
+        .fallback(http::not_found)
+        .method_not_allowed_fallback(http::method_not_allowed)
+        .layer(middleware::from_fn(back_ends_only))
+        .with_state(gateway.clone())
+}
+
+/// Every resource of the national plane is a back end's, so far.
+async fn back_ends_only(peer: Extension<NationalPeer>, mut request: Request, next: Next) -> Response {
+    match peer.0 {
+        NationalPeer::BackEnd(peer) => {
+            request.extensions_mut().insert(peer);
+            next.run(request).await
+        }
+        NationalPeer::Other => http::problem(&Problem::new(Code::RoleForbidden)),
+    }
+}
+
+/// The partner plane.
+struct Partners {
+    gateway: Arc<Gateway>,
+    strangers: mpsc::Sender<String>,
+}
+
+impl Plane for Partners {
+    type Peer = PartnerPeer;
+
+    fn tls(&self) -> Arc<rustls::ServerConfig> {
+        self.gateway.partner_tls().config()
+    }
+
+    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<PartnerPeer> {
+        let country = self.gateway.partner_tls().identify(certificate)?.parse().ok()?;
+        let directory = self.gateway.directory();
+        let partner = directory.partner(country)?;
+        (partner.state != "removed").then_some(PartnerPeer(country))
+    }
+
+    fn stranger(&self, reason: String) {
+        // A full channel drops the note, never the handshakes of others.
+        let _ = self.strangers.try_send(reason);
+    }
+}
+
+/// The national plane.
+struct National {
+    gateway: Arc<Gateway>,
+    config: Arc<rustls::ServerConfig>,
+    strangers: mpsc::Sender<String>,
+}
+
+/// Who is on the other side, on the national plane.
+#[derive(Clone)]
+enum NationalPeer {
+    BackEnd(BackEndPeer),
+    Other,
+}
+
+impl National {
+    fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<String>) -> Result<Self> {
+        let keys = &gateway.keys;
+        let identity = keys.national.clone();
+        let config = tls::national_server(identity.chain, identity.key, keys.national_anchor.clone())?;
+        Ok(Self {
+            gateway: gateway.clone(),
+            config,
+            strangers,
+        })
+    }
+}
+
+impl Plane for National {
+    type Peer = NationalPeer;
+
+    fn tls(&self) -> Arc<rustls::ServerConfig> {
+        self.config.clone()
+    }
+
+    /// By what is registered, not by what the certificate claims: a certificate that was taken off
+    /// the list is out, whatever it says.
+    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<NationalPeer> {
+        let directory = self.gateway.directory();
+        let client = directory.client(certificate)?;
+        if client.role != "backend" {
+            return Some(NationalPeer::Other);
+        }
+        Some(NationalPeer::BackEnd(BackEndPeer(client.subject.parse().ok()?)))
+    }
+
+    fn stranger(&self, reason: String) {
+        let _ = self.strangers.try_send(reason);
+    }
+}

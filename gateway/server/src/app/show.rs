@@ -1,0 +1,230 @@
+//! `silkgate show`: a message's whole life.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use serde_json::{Value, json};
+use silkgate_message::event;
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::Jws;
+
+use super::{Cx, Found, admin, both_times};
+use crate::store::message::{self, Message, State, Way};
+use crate::store::{Connection, delivery, outbox, proof};
+
+/// Which message.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  silkgate -d iq show 0192f1a0-7b3c-7def-8123-456789abcdef --save .\n\nWorks with the gateway stopped. \
+                        --save writes ID.jws and ID.receipt, which `silkgate verify` judges anywhere. Exit code 1: there is no such message."
+)]
+pub(crate) struct Args {
+    /// The message's id.
+    id: String,
+    /// Write the signed message and the receipt into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    save: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
+    let (_, store) = admin::open(cx).await?;
+    let id = event::uuid_v7(&args.id)
+        .ok_or_else(|| anyhow!("`{}` is no message id (a UUIDv7 in lower case)", args.id))?;
+    let mut tx = store.read().await?;
+    let rows = message::by_id(&mut tx, &id).await?;
+    if rows.is_empty() {
+        eprintln!("silkgate: no message has the id {id}");
+        return Ok(Found::Wrong);
+    }
+    for row in rows {
+        let life = life(&mut tx, &row).await?;
+        if let Some(folder) = &args.save {
+            save(folder, &row, &life)?;
+        }
+        cx.print(&life.report, || readable(&row, &life))?;
+    }
+    Ok(Found::Good)
+}
+
+struct Life {
+    payload: Option<Vec<u8>>,
+    receipt: Option<Vec<u8>>,
+    report: Value,
+}
+
+async fn life(conn: &mut Connection, row: &Message) -> Result<Life> {
+    let payload = message::payload(conn, row.seq).await?;
+    let receipt = match row.way {
+        Way::Received => Some(proof::receipt(conn, row.log, row.entry, row.checkpoint).await?),
+        Way::Sent => message::receipt(conn, row.seq).await?,
+    };
+    let problem = message::refusal(conn, row.seq).await?;
+    let problem: Option<Value> = problem.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let attempts = outbox::attempts(conn, row.seq).await?;
+    let handed = delivery::find(conn, row.seq).await?;
+    let jws = payload.as_deref().and_then(|bytes| Jws::parse(bytes).ok());
+    let attempts: Vec<Value> = attempts
+        .iter()
+        .map(|(n, at, what)| json!({ "n": n, "at": at.to_string(), "outcome": what }))
+        .collect();
+    let report = json!({
+        "id": row.id, "direction": row.way.as_str(), "partner": row.partner, "from": row.source, "to": row.recipient,
+        "type": row.kind, "version": row.version, "record": row.subject, "digest": row.digest.to_string(),
+        "signed_at": row.signed_at.to_string(), "committed_at": row.at.to_string(), "expires_at": row.expires_at.to_string(),
+        "state": row.state, "code": row.code, "checks": checks(row), "log_entry": row.entry,
+        "attempts": attempts, "problem": problem,
+        "delivery": handed.map(|d| json!({ "to": d.recipient, "handed_out": d.handed, "acknowledged_at": d.done_at.map(|at| at.to_string()) })),
+        "certificate": jws.as_ref().map(|jws| jws.thumbprint.to_string()),
+        "event": jws.map(|jws| jws.event),
+        "receipt": receipt.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
+    });
+    Ok(Life {
+        payload,
+        receipt,
+        report,
+    })
+}
+
+/// The checks that a message passed, by what its state implies: they are made in this order, and the
+/// first that fails ends them.
+fn checks(row: &Message) -> Vec<String> {
+    const ORDER: [(&str, &[&str]); 7] = [
+        ("signature", &[]),
+        ("envelope", &["event_invalid"]),
+        ("not seen before", &["id_conflict"]),
+        (
+            "certificate and times",
+            &[
+                "certificate_not_yet_valid",
+                "certificate_expired",
+                "certificate_revoked",
+                "iat_in_future",
+                "expired",
+                "lifetime_too_long",
+                "id_time_mismatch",
+                "time_in_future",
+            ],
+        ),
+        (
+            "parties and agreement",
+            &[
+                "source_foreign",
+                "recipient_foreign",
+                "recipient_unknown",
+                "schema_unknown",
+                "agreement_type",
+                "agreement_version",
+                "agreement_status",
+                "agreement_purpose",
+                "agreement_authority",
+                "agreement_handling",
+                "releasability",
+            ],
+        ),
+        ("schema and rules", &["schema_invalid", "rules_violated"]),
+        (
+            "lifecycle",
+            &[
+                "record_exists",
+                "record_cancelled",
+                "record_originator",
+                "record_type",
+                "version_not_greater",
+                "supersedes_mismatch",
+            ],
+        ),
+    ];
+    let code = row.code.as_deref().filter(|_| row.state == State::Rejected);
+    let failed = code.and_then(|code| ORDER.iter().position(|(_, codes)| codes.contains(&code)));
+    ORDER
+        .iter()
+        .enumerate()
+        .take(failed.map_or(ORDER.len(), |at| at + 1))
+        .map(|(at, (name, _))| format!("{name}: {}", if Some(at) == failed { "FAILED" } else { "passed" }))
+        .collect()
+}
+
+fn save(folder: &Path, row: &Message, life: &Life) -> Result<()> {
+    for (ending, bytes) in [("jws", &life.payload), ("receipt", &life.receipt)] {
+        if let Some(bytes) = bytes {
+            let path = folder.join(format!("{}.{ending}", row.id));
+            std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn readable(row: &Message, life: &Life) -> String {
+    let mut lines = vec![
+        format!(
+            "{} {} of record {}, {}",
+            row.kind,
+            row.id,
+            row.subject,
+            row.way.as_str()
+        ),
+        format!("  from         {} to {}", row.source, row.recipient),
+        format!("  signed       {}", both_times(row.signed_at)),
+        format!(
+            "  committed    {} as entry {} of the channel with {}",
+            both_times(row.at),
+            row.entry,
+            row.partner
+        ),
+        format!("  expires      {}", both_times(row.expires_at)),
+        format!("  digest       {}", row.digest),
+        format!(
+            "  state        {}{}",
+            row.state.as_str(),
+            row.code.as_ref().map(|c| format!(" ({c})")).unwrap_or_default()
+        ),
+        format!("  checks       {}", checks(row).join("; ")),
+    ];
+    let list = |name: &str| life.report[name].as_array().cloned().unwrap_or_default();
+    for attempt in list("attempts") {
+        let at = attempt["at"]
+            .as_str()
+            .and_then(Instant::parse)
+            .map(both_times)
+            .unwrap_or_default();
+        lines.push(format!(
+            "  attempt {:<4} {at}: {}",
+            attempt["n"],
+            attempt["outcome"].as_str().unwrap_or_default()
+        ));
+    }
+    for violation in life.report["problem"]["violations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        let text = |name: &str| violation[name].as_str().unwrap_or_default();
+        lines.push(format!(
+            "  violation    {} {}: {}",
+            text("pointer"),
+            text("rule"),
+            text("text")
+        ));
+    }
+    if let Some(to) = life.report["delivery"]["to"].as_str() {
+        let done = life.report["delivery"]["acknowledged_at"]
+            .as_str()
+            .and_then(Instant::parse)
+            .map(both_times);
+        let done = done.map_or("not yet acknowledged".to_owned(), |at| {
+            format!("acknowledged {at}")
+        });
+        lines.push(format!(
+            "  delivery     to {to}, handed out {} times, {done}",
+            life.report["delivery"]["handed_out"]
+        ));
+    }
+    if let Some(receipt) = &life.receipt {
+        lines.push(format!(
+            "  receipt      {} bytes; --save writes it for `silkgate verify`",
+            receipt.len()
+        ));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,82 @@
+//! `silkgate status`: how the gateway stands, also while it is stopped.
+
+use anyhow::Result;
+use serde_json::json;
+use silkgate_message::instant::Instant;
+
+use super::{Cx, Found, admin, both_times};
+use crate::store::{Connection, delivery, ledger, outbox, partner};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  silkgate -d iq status --json\n\nReads the store; `running` tells whether a gateway serves this home."
+)]
+pub(crate) struct Args {}
+
+/// Runs the command.
+pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
+    let (config, store) = admin::open(cx).await?;
+    let mut tx = store.read().await?;
+    let logs = ledger::heads(&mut tx).await?;
+    let partners = partner::all(&mut tx).await?;
+    let (sending, delivering) = queues(&mut tx).await?;
+    let running =
+        std::fs::File::open(cx.home.path().join("silkgate.lock")).is_ok_and(|file| file.try_lock().is_err());
+    let queue = |(name, count, oldest): &(String, i64, Instant)| json!({ "to": name, "waiting": count, "oldest_at": oldest.to_string() });
+    let report = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "running": running,
+        "party": config.party,
+        "host": config.host,
+        "database": { "kind": "sqlite", "path": cx.home.database(&config) },
+        "partner_plane": { "listen": config.partner_plane.listen.to_string(), "endpoint": config.partner_plane.endpoint },
+        "national_plane": { "listen": config.national_plane.listen.to_string() },
+        "partners": partners.iter().map(|row| json!({ "partner": row.country, "state": row.state })).collect::<Vec<_>>(),
+        "logs": logs.iter().map(|head| json!({ "origin": head.origin, "partner": head.partner, "size": head.size })).collect::<Vec<_>>(),
+        "queues": {
+            "outbox": sending.iter().map(queue).collect::<Vec<_>>(),
+            "deliveries": delivering.iter().map(queue).collect::<Vec<_>>(),
+        },
+    });
+    cx.print(&report, || {
+        let mut lines = vec![
+            format!(
+                "silkgate {}: {} ({})",
+                env!("CARGO_PKG_VERSION"),
+                config.party,
+                if running { "running" } else { "stopped" }
+            ),
+            format!(
+                "  partner plane   {} as {}",
+                config.partner_plane.listen, config.partner_plane.endpoint
+            ),
+            format!("  national plane  {}", config.national_plane.listen),
+            format!("  database        {}", cx.home.database(&config).display()),
+        ];
+        lines.extend(
+            partners
+                .iter()
+                .map(|row| format!("  partner         {} {}", row.country, row.state)),
+        );
+        lines.extend(
+            logs.iter()
+                .map(|head| format!("  log             {} with {} entries", head.origin, head.size)),
+        );
+        let wait = |what: &str, (name, count, oldest): &(String, i64, Instant)| {
+            format!(
+                "  {what:<15} {count} for {name}, the oldest since {}",
+                both_times(*oldest)
+            )
+        };
+        lines.extend(sending.iter().map(|queue| wait("to be sent", queue)));
+        lines.extend(delivering.iter().map(|queue| wait("to be fetched", queue)));
+        lines.join("\n")
+    })?;
+    Ok(Found::Good)
+}
+
+type Queue = (String, i64, Instant);
+
+async fn queues(conn: &mut Connection) -> Result<(Vec<Queue>, Vec<Queue>)> {
+    Ok((outbox::depth(conn).await?, delivery::depth(conn).await?))
+}

@@ -1,0 +1,433 @@
+//! The whole-store audit: what is stored is read again, hashed again and compared.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+use silkgate_ledger::entry::{Kind, Verdict};
+use silkgate_ledger::tree::{Edge, TileId};
+use silkgate_ledger::{Checkpoint, Entry, Hash, Note, NoteSigner, Receipt, VerifierKey, leaf_hash};
+use silkgate_message::card::Card;
+use silkgate_message::jws::{Jws, SigningCertificate};
+
+use crate::accept::hash;
+use crate::config::Config;
+use crate::directory::channel_key;
+use crate::store::ledger::{self, Head};
+use crate::store::message::{self, Message, State, Way};
+use crate::store::{Connection, Store, StoreError, partner};
+
+/// Rows read at once.
+const PAGE: u32 = 1000;
+
+/// What an audit found.
+#[derive(Serialize, Default)]
+pub struct Report {
+    /// Each log.
+    pub logs: Vec<LogReport>,
+    /// Messages looked at.
+    pub messages: u64,
+    /// Payloads whose digest and signature were verified.
+    pub payloads: u64,
+    /// Partners' receipts that were verified.
+    pub receipts: u64,
+    /// Everything that does not agree.
+    pub findings: Vec<Finding>,
+}
+
+/// A log that was recomputed.
+#[derive(Serialize)]
+pub struct LogReport {
+    /// Its origin.
+    pub origin: String,
+    /// Entries, 0 to this without a gap.
+    pub entries: u64,
+    /// Checkpoints whose root and signature were verified.
+    pub checkpoints: u64,
+}
+
+/// One contradiction.
+#[derive(Serialize)]
+pub struct Finding {
+    /// Where: table and key.
+    pub place: String,
+    /// What.
+    pub what: String,
+}
+
+struct Audit<'a> {
+    report: Report,
+    config: &'a Config,
+    log_pkcs8: &'a [u8],
+    own: Option<SigningCertificate>,
+    cards: Vec<Card>,
+    /// What each log states about messages: (log, index) to entry.
+    stated: HashMap<(i64, u64), Entry>,
+    /// Message entries that no message row has claimed yet.
+    unclaimed: HashSet<(i64, u64)>,
+}
+
+/// Audits the store in one consistent view of it.
+pub async fn verify(
+    store: &Store,
+    config: &Config,
+    log_pkcs8: &[u8],
+    message_certificate: &[u8],
+) -> Result<Report, StoreError> {
+    let mut tx = store.read().await?;
+    let cards = partner::cards(&mut tx).await?;
+    let mut audit = Audit {
+        report: Report::default(),
+        config,
+        log_pkcs8,
+        own: SigningCertificate::parse(message_certificate),
+        cards: cards
+            .iter()
+            .filter_map(|(_, bytes)| Card::parse(bytes).ok())
+            .collect(),
+        stated: HashMap::new(),
+        unclaimed: HashSet::new(),
+    };
+    if audit.cards.len() != cards.len() {
+        audit.find("card", "a card's signature does not verify");
+    }
+    for head in ledger::heads(&mut tx).await? {
+        audit.log(&mut tx, &head).await?;
+    }
+    audit.messages(&mut tx).await?;
+    for (log, index) in audit.unclaimed.drain() {
+        let what = "the log states a message that the message table does not hold".to_owned();
+        audit.report.findings.push(Finding {
+            place: format!("entry {log}/{index}"),
+            what,
+        });
+    }
+    Ok(audit.report)
+}
+
+impl Audit<'_> {
+    fn find(&mut self, place: impl Into<String>, what: impl Into<String>) {
+        self.report.findings.push(Finding {
+            place: place.into(),
+            what: what.into(),
+        });
+    }
+
+    /// Entries, tree, tiles and checkpoints of one log.
+    async fn log(&mut self, conn: &mut Connection, head: &Head) -> Result<(), StoreError> {
+        let mut edge = Edge::empty();
+        let mut tiles: HashMap<TileId, Vec<u8>> = HashMap::new();
+        let mut notes = Notes::new(head.id);
+        let key = match NoteSigner::from_pkcs8(&head.origin, self.log_pkcs8) {
+            Ok(signer) => signer.verifier_key().clone(),
+            Err(error) => {
+                self.find(
+                    format!("log {}", head.origin),
+                    format!("the log key cannot be used: {error}"),
+                );
+                return Ok(());
+            }
+        };
+        let expected = match head.partner {
+            Some(partner) => self.config.channel_origin(partner),
+            None => self.config.house_origin(),
+        };
+        if expected != head.origin {
+            self.find(
+                format!("log {}", head.id),
+                format!("the origin is {}, not {expected}", head.origin),
+            );
+        }
+        loop {
+            let page = ledger::entries(conn, head.id, edge.size(), PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            for (index, body) in page {
+                let place = format!("entry {}/{index}", head.id);
+                if index != edge.size() {
+                    self.find(
+                        place,
+                        format!("entries {} to {} are missing", edge.size(), index - 1),
+                    );
+                    return Ok(());
+                }
+                edge.append(leaf_hash(&body));
+                match Entry::parse(&body) {
+                    Ok(entry) => self.state(head, index, entry),
+                    Err(error) => self.find(place, error.to_string()),
+                }
+                self.checkpoint(conn, &mut notes, head, &edge, &key).await?;
+            }
+            tiles.extend(
+                edge.take_changed()
+                    .into_iter()
+                    .map(|(id, tile)| (id, tile.to_bytes())),
+            );
+        }
+        if edge.size() != head.size {
+            self.find(
+                format!("log {}", head.origin),
+                format!("{} entries, but the head says {}", edge.size(), head.size),
+            );
+        } else if edge.root() != head.root {
+            self.find(
+                format!("log {}", head.origin),
+                "the entries do not give the head's root",
+            );
+        }
+        if let Some((size, _)) = notes.next(conn).await? {
+            self.find(
+                format!("checkpoint {}/{size}", head.id),
+                "a checkpoint beyond the last entry",
+            );
+        }
+        if head.size > 0 && notes.last != head.size {
+            self.find(
+                format!("log {}", head.origin),
+                "the newest entries have no checkpoint",
+            );
+        }
+        self.compare_tiles(conn, head, tiles).await?;
+        let (entries, checkpoints) = (edge.size(), notes.seen);
+        self.report.logs.push(LogReport {
+            origin: head.origin.clone(),
+            entries,
+            checkpoints,
+        });
+        Ok(())
+    }
+
+    fn state(&mut self, head: &Head, index: u64, entry: Entry) {
+        if head.partner.is_none() {
+            return;
+        }
+        // Refusals before a verified signature have no id and no row; conflicts keep the first row.
+        let has_row = matches!(entry.kind, Kind::Sent | Kind::Received);
+        if has_row {
+            self.unclaimed.insert((head.id, index));
+        }
+        if has_row || entry.kind == Kind::Rejected {
+            self.stated.insert((head.id, index), entry);
+        }
+    }
+
+    /// Compares the checkpoint of the present size, if there is one, with the tree so far.
+    async fn checkpoint(
+        &mut self,
+        conn: &mut Connection,
+        notes: &mut Notes,
+        head: &Head,
+        edge: &Edge,
+        key: &VerifierKey,
+    ) -> Result<(), StoreError> {
+        while let Some((size, note)) = notes.peek(conn).await? {
+            if size > edge.size() {
+                break;
+            }
+            if let Err(what) = check_note(&note, &head.origin, edge.size(), &edge.root(), key) {
+                self.find(format!("checkpoint {}/{size}", head.id), what);
+            }
+            notes.pop();
+        }
+        Ok(())
+    }
+
+    async fn compare_tiles(
+        &mut self,
+        conn: &mut Connection,
+        head: &Head,
+        mut expected: HashMap<TileId, Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        for (id, bytes) in ledger::all_tiles(conn, head.id).await? {
+            let place = format!("tile {}/{}/{}", head.id, id.level, id.index);
+            match expected.remove(&id) {
+                Some(tile) if tile == bytes => {}
+                Some(_) => self.find(place, "the tile's hashes are not those of the entries"),
+                None => self.find(place, "a tile beyond the tree"),
+            }
+        }
+        for id in expected.into_keys() {
+            self.find(
+                format!("tile {}/{}/{}", head.id, id.level, id.index),
+                "the tile is missing",
+            );
+        }
+        Ok(())
+    }
+
+    async fn messages(&mut self, conn: &mut Connection) -> Result<(), StoreError> {
+        let mut last = 0;
+        loop {
+            let page = message::after(conn, last, PAGE).await?;
+            let Some(newest) = page.last() else { return Ok(()) };
+            last = newest.seq;
+            for row in page {
+                self.report.messages += 1;
+                self.message(conn, &row).await?;
+            }
+        }
+    }
+
+    async fn message(&mut self, conn: &mut Connection, row: &Message) -> Result<(), StoreError> {
+        let place = format!("message {} ({} {})", row.seq, row.way.as_str(), row.id);
+        self.unclaimed.remove(&(row.log, row.entry));
+        match self.stated.get(&(row.log, row.entry)) {
+            None => self.find(&place, "the log holds no entry for it"),
+            Some(entry) => {
+                if let Some(member) = differs(row, entry) {
+                    self.find(&place, format!("`{member}` is not what the log states"));
+                }
+            }
+        }
+        let payload = message::payload(conn, row.seq).await?;
+        match (payload, row.way, row.state) {
+            (Some(payload), _, _) => self.payload(&place, row, &payload),
+            // Bodies of refused messages are not kept.
+            (None, Way::Received, State::Rejected) => {}
+            (None, _, _) => self.find(&place, "the payload is gone, and the log holds no `erased` entry"),
+        }
+        if let Some(receipt) = message::receipt(conn, row.seq).await? {
+            self.receipt(&place, row, &receipt);
+        } else if row.way == Way::Sent && row.state == State::Receipted {
+            self.find(&place, "the partner's receipt is gone");
+        }
+        Ok(())
+    }
+
+    fn payload(&mut self, place: &str, row: &Message, payload: &[u8]) {
+        let jws = match Jws::parse(payload) {
+            Ok(jws) => jws,
+            Err(problem) => return self.find(place, format!("the payload cannot be read: {}", problem.code)),
+        };
+        if jws.digest() != row.digest {
+            return self.find(place, "the payload's digest is not the one logged");
+        }
+        let own = self.own.iter().cloned().filter(|_| row.way == Way::Sent);
+        let theirs = self
+            .cards
+            .iter()
+            .filter(|card| card.content().country.as_str() == row.partner);
+        let theirs = theirs.flat_map(|card| &card.content().signing_certificates);
+        let theirs = theirs
+            .filter(|_| row.way == Way::Received)
+            .filter_map(|der| SigningCertificate::parse(der));
+        let signer = own
+            .chain(theirs)
+            .find(|certificate| certificate.thumbprint == jws.thumbprint);
+        match signer.map(|certificate| jws.verify(&certificate)) {
+            Some(Ok(())) => self.report.payloads += 1,
+            Some(Err(code)) => self.find(place, format!("the payload's signature does not verify: {code}")),
+            None => self.find(place, "the payload's certificate is on no card that was in force"),
+        }
+    }
+
+    fn receipt(&mut self, place: &str, row: &Message, receipt: &[u8]) {
+        let own = self.config.country();
+        let keys: Vec<VerifierKey> = self
+            .cards
+            .iter()
+            .filter(|card| card.content().country.as_str() == row.partner)
+            .filter_map(|card| channel_key(card, own).ok())
+            .collect();
+        let verified = Receipt::parse(receipt).and_then(|receipt| receipt.verify(&keys));
+        match verified {
+            Ok(verified) if verified.entry.jws == Some(hash(row.digest)) => {
+                let accepted = verified.entry.verdict == Some(Verdict::Accepted);
+                if accepted == (row.state == State::Receipted) {
+                    self.report.receipts += 1;
+                } else {
+                    self.find(
+                        place,
+                        "the partner's receipt holds another verdict than the message's state",
+                    );
+                }
+            }
+            Ok(_) => self.find(place, "the partner's receipt is for another message"),
+            Err(error) => self.find(place, format!("the partner's receipt does not verify: {error}")),
+        }
+    }
+}
+
+/// The first member in which a row differs from its entry.
+fn differs(row: &Message, entry: &Entry) -> Option<&'static str> {
+    let kind = match (row.way, row.state) {
+        (Way::Sent, _) => Kind::Sent,
+        (Way::Received, State::Rejected) => Kind::Rejected,
+        (Way::Received, _) => Kind::Received,
+    };
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    let from = entry
+        .from
+        .clone()
+        .filter(|from| from.contains('/'))
+        .unwrap_or_default();
+    let checks = [
+        ("kind", entry.kind == kind),
+        ("jws", entry.jws == Some(hash(row.digest))),
+        ("id", said(&entry.id) == row.id.to_string()),
+        ("from", from == row.source),
+        ("to", said(&entry.to) == row.recipient),
+        ("type", said(&entry.message_type) == row.kind),
+        ("code", row.way == Way::Sent || entry.code == row.code),
+        ("at", entry.at.unix_ms() == row.at.0),
+    ];
+    checks
+        .into_iter()
+        .find(|(_, fits)| !fits)
+        .map(|(member, _)| member)
+}
+
+fn check_note(note: &[u8], origin: &str, size: u64, root: &Hash, key: &VerifierKey) -> Result<(), String> {
+    let note = Note::parse(note).map_err(|error| error.to_string())?;
+    note.verify(std::slice::from_ref(key))
+        .map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
+    if checkpoint.origin.as_str() != origin || checkpoint.size != size {
+        return Err("the checkpoint is of another log or size".to_owned());
+    }
+    if checkpoint.root != *root {
+        return Err("the entries do not give the checkpoint's root".to_owned());
+    }
+    Ok(())
+}
+
+/// The stored checkpoints of a log in order, a page at a time.
+struct Notes {
+    log: i64,
+    page: std::collections::VecDeque<(u64, Vec<u8>)>,
+    last: u64,
+    seen: u64,
+}
+
+impl Notes {
+    fn new(log: i64) -> Self {
+        Self {
+            log,
+            page: Default::default(),
+            last: 0,
+            seen: 0,
+        }
+    }
+
+    async fn peek(&mut self, conn: &mut Connection) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        if self.page.is_empty() {
+            self.page = ledger::checkpoints(conn, self.log, self.last, PAGE).await?.into();
+        }
+        Ok(self.page.front().cloned())
+    }
+
+    fn pop(&mut self) {
+        if let Some((size, _)) = self.page.pop_front() {
+            self.last = size;
+            self.seen += 1;
+        }
+    }
+
+    async fn next(&mut self, conn: &mut Connection) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let next = self.peek(conn).await?;
+        if next.is_some() {
+            self.pop();
+        }
+        Ok(next)
+    }
+}

@@ -1,0 +1,256 @@
+//! The gateway's home folder and its configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use silkgate_message::party::{Country, Party};
+
+/// The commented configuration that `init` writes; it is the manual.
+const TEMPLATE: &str = include_str!("silkgate.toml");
+
+/// `silkgate.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The authority that runs the gateway.
+    pub party: Party,
+    /// The gateway's name in certificates and logs.
+    pub host: String,
+    /// The database file, relative to the home.
+    #[serde(default = "database")]
+    pub database: PathBuf,
+    /// International.
+    pub partner_plane: PartnerPlane,
+    /// National.
+    pub national_plane: NationalPlane,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Sending.
+    #[serde(default)]
+    pub dispatch: Dispatch,
+    /// Handing over.
+    #[serde(default)]
+    pub deliveries: Deliveries,
+}
+
+/// `[partner_plane]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartnerPlane {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// What the card tells partners.
+    pub endpoint: String,
+}
+
+/// `[national_plane]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NationalPlane {
+    /// Address and port.
+    pub listen: SocketAddr,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open at once, on each plane.
+    pub connections: usize,
+    /// For a handshake or a request's head.
+    pub handshake_seconds: u64,
+    /// For a request's body.
+    pub body_seconds: u64,
+    /// Waiting for their commit.
+    pub queue_per_partner: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 12_000,
+            handshake_seconds: 10,
+            body_seconds: 20,
+            queue_per_partner: 1024,
+        }
+    }
+}
+
+/// `[dispatch]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dispatch {
+    /// Under way at once, for each partner.
+    pub concurrency: usize,
+    /// For one attempt.
+    pub attempt_seconds: u64,
+    /// First pause.
+    pub backoff_first_ms: u64,
+    /// Longest pause.
+    pub backoff_longest_ms: u64,
+    /// Refusals without receipt until a message is put aside.
+    pub refusals_until_dead: u32,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Self {
+            concurrency: 32,
+            attempt_seconds: 30,
+            backoff_first_ms: 500,
+            backoff_longest_ms: 300_000,
+            refusals_until_dead: 10,
+        }
+    }
+}
+
+/// `[deliveries]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deliveries {
+    /// For an acknowledgement.
+    pub lease_seconds: u64,
+}
+
+impl Default for Deliveries {
+    fn default() -> Self {
+        Self { lease_seconds: 60 }
+    }
+}
+
+fn database() -> PathBuf {
+    "silkgate.db".into()
+}
+
+impl Config {
+    /// The state of the gateway.
+    pub fn country(&self) -> Country {
+        self.party.country()
+    }
+
+    /// The origin of the channel log with `partner`.
+    pub fn channel_origin(&self, partner: Country) -> String {
+        format!("{}/{}/{}", self.host, self.country(), partner)
+    }
+
+    /// The origin of the house log.
+    pub fn house_origin(&self) -> String {
+        format!("{}/{}/house", self.host, self.country())
+    }
+
+    /// The text of a new configuration file.
+    pub fn text(
+        party: &Party,
+        host: &str,
+        partner_listen: &str,
+        endpoint: &str,
+        national_listen: &str,
+    ) -> String {
+        [
+            ("{party}", party.as_str()),
+            ("{host}", host),
+            ("{partner_listen}", partner_listen),
+            ("{endpoint}", endpoint),
+            ("{national_listen}", national_listen),
+        ]
+        .into_iter()
+        .fold(TEMPLATE.to_owned(), |text, (mark, value)| {
+            text.replace(mark, value)
+        })
+    }
+
+    /// Reads the configuration; the error names file, line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+        config
+            .house_origin()
+            .parse::<silkgate_ledger::Origin>()
+            .map_err(|_| format!("host `{}` is not a lower-case host name", config.host))?;
+        Ok(config)
+    }
+}
+
+/// The folder that holds everything of one gateway.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The home at `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `silkgate.toml`.
+    pub fn config_file(&self) -> PathBuf {
+        self.0.join("silkgate.toml")
+    }
+
+    /// A private key, PKCS#8 PEM, mode 0600.
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.0.join("keys").join(format!("{name}.key"))
+    }
+
+    /// A certificate, PEM.
+    pub fn certificate(&self, name: &str) -> PathBuf {
+        self.0.join("certs").join(format!("{name}.pem"))
+    }
+
+    /// The certificate of a client of the national plane; its key stands beside it with the ending `.key`.
+    pub fn client(&self, name: &str) -> PathBuf {
+        self.0.join("clients").join(format!("{name}.pem"))
+    }
+
+    /// Reads the configuration.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let file = self.config_file();
+        let text = std::fs::read_to_string(&file).map_err(|error| {
+            anyhow::anyhow!(
+                "{}: {error}; is {} a gateway's home? `silkgate init` makes one, -d picks one",
+                file.display(),
+                self.0.display()
+            )
+        })?;
+        Config::parse(&text).map_err(|what| anyhow::anyhow!("{}: {what}", file.display()))
+    }
+
+    /// The database file.
+    pub fn database(&self, config: &Config) -> PathBuf {
+        self.0.join(&config.database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_is_the_default() {
+        let party: Party = "IQ/traffic-police".parse().unwrap();
+        let text = Config::text(
+            &party,
+            "gw.iq.example",
+            "127.0.0.1:8443",
+            "https://gw.iq.example:8443",
+            "127.0.0.1:8444",
+        );
+        let config = Config::parse(&text).unwrap();
+        assert_eq!(
+            config.channel_origin("JO".parse().unwrap()),
+            "gw.iq.example/IQ/JO"
+        );
+        // What the file states as defaults is what holds without it.
+        let short = text.split("[limits]").next().unwrap();
+        assert_eq!(
+            format!("{config:?}"),
+            format!("{:?}", Config::parse(short).unwrap())
+        );
+        assert!(Config::parse(&text.replace("connections", "conections")).is_err());
+    }
+}

@@ -1,0 +1,208 @@
+//! Hand-over to a back end: long poll with a lease, then an acknowledgement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Path, Query, Request, State};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use silkgate_message::event;
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::{Jws, decode, encode};
+use silkgate_message::party::Party;
+use silkgate_message::problem::{Code, Problem};
+
+use crate::accept::{Answer, HandOver, Work};
+use crate::clock;
+use crate::gateway::Gateway;
+use crate::http::{self, BackEndPeer};
+use crate::store::message::{self, Way};
+use crate::store::{StoreError, delivery, proof};
+
+/// The longest wait for a delivery.
+const WAIT_MAX_S: u64 = 60;
+/// Deliveries in one answer, at most.
+const FETCH_MAX: u32 = 100;
+
+/// `?wait=SECONDS&max=N`.
+#[derive(Deserialize)]
+pub struct Fetch {
+    #[serde(default)]
+    wait: u64,
+    #[serde(default = "one")]
+    max: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// One delivery.
+#[derive(Serialize)]
+struct Delivery {
+    /// The message's id, which the acknowledgement names.
+    id: String,
+    /// What the acknowledgement must bring.
+    lease: String,
+    /// Until when.
+    lease_until: String,
+    /// The event as its sender signed it.
+    event: Box<RawValue>,
+    /// The signed message, verbatim.
+    message: Box<RawValue>,
+    /// Our receipt for it (C2SP tlog-proof).
+    receipt: String,
+}
+
+#[derive(Serialize)]
+struct Deliveries {
+    deliveries: Vec<Delivery>,
+}
+
+/// `GET /v1/deliveries`: what waits for this back end, oldest first, one version of a record at a
+/// time. What is not acknowledged before its lease ends is handed out again.
+pub async fn fetch(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    Query(Fetch { wait, max }): Query<Fetch>,
+) -> Response {
+    let bell = gateway.bell(party.as_str());
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(wait.min(WAIT_MAX_S));
+    loop {
+        let rung = bell.rung();
+        match take(&gateway, &party, max.clamp(1, FETCH_MAX)).await {
+            Ok((deliveries, _)) if !deliveries.is_empty() => {
+                return http::json(200, &Deliveries { deliveries });
+            }
+            Ok((_, lease_ends)) => {
+                // Nothing free: until something arrives, a lease runs out, or the caller's time is up.
+                let lease_ends =
+                    lease_ends.map(|at| Duration::from_millis((at.0 - clock::now().0).max(1) as u64));
+                let until = lease_ends.map_or(deadline, |pause| {
+                    deadline.min(tokio::time::Instant::now() + pause)
+                });
+                let _ = tokio::time::timeout_at(until, rung).await;
+                if tokio::time::Instant::now() >= deadline {
+                    return http::json(
+                        200,
+                        &Deliveries {
+                            deliveries: Vec::new(),
+                        },
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "deliveries");
+                return http::problem(&Problem::new(Code::Unavailable));
+            }
+        }
+    }
+}
+
+async fn take(
+    gateway: &Gateway,
+    party: &Party,
+    max: u32,
+) -> Result<(Vec<Delivery>, Option<Instant>), StoreError> {
+    let now = clock::now();
+    let (waiting, lease_ends) = {
+        let mut tx = gateway.store.read().await?;
+        delivery::waits(&mut tx, party.as_str(), now).await?
+    };
+    if !waiting {
+        return Ok((Vec::new(), lease_ends));
+    }
+    let seconds = i64::try_from(gateway.config.deliveries.lease_seconds).unwrap_or(60);
+    let until = now.plus_ms(seconds * 1000);
+    let lease = clock::random::<16>();
+    let mut tx = gateway.store.write().await?;
+    let seqs = delivery::lease(&mut tx, party.as_str(), now, until, &lease, max).await?;
+    tx.commit().await?;
+    let mut tx = gateway.store.read().await?;
+    let mut deliveries = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        let missing = || StoreError::Corrupt("a delivery without its message".into());
+        let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
+        let bytes = message::payload(&mut tx, seq).await?.ok_or_else(missing)?;
+        let receipt = proof::receipt(&mut tx, row.log, row.entry, row.checkpoint).await?;
+        let raw = |bytes: Vec<u8>| {
+            String::from_utf8(bytes)
+                .ok()
+                .and_then(|text| RawValue::from_string(text).ok())
+                .ok_or_else(missing)
+        };
+        let event = Jws::parse(&bytes).map_err(|_| missing())?.payload;
+        deliveries.push(Delivery {
+            id: row.id.to_string(),
+            lease: encode(&lease),
+            lease_until: until.to_string(),
+            event: raw(event)?,
+            message: raw(bytes)?,
+            receipt: String::from_utf8_lossy(&receipt).into_owned(),
+        });
+    }
+    Ok((deliveries, Some(now)))
+}
+
+/// `POST /v1/deliveries/{id}/ack` with `{"lease": "…"}`: the back end has it, for good.
+pub async fn acknowledge(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    let body = match http::body(
+        request,
+        "application/json",
+        1024,
+        gateway.config.limits.body_seconds,
+    )
+    .await
+    {
+        Ok(body) => body,
+        Err((problem, _)) => return http::problem(&problem),
+    };
+    let body = match silkgate_message::json::parse(&body) {
+        Ok(body) => body,
+        Err(error) => return http::problem(&Problem::from(&error)),
+    };
+    let lease = body
+        .get("lease")
+        .and_then(Value::as_str)
+        .and_then(decode)
+        .and_then(|lease| lease.try_into().ok());
+    let (Some(id), Some(lease)) = (event::uuid_v7(&id), lease) else {
+        return http::problem(
+            &Problem::new(Code::LeaseLost).detail("send {\"lease\": \"…\"} as it was handed out"),
+        );
+    };
+    let found = async {
+        let mut tx = gateway.store.read().await?;
+        let rows = message::by_id(&mut tx, &id).await?;
+        Ok::<_, StoreError>(
+            rows.into_iter()
+                .find(|row| row.way == Way::Received && row.recipient == party.as_str()),
+        )
+    };
+    let seq = match found.await {
+        Ok(Some(row)) => row.seq,
+        Ok(None) => return http::not_found().await,
+        Err(error) => {
+            tracing::error!(%error, "acknowledgement");
+            return http::problem(&Problem::new(Code::Unavailable));
+        }
+    };
+    let hand_over = HandOver {
+        recipient: party,
+        seq,
+        lease,
+    };
+    match gateway.accept.commit(Work::HandOver(hand_over)).await {
+        Answer::Done => http::json(200, &serde_json::json!({ "id": id, "delivered": true })),
+        Answer::Refused(problem) | Answer::Failed(problem) => http::problem(&problem),
+        Answer::Received(_) | Answer::Submitted { .. } => http::problem(&Problem::new(Code::Unavailable)),
+    }
+}

@@ -1,0 +1,154 @@
+//! The running gateway: what its parts share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use silkgate_message::party::Country;
+use tokio::sync::Notify;
+
+use crate::accept::{Accept, Changed};
+use crate::clock;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::keys::Keys;
+use crate::refusals::Refusals;
+use crate::store::{Store, StoreError};
+use crate::tls;
+
+/// Shared by every part.
+pub struct Gateway {
+    /// The configuration.
+    pub config: Config,
+    /// Our keys.
+    pub keys: Keys,
+    /// The database.
+    pub store: Store,
+    /// The way to commit.
+    pub accept: Accept,
+    /// Budgets for refusals.
+    pub refusals: Refusals,
+    /// Rung when the outbox may have something due.
+    pub outbox: Notify,
+    bells: Bells,
+    directory: ArcSwap<Directory>,
+    partner_tls: tls::PartnerServer,
+}
+
+impl Gateway {
+    /// Puts the parts together.
+    pub fn new(
+        config: Config,
+        keys: Keys,
+        store: Store,
+        accept: Accept,
+        directory: Directory,
+    ) -> anyhow::Result<Self> {
+        let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
+        let partner_tls = tls::PartnerServer::new(keys.tls.chain.clone(), keys.tls.key.clone_key(), trust)?;
+        Ok(Self {
+            config,
+            keys,
+            store,
+            accept,
+            refusals: Refusals::default(),
+            outbox: Notify::new(),
+            bells: Bells::default(),
+            directory: ArcSwap::from_pointee(directory),
+            partner_tls,
+        })
+    }
+
+    /// Our state.
+    pub fn country(&self) -> Country {
+        self.config.country()
+    }
+
+    /// Everyone known, as last read.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
+    }
+
+    /// TLS of the partner plane, as last read.
+    pub fn partner_tls(&self) -> &tls::PartnerServer {
+        &self.partner_tls
+    }
+
+    /// Reads partners and clients again if they changed. True where they did.
+    pub async fn refresh(&self) -> Result<bool, StoreError> {
+        let mut tx = self.store.read().await?;
+        if crate::store::partner::generation(&mut tx).await? == self.directory.load().generation {
+            return Ok(false);
+        }
+        let directory = Directory::load(&mut tx, self.country(), clock::now()).await?;
+        let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
+        if let Err(error) = self.partner_tls.replace(trust) {
+            tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
+        }
+        self.directory.store(Arc::new(directory));
+        self.outbox.notify_one();
+        Ok(true)
+    }
+
+    /// Wakes those who wait for what a commit changed.
+    pub fn changed(&self, changed: &Changed) {
+        for recipient in &changed.recipients {
+            self.bells.ring(recipient);
+        }
+        for id in &changed.settled {
+            self.bells.ring(&id.to_string());
+        }
+        if changed.outbox {
+            self.outbox.notify_one();
+        }
+    }
+
+    /// Something to wait on: rung when `name`, a recipient or a message id, has news.
+    pub fn bell(&self, name: &str) -> Bell<'_> {
+        let mut bells = self.bells.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let notify = bells.entry(name.to_owned()).or_default().clone();
+        Bell {
+            bells: &self.bells,
+            name: name.to_owned(),
+            notify,
+        }
+    }
+}
+
+/// Who waits for what, by name; a name is here only while someone waits.
+#[derive(Default)]
+struct Bells(Mutex<HashMap<String, Arc<Notify>>>);
+
+impl Bells {
+    fn ring(&self, name: &str) {
+        if let Some(notify) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            notify.notify_waiters();
+        }
+    }
+}
+
+/// A place to wait. Take [`Bell::rung`] before looking, then look, then await it: nothing is missed.
+pub struct Bell<'a> {
+    bells: &'a Bells,
+    name: String,
+    notify: Arc<Notify>,
+}
+
+impl Bell<'_> {
+    /// Resolves when the bell rings after this call.
+    pub fn rung(&self) -> std::pin::Pin<Box<tokio::sync::futures::Notified<'_>>> {
+        let mut rung = Box::pin(self.notify.notified());
+        rung.as_mut().enable();
+        rung
+    }
+}
+
+impl Drop for Bell<'_> {
+    fn drop(&mut self) {
+        let mut bells = self.bells.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Two hold it when nobody else waits: the map and this one.
+        if Arc::strong_count(&self.notify) <= 2 {
+            bells.remove(&self.name);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Our own keys and certificates, read from the home.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use silkgate_message::jws::{SigningCertificate, SigningKey};
+
+use crate::config::Home;
+
+/// What a running gateway holds. The card key and the key of the national CA are not among it: they
+/// can be kept offline.
+pub struct Keys {
+    /// Our chain on the partner plane, both as server and as client.
+    pub tls: Identity,
+    /// Our chain on the national plane.
+    pub national: Identity,
+    /// The anchor of the national plane's clients.
+    pub national_anchor: CertificateDer<'static>,
+    /// Signs messages.
+    pub message: SigningKey,
+    /// The certificate of `message`.
+    pub message_certificate: SigningCertificate,
+    /// Signs checkpoints, PKCS#8.
+    pub log_pkcs8: Vec<u8>,
+}
+
+/// A certificate chain and its key.
+pub struct Identity {
+    /// Leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The leaf's key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    /// Reads a chain and a key from PEM files.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self> {
+        Ok(Self {
+            chain: chain(certificate)?,
+            key: private_key(key)?,
+        })
+    }
+}
+
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+impl Keys {
+    /// Reads everything a running gateway needs.
+    pub fn read(home: &Home) -> Result<Self> {
+        let certificate = one(&home.certificate("message"))?;
+        let message_certificate = SigningCertificate::parse(&certificate).ok_or_else(|| {
+            anyhow!(
+                "{}: not a signing certificate",
+                home.certificate("message").display()
+            )
+        })?;
+        let message_file = home.key("message");
+        let message = SigningKey::new(private_key(&message_file)?.secret_der(), &message_certificate)
+            .ok_or_else(|| {
+                anyhow!(
+                    "{}: not the key of the signing certificate",
+                    message_file.display()
+                )
+            })?;
+        Ok(Self {
+            tls: Identity::read(&home.certificate("tls"), &home.key("tls"))?,
+            national: Identity::read(&home.certificate("national"), &home.key("national"))?,
+            national_anchor: one(&home.certificate("national-ca"))?,
+            message,
+            message_certificate,
+            log_pkcs8: log_pkcs8(home)?,
+        })
+    }
+}
+
+/// The log key, PKCS#8.
+pub fn log_pkcs8(home: &Home) -> Result<Vec<u8>> {
+    Ok(private_key(&home.key("log"))?.secret_der().to_vec())
+}
+
+/// Every certificate of a PEM file.
+pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let certificates = CertificateDer::pem_file_iter(path).with_context(|| path.display().to_string())?;
+    let chain = certificates
+        .collect::<Result<Vec<_>, _>>()
+        .with_context(|| path.display().to_string())?;
+    if chain.is_empty() {
+        Err(anyhow!("{}: holds no certificate", path.display()))
+    } else {
+        Ok(chain)
+    }
+}
+
+/// The only certificate of a PEM file.
+pub fn one(path: &Path) -> Result<CertificateDer<'static>> {
+    chain(path)?
+        .into_iter()
+        .next()
+        .ok_or_else(|| anyhow!("{}: holds no certificate", path.display()))
+}
+
+/// A private key, refused where others could read it.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = std::fs::metadata(path).with_context(|| path.display().to_string())?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(anyhow!(
+            "{}: others may read this key; make it private with chmod 600",
+            path.display()
+        ));
+    }
+    PrivateKeyDer::from_pem_file(path).with_context(|| path.display().to_string())
+}

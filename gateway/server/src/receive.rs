@@ -1,0 +1,279 @@
+//! A partner's message enters: `POST /v1/messages` on the partner plane.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::{Extension, http::HeaderValue};
+use silkgate_message::agreement::Direction;
+use silkgate_message::catalogue::Catalogue;
+use silkgate_message::event::{self, Envelope, SKEW_MS};
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::{Digest, Jws, SigningCertificate};
+use silkgate_message::party::Country;
+use silkgate_message::problem::{Code, Problem};
+
+use crate::accept::{Answer, Received, Verdict, Work};
+use crate::clock;
+use crate::conform::{conform, count, step};
+use crate::directory::{Directory, Partner};
+use crate::gateway::Gateway;
+use crate::http::{self, PartnerPeer};
+use crate::store::message::{self, State as Stands};
+use crate::store::{StoreError, proof};
+
+/// The content type of a message.
+const MESSAGE: &str = "application/jose+json";
+
+/// Handles one message.
+pub async fn post(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(PartnerPeer(country)): Extension<PartnerPeer>,
+    request: Request,
+) -> Response {
+    let directory = gateway.directory();
+    let Some(partner) = directory.partner(country).filter(|partner| partner.is_active()) else {
+        return refuse(
+            &gateway,
+            country,
+            Problem::new(Code::PartnerSuspended),
+            None,
+            None,
+        )
+        .await;
+    };
+    if !partner.within_rate() {
+        // No verdict, no entry: the same message will do later.
+        return http::problem(&Problem::new(Code::RateExceeded));
+    }
+    let limit = partner.agreement.body_max_bytes as usize;
+    let body = match http::body(request, MESSAGE, limit, gateway.config.limits.body_seconds).await {
+        Ok(body) => body,
+        Err((problem, read)) => {
+            return refuse(&gateway, country, problem, Some(Digest::of(&read)), None).await;
+        }
+    };
+    let jws = match Jws::parse(&body) {
+        Ok(jws) => jws,
+        Err(problem) => return refuse(&gateway, country, problem, Some(Digest::of(&body)), None).await,
+    };
+    let certificate = match verify(&jws, partner) {
+        Ok(certificate) => certificate,
+        Err(code) => return refuse(&gateway, country, code.into(), None, Some(jws.digest())).await,
+    };
+    let received = judge(
+        &jws,
+        certificate,
+        &directory,
+        partner,
+        body.to_vec(),
+        clock::now(),
+    );
+    match gateway.accept.commit(Work::Receive(Box::new(received))).await {
+        Answer::Received(verdict) => answer(&gateway, verdict).await,
+        Answer::Failed(problem) | Answer::Refused(problem) => http::problem(&problem),
+        Answer::Submitted { .. } | Answer::Done => http::problem(&Problem::new(Code::Unavailable)),
+    }
+}
+
+/// Answers a refusal from before a verified signature, logged within the partner's budget.
+async fn refuse(
+    gateway: &Gateway,
+    partner: Country,
+    problem: Problem,
+    body: Option<Digest>,
+    jws: Option<Digest>,
+) -> Response {
+    gateway
+        .refusals
+        .of_partner(&gateway.accept, partner, problem.code, body, jws)
+        .await;
+    http::problem(&problem)
+}
+
+/// The signature, by a certificate registered for *this* partner.
+fn verify<'p>(jws: &Jws, partner: &'p Partner) -> Result<&'p SigningCertificate, Code> {
+    let registered = partner
+        .signing
+        .iter()
+        .find(|certificate| certificate.thumbprint == jws.thumbprint);
+    let certificate = registered.ok_or(Code::CertificateUnknown)?;
+    jws.verify(certificate)?;
+    Ok(certificate)
+}
+
+/// Every check that needs no database, in the order of the protocol. What it finds holds unless the
+/// transaction finds the message to be a replay.
+fn judge(
+    jws: &Jws,
+    certificate: &SigningCertificate,
+    directory: &Directory,
+    partner: &Partner,
+    bytes: Vec<u8>,
+    now: Instant,
+) -> Received {
+    let mut received = Received {
+        partner: partner.country,
+        bytes,
+        digest: jws.digest(),
+        signed_at: jws.iat,
+        certificate: certificate.thumbprint,
+        envelope: Err(event::Fragments::default()),
+        schema: None,
+        step: None,
+        refusal: None,
+    };
+    let envelope = match event::read(&jws.event) {
+        Ok(envelope) => envelope,
+        Err((violations, parts)) => {
+            received.envelope = Err(parts);
+            received.refusal = Some(
+                Problem::new(Code::EventInvalid)
+                    .detail(count(&violations))
+                    .violations(violations),
+            );
+            return received;
+        }
+    };
+    let message_type = Catalogue::embedded()
+        .by_schema_id(&envelope.dataschema)
+        .filter(|t| t.name() == envelope.kind);
+    received.schema = message_type.map(|t| (t.version(), Digest(t.digest())));
+    received.refusal = timely(jws, certificate, &envelope, partner.agreement.lifetime_ms(), now)
+        .and_then(|()| addressed(&envelope, directory, partner.country))
+        .and_then(|()| message_type.ok_or_else(|| Box::new(Problem::new(Code::SchemaUnknown))))
+        .and_then(|t| {
+            partner
+                .agreement
+                .check(Direction::Receive, &envelope, t.version())?;
+            conform(t, &jws.event)?;
+            received.step = step(t, &jws.event, &envelope, jws.digest());
+            Ok(())
+        })
+        .err()
+        .map(|problem| *problem);
+    received.envelope = Ok(envelope);
+    received
+}
+
+fn refusal(code: Code, detail: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::new(code).detail(detail))
+}
+
+/// Times: of the certificate, of signing, of expiry, of the id.
+fn timely(
+    jws: &Jws,
+    certificate: &SigningCertificate,
+    envelope: &Envelope,
+    lifetime_ms: i64,
+    now: Instant,
+) -> Result<(), Box<Problem>> {
+    let iat = jws.iat;
+    if iat < certificate.not_before {
+        return Err(refusal(
+            Code::CertificateNotYetValid,
+            format!("valid from {}", certificate.not_before),
+        ));
+    }
+    if iat > certificate.not_after {
+        return Err(refusal(
+            Code::CertificateExpired,
+            format!("valid until {}", certificate.not_after),
+        ));
+    }
+    if iat > now.plus_ms(SKEW_MS) {
+        return Err(refusal(
+            Code::IatInFuture,
+            format!("our clock shows {now}; up to 300 s ahead is accepted"),
+        ));
+    }
+    if envelope.expires_at <= now {
+        return Err(refusal(
+            Code::Expired,
+            format!("`expirytime` is {}, our clock shows {now}", envelope.expires_at),
+        ));
+    }
+    if envelope.expires_at > iat.plus_ms(lifetime_ms) {
+        let hours = lifetime_ms / 3_600_000;
+        return Err(refusal(
+            Code::LifetimeTooLong,
+            format!("`expirytime` may be at most {hours} h after `iat`"),
+        ));
+    }
+    if (event::uuid_instant(&envelope.id).0 - iat.0).abs() > SKEW_MS {
+        return Err(refusal(
+            Code::IdTimeMismatch,
+            "the UUIDv7's time must be within 300 s of `iat`",
+        ));
+    }
+    if envelope.time > iat.plus_ms(SKEW_MS) {
+        return Err(refusal(
+            Code::TimeInFuture,
+            "`time` may be at most 300 s after `iat`",
+        ));
+    }
+    Ok(())
+}
+
+/// Parties: the source belongs to the partner, the recipient to us, and someone acts as it.
+fn addressed(envelope: &Envelope, directory: &Directory, partner: Country) -> Result<(), Box<Problem>> {
+    if envelope.source.country() != partner {
+        return Err(refusal(
+            Code::SourceForeign,
+            format!("this connection speaks for {partner}"),
+        ));
+    }
+    if envelope.recipient.country() != directory.country {
+        return Err(refusal(
+            Code::RecipientForeign,
+            format!("this gateway receives for {}", directory.country),
+        ));
+    }
+    if !directory.has_back_end(&envelope.recipient) {
+        let known = directory
+            .back_ends()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(refusal(Code::RecipientUnknown, format!("known here: {known}")));
+    }
+    Ok(())
+}
+
+async fn answer(gateway: &Gateway, verdict: Verdict) -> Response {
+    match verdict {
+        Verdict::Accepted(receipt) => http::receipt(receipt),
+        Verdict::Rejected(problem) | Verdict::NotNow(problem) => http::problem(&problem),
+        Verdict::Again { seq } => match first_answer(gateway, seq).await {
+            Ok(Ok(receipt)) => mark_as_replay(http::receipt(receipt)),
+            Ok(Err(problem)) => mark_as_replay(http::problem(&problem)),
+            Err(error) => {
+                tracing::error!(%error, seq, "the first answer could not be made again");
+                http::problem(&Problem::new(Code::Unavailable))
+            }
+        },
+    }
+}
+
+fn mark_as_replay(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert("silkgate-replay", HeaderValue::from_static("true"));
+    response
+}
+
+/// The answer that a message was given first: its receipt, or its problem with the receipt inside.
+async fn first_answer(gateway: &Gateway, seq: i64) -> Result<Result<Vec<u8>, Problem>, StoreError> {
+    let mut tx = gateway.store.read().await?;
+    let missing = || StoreError::Corrupt("a known message is gone".into());
+    let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
+    let receipt = proof::receipt(&mut tx, row.log, row.entry, row.checkpoint).await?;
+    if row.state == Stands::Accepted {
+        return Ok(Ok(receipt));
+    }
+    let problem = message::refusal(&mut tx, seq).await?.ok_or_else(missing)?;
+    let mut problem: Problem =
+        serde_json::from_slice(&problem).map_err(|error| StoreError::Corrupt(format!("refusal: {error}")))?;
+    problem.receipt = Some(String::from_utf8_lossy(&receipt).into_owned());
+    Ok(Err(problem))
+}

@@ -1,0 +1,174 @@
+//! Refusals before a verified signature: logged one by one within a budget, beyond it counted, so
+//! that whoever sends rubbish cannot fill the logs.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use silkgate_ledger::entry::Kind;
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
+use silkgate_message::party::Country;
+use silkgate_message::problem::Code;
+
+use crate::accept::{Accept, Note, NoteLog, Work, entry_at, hash};
+use crate::clock;
+
+/// Entries a minute for each partner, in its channel log.
+const PER_PARTNER: u32 = 60;
+/// Entries a minute for all strangers together, in the house log.
+const STRANGERS: u32 = 10;
+/// Entries a minute for all submissions refused on the national plane, in the house log.
+const SUBMISSIONS: u32 = 60;
+
+/// Whose budget.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Account {
+    Partner(Country),
+    Strangers,
+    Submissions,
+}
+
+/// The budgets.
+#[derive(Default)]
+pub struct Refusals(Mutex<HashMap<Account, Minute>>);
+
+#[derive(Default)]
+struct Minute {
+    number: i64,
+    logged: u32,
+    beyond: HashMap<&'static str, u64>,
+}
+
+impl Refusals {
+    /// A partner's message refused before its signature was verified.
+    pub async fn of_partner(
+        &self,
+        accept: &Accept,
+        partner: Country,
+        code: Code,
+        body: Option<Digest>,
+        jws: Option<Digest>,
+    ) {
+        let entry = |now: Instant| {
+            let mut entry = entry_at(Kind::Rejected, now);
+            entry.from = Some(partner.to_string());
+            entry.code = Some(code.to_string());
+            entry.body = body.map(hash);
+            entry.jws = jws.map(hash);
+            Note {
+                log: NoteLog::Channel(partner),
+                entry,
+            }
+        };
+        self.note(accept, Account::Partner(partner), code.as_str(), entry)
+            .await;
+    }
+
+    /// A connection refused by TLS.
+    pub async fn of_stranger(&self, accept: &Accept) {
+        let entry = |now: Instant| {
+            let mut entry = entry_at(Kind::Refused, now);
+            entry.code = Some("tls_stranger".to_owned());
+            Note {
+                log: NoteLog::House,
+                entry,
+            }
+        };
+        self.note(accept, Account::Strangers, "tls_stranger", entry).await;
+    }
+
+    /// A back end's submission refused.
+    pub async fn of_submission(&self, accept: &Accept, source: &str, code: Code) {
+        let entry = |now: Instant| {
+            let mut entry = entry_at(Kind::Refused, now);
+            entry.from = Some(source.to_owned());
+            entry.code = Some(code.to_string());
+            Note {
+                log: NoteLog::House,
+                entry,
+            }
+        };
+        self.note(accept, Account::Submissions, code.as_str(), entry)
+            .await;
+    }
+
+    async fn note(
+        &self,
+        accept: &Accept,
+        account: Account,
+        code: &'static str,
+        note: impl FnOnce(Instant) -> Note,
+    ) {
+        let now = clock::now();
+        if self.spend(account, code, now) {
+            // The answer waits for the entry; where the queue is full the refusal goes unlogged
+            // rather than unanswered.
+            accept.commit(Work::Note(Box::new(note(now)))).await;
+        }
+    }
+
+    /// Whether this refusal is still within the minute's budget; otherwise it is counted.
+    fn spend(&self, account: Account, code: &'static str, now: Instant) -> bool {
+        let budget = match account {
+            Account::Partner(_) => PER_PARTNER,
+            Account::Strangers => STRANGERS,
+            Account::Submissions => SUBMISSIONS,
+        };
+        let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = accounts.entry(account).or_default();
+        let number = now.0.div_euclid(60_000);
+        if minute.number != number {
+            (minute.number, minute.logged) = (number, 0);
+        }
+        if minute.logged < budget {
+            minute.logged += 1;
+            return true;
+        }
+        *minute.beyond.entry(code).or_default() += 1;
+        false
+    }
+
+    /// Logs one summary per account and code of what went beyond the budget. Called once a minute.
+    pub async fn summarise(&self, accept: &Accept) {
+        let counted: Vec<(Account, HashMap<&'static str, u64>)> = {
+            let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            accounts
+                .iter_mut()
+                .map(|(account, minute)| (*account, std::mem::take(&mut minute.beyond)))
+                .collect()
+        };
+        for (account, codes) in counted {
+            for (code, n) in codes {
+                let (kind, log, from) = match account {
+                    Account::Partner(p) => (Kind::Rejected, NoteLog::Channel(p), Some(p.to_string())),
+                    Account::Strangers | Account::Submissions => (Kind::Refused, NoteLog::House, None),
+                };
+                let mut entry = entry_at(kind, clock::now());
+                (entry.from, entry.code, entry.n) = (from, Some(code.to_owned()), Some(n));
+                accept.commit(Work::Note(Box::new(Note { log, entry }))).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_per_minute_and_account() {
+        let refusals = Refusals::default();
+        let jo = Account::Partner("JO".parse().unwrap());
+        let spent = |account, at| {
+            (0..100)
+                .filter(|_| refusals.spend(account, "json_invalid", Instant(at)))
+                .count()
+        };
+        assert_eq!(spent(jo, 0), 60);
+        assert_eq!(spent(Account::Strangers, 0), 10);
+        assert_eq!(spent(jo, 59_999), 0);
+        assert_eq!(spent(jo, 60_000), 60);
+        let accounts = refusals.0.lock().unwrap();
+        assert_eq!(accounts[&jo].beyond["json_invalid"], 40 + 100 + 40);
+    }
+}

@@ -1,0 +1,117 @@
+//! Table `delivery`: accepted messages to be handed over to a back end, once.
+
+use silkgate_message::instant::Instant;
+use sqlx::Row;
+
+use super::outbox::Lease;
+use super::{Connection, StoreError};
+
+/// Puts a message up for hand-over.
+pub async fn insert(
+    conn: &mut Connection,
+    seq: i64,
+    recipient: &str,
+    partner: &str,
+    subject: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO delivery (seq, recipient, partner, subject) VALUES ($1, $2, $3, $4)")
+        .bind(seq)
+        .bind(recipient.to_owned())
+        .bind(partner.to_owned())
+        .bind(subject.to_owned())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Leases messages for `recipient`, oldest first, versions of one record one after another.
+pub async fn lease(
+    conn: &mut Connection,
+    recipient: &str,
+    now: Instant,
+    until: Instant,
+    lease: &Lease,
+    limit: u32,
+) -> Result<Vec<i64>, StoreError> {
+    let rows = sqlx::query(
+        "UPDATE delivery SET lease = $1, lease_ms = $2, handed = handed + 1 WHERE seq IN (
+             SELECT d.seq FROM delivery d
+             WHERE d.recipient = $3 AND d.done_ms IS NULL AND d.lease_ms <= $4
+               AND NOT EXISTS (SELECT 1 FROM delivery e
+                               WHERE e.partner = d.partner AND e.subject = d.subject AND e.seq < d.seq
+                                 AND e.done_ms IS NULL)
+             ORDER BY d.seq LIMIT $5)
+         RETURNING seq",
+    )
+    .bind(lease.to_vec())
+    .bind(until.0)
+    .bind(recipient.to_owned())
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    let mut seqs: Vec<i64> = rows.into_iter().map(|row| row.get(0)).collect();
+    seqs.sort_unstable();
+    Ok(seqs)
+}
+
+/// Whether something waits for `recipient` now, and when the next lease runs out.
+pub async fn waits(
+    conn: &mut Connection,
+    recipient: &str,
+    now: Instant,
+) -> Result<(bool, Option<Instant>), StoreError> {
+    let row = sqlx::query("SELECT min(lease_ms) FROM delivery WHERE recipient = $1 AND done_ms IS NULL");
+    let row = row.bind(recipient.to_owned()).fetch_one(conn).await?;
+    let earliest = row.get::<Option<i64>, _>(0).map(Instant);
+    Ok((earliest.is_some_and(|at| at <= now), earliest))
+}
+
+/// Where a hand-over stands.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// To whom.
+    pub recipient: String,
+    /// How often it was handed out.
+    pub handed: i64,
+    /// The lease in force.
+    pub lease: Option<Vec<u8>>,
+    /// When it was acknowledged.
+    pub done_at: Option<Instant>,
+}
+
+/// The hand-over of a message.
+pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, StoreError> {
+    let query =
+        sqlx::query("SELECT recipient, handed, lease, done_ms FROM delivery WHERE seq = $1").bind(seq);
+    Ok(query.fetch_optional(conn).await?.map(|row| Delivery {
+        recipient: row.get(0),
+        handed: row.get(1),
+        lease: row.get(2),
+        done_at: row.get::<Option<i64>, _>(3).map(Instant),
+    }))
+}
+
+/// Marks a hand-over as done.
+pub async fn finish(conn: &mut Connection, seq: i64, at: Instant) -> Result<(), StoreError> {
+    sqlx::query("UPDATE delivery SET done_ms = $1 WHERE seq = $2")
+        .bind(at.0)
+        .bind(seq)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Messages waiting per recipient: count and the time of the oldest.
+pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT d.recipient, count(*), min(m.at_ms) FROM delivery d JOIN message m ON m.seq = d.seq
+         WHERE d.done_ms IS NULL GROUP BY d.recipient ORDER BY d.recipient",
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.get(0), row.get(1), Instant(row.get(2))))
+        .collect())
+}

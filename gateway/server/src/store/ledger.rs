@@ -1,0 +1,250 @@
+//! Tables `log`, `entry`, `tile`, `checkpoint`.
+
+use silkgate_ledger::tree::{Hash, Tile, TileId, Tiles};
+use silkgate_message::party::Country;
+use sqlx::{QueryBuilder, Row, Sqlite};
+
+use super::{Connection, StoreError, bytes32, pieces};
+
+/// A log and how far it has come.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its key in the store.
+    pub id: i64,
+    /// Its C2SP origin.
+    pub origin: String,
+    /// The partner of a channel log; None for the house log.
+    pub partner: Option<Country>,
+    /// Entries.
+    pub size: u64,
+    /// The tree's root.
+    pub root: Hash,
+}
+
+/// A row of `entry`.
+pub struct EntryRow {
+    /// The log.
+    pub log: i64,
+    /// Position, from 0.
+    pub index: u64,
+    /// The entry's bytes.
+    pub body: Vec<u8>,
+}
+
+/// Creates an empty log.
+pub async fn create(
+    conn: &mut Connection,
+    origin: &str,
+    partner: Option<Country>,
+) -> Result<i64, StoreError> {
+    let row =
+        sqlx::query("INSERT INTO log (origin, partner, size, root) VALUES ($1, $2, 0, $3) RETURNING id")
+            .bind(origin)
+            .bind(partner.map(|country| country.as_str().to_owned()))
+            .bind(silkgate_ledger::tree::EMPTY_ROOT.as_bytes().to_vec())
+            .fetch_one(conn)
+            .await?;
+    Ok(row.get(0))
+}
+
+/// Every log, in ascending id: the order in which they are written.
+pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
+    let rows = sqlx::query("SELECT id, origin, partner, size, root FROM log ORDER BY id")
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let partner: Option<String> = row.get(2);
+            Ok(Head {
+                id: row.get(0),
+                origin: row.get(1),
+                partner: match partner {
+                    Some(text) => Some(text.parse().map_err(|_| corrupt("log.partner is no country"))?),
+                    None => None,
+                },
+                size: unsigned(row.get(3))?,
+                root: Hash::from_bytes(bytes32(row.get(4), "log.root")?),
+            })
+        })
+        .collect()
+}
+
+/// Moves the head from `old_size`: compare and swap, so that two writers can never fork a log.
+pub async fn move_head(
+    conn: &mut Connection,
+    log: i64,
+    old_size: u64,
+    size: u64,
+    root: &Hash,
+) -> Result<(), StoreError> {
+    let done = sqlx::query("UPDATE log SET size = $1, root = $2 WHERE id = $3 AND size = $4")
+        .bind(signed(size))
+        .bind(root.as_bytes().to_vec())
+        .bind(log)
+        .bind(signed(old_size))
+        .execute(conn)
+        .await?;
+    if done.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(corrupt("another writer moved the log's head"))
+    }
+}
+
+/// Appends entries.
+pub async fn insert_entries(conn: &mut Connection, rows: &[EntryRow]) -> Result<(), StoreError> {
+    for piece in pieces(rows) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, idx, body) ");
+        query.push_values(piece, |mut values, row| {
+            values
+                .push_bind(row.log)
+                .push_bind(signed(row.index))
+                .push_bind(row.body.clone());
+        });
+        query.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// Stores tiles, replacing narrower ones.
+pub async fn put_tiles(
+    conn: &mut Connection,
+    log: i64,
+    tiles: &[(TileId, Vec<u8>)],
+) -> Result<(), StoreError> {
+    for (id, hashes) in tiles {
+        sqlx::query(
+            "INSERT INTO tile (log, level, idx, hashes) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (log, level, idx) DO UPDATE SET hashes = excluded.hashes",
+        )
+        .bind(log)
+        .bind(i64::from(id.level))
+        .bind(signed(id.index))
+        .bind(hashes.clone())
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Loads tiles.
+pub async fn tiles(conn: &mut Connection, log: i64, ids: &[TileId]) -> Result<Tiles, StoreError> {
+    let mut tiles = Tiles::default();
+    for id in ids {
+        let row = sqlx::query("SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND idx = $3")
+            .bind(log)
+            .bind(i64::from(id.level))
+            .bind(signed(id.index))
+            .fetch_optional(&mut *conn)
+            .await?;
+        let row = row.ok_or_else(|| corrupt("a tile of the tree is missing"))?;
+        let bytes: Vec<u8> = row.get(0);
+        tiles.insert(
+            *id,
+            Tile::from_bytes(&bytes).map_err(|_| corrupt("a tile does not hold whole hashes"))?,
+        );
+    }
+    Ok(tiles)
+}
+
+/// Every tile's key and bytes, for the audit.
+pub async fn all_tiles(conn: &mut Connection, log: i64) -> Result<Vec<(TileId, Vec<u8>)>, StoreError> {
+    let rows =
+        sqlx::query("SELECT level, idx, hashes FROM tile WHERE log = $1 ORDER BY level, idx").bind(log);
+    let rows = rows.fetch_all(conn).await?;
+    rows.into_iter()
+        .map(|row| {
+            let level: i64 = row.get(0);
+            let level = u8::try_from(level).map_err(|_| corrupt("tile.level"))?;
+            Ok((
+                TileId {
+                    level,
+                    index: unsigned(row.get(1))?,
+                },
+                row.get(2),
+            ))
+        })
+        .collect()
+}
+
+/// Stores a signed checkpoint.
+pub async fn put_checkpoint(
+    conn: &mut Connection,
+    log: i64,
+    size: u64,
+    note: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
+        .bind(log)
+        .bind(signed(size))
+        .bind(note.to_vec())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The checkpoint of that size.
+pub async fn checkpoint(conn: &mut Connection, log: i64, size: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let query = sqlx::query("SELECT note FROM checkpoint WHERE log = $1 AND size = $2")
+        .bind(log)
+        .bind(signed(size));
+    Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
+}
+
+/// Checkpoints by ascending size, from `after` on, at most `limit`.
+pub async fn checkpoints(
+    conn: &mut Connection,
+    log: i64,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let rows =
+        sqlx::query("SELECT size, note FROM checkpoint WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3")
+            .bind(log)
+            .bind(signed(after))
+            .bind(i64::from(limit))
+            .fetch_all(conn)
+            .await?;
+    rows.into_iter()
+        .map(|row| Ok((unsigned(row.get(0))?, row.get(1))))
+        .collect()
+}
+
+/// One entry.
+pub async fn entry(conn: &mut Connection, log: i64, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let query = sqlx::query("SELECT body FROM entry WHERE log = $1 AND idx = $2")
+        .bind(log)
+        .bind(signed(index));
+    Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
+}
+
+/// Entries from `from` on, at most `limit`, with their index.
+pub async fn entries(
+    conn: &mut Connection,
+    log: i64,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let rows = sqlx::query("SELECT idx, body FROM entry WHERE log = $1 AND idx >= $2 ORDER BY idx LIMIT $3")
+        .bind(log)
+        .bind(signed(from))
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter()
+        .map(|row| Ok((unsigned(row.get(0))?, row.get(1))))
+        .collect()
+}
+
+/// SQL integers are signed; sizes and indexes stay far below 2^63.
+pub fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| corrupt("a negative size or index"))
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(what.to_owned())
+}

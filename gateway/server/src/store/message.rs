@@ -1,0 +1,344 @@
+//! Tables `message`, `payload`, `refusal`, `receipt`.
+
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
+use uuid::Uuid;
+
+use super::ledger::signed;
+use super::{Connection, StoreError, bytes32, pieces};
+
+/// Which way a message went.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Way {
+    /// From a partner.
+    Received,
+    /// To a partner.
+    Sent,
+}
+
+impl Way {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Way::Received => "received",
+            Way::Sent => "sent",
+        }
+    }
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Received and accepted.
+    Accepted,
+    /// Received and refused, or sent and refused by the partner.
+    Rejected,
+    /// Sent: still in the outbox.
+    Queued,
+    /// Sent: accepted by the partner, whose receipt is held.
+    Receipted,
+    /// Sent: expired before any attempt reached the partner.
+    Expired,
+    /// Sent: expired after attempts whose outcome is not known.
+    Unknown,
+    /// Sent: returned, because an earlier version was refused or has expired.
+    Returned,
+    /// Sent: given up after repeated refusals without a receipt.
+    Dead,
+}
+
+impl State {
+    const ALL: [State; 8] = [
+        State::Accepted,
+        State::Rejected,
+        State::Queued,
+        State::Receipted,
+        State::Expired,
+        State::Unknown,
+        State::Returned,
+        State::Dead,
+    ];
+
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Accepted => "accepted",
+            State::Rejected => "rejected",
+            State::Queued => "queued",
+            State::Receipted => "receipted",
+            State::Expired => "expired",
+            State::Unknown => "unknown",
+            State::Returned => "returned",
+            State::Dead => "dead",
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        self != State::Queued
+    }
+}
+
+/// A row of `message`.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Order of arrival.
+    pub seq: i64,
+    /// Received or sent.
+    pub way: Way,
+    /// The partner's state.
+    pub partner: String,
+    /// `source`.
+    pub source: String,
+    /// `recipient`.
+    pub recipient: String,
+    /// `id`.
+    pub id: Uuid,
+    /// `type`.
+    pub kind: String,
+    /// The type's version.
+    pub version: u32,
+    /// `subject`.
+    pub subject: String,
+    /// SHA-256 of the JWS signing input.
+    pub digest: Digest,
+    /// `iat`.
+    pub signed_at: Instant,
+    /// `expirytime`.
+    pub expires_at: Instant,
+    /// When it was committed here.
+    pub at: Instant,
+    /// The log of its entry.
+    pub log: i64,
+    /// The entry's index.
+    pub entry: u64,
+    /// The size of the checkpoint that first covered it.
+    pub checkpoint: u64,
+    /// Where it stands.
+    pub state: State,
+    /// Why it was refused.
+    pub code: Option<String>,
+    /// SHA-256 of the submission's body, to know a repeated submission.
+    pub request: Option<Digest>,
+}
+
+const COLUMNS: &str = "seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
+                       expires_ms, at_ms, log, entry, checkpoint, state, code, request";
+
+fn from_row(row: &SqliteRow) -> Result<Message, StoreError> {
+    let corrupt = |what: &str| StoreError::Corrupt(format!("message.{what}"));
+    let way: String = row.get(1);
+    let id: Vec<u8> = row.get(5);
+    let state: String = row.get(16);
+    let request: Option<Vec<u8>> = row.get(18);
+    let number =
+        |column: usize, what: &str| u64::try_from(row.get::<i64, _>(column)).map_err(|_| corrupt(what));
+    Ok(Message {
+        seq: row.get(0),
+        way: if way == "sent" { Way::Sent } else { Way::Received },
+        partner: row.get(2),
+        source: row.get(3),
+        recipient: row.get(4),
+        id: Uuid::from_slice(&id).map_err(|_| corrupt("id"))?,
+        kind: row.get(6),
+        version: u32::try_from(row.get::<i64, _>(7)).map_err(|_| corrupt("version"))?,
+        subject: row.get(8),
+        digest: Digest(bytes32(row.get(9), "message.digest")?),
+        signed_at: Instant(row.get(10)),
+        expires_at: Instant(row.get(11)),
+        at: Instant(row.get(12)),
+        log: row.get(13),
+        entry: number(14, "entry")?,
+        checkpoint: number(15, "checkpoint")?,
+        state: State::ALL
+            .into_iter()
+            .find(|s| s.as_str() == state)
+            .ok_or_else(|| corrupt("state"))?,
+        code: row.get(17),
+        request: request
+            .map(|bytes| bytes32(bytes, "message.request").map(Digest))
+            .transpose()?,
+    })
+}
+
+/// The next free `seq`. Call inside the write transaction that uses it.
+pub async fn next_seq(conn: &mut Connection) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT coalesce(max(seq), 0) + 1 FROM message")
+        .fetch_one(conn)
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Inserts messages.
+pub async fn insert(conn: &mut Connection, rows: &[Message]) -> Result<(), StoreError> {
+    for piece in pieces(rows) {
+        let mut query = QueryBuilder::<Sqlite>::new(format!("INSERT INTO message ({COLUMNS}) "));
+        query.push_values(piece, |mut values, row| {
+            values
+                .push_bind(row.seq)
+                .push_bind(row.way.as_str())
+                .push_bind(row.partner.clone())
+                .push_bind(row.source.clone())
+                .push_bind(row.recipient.clone())
+                .push_bind(row.id.as_bytes().to_vec())
+                .push_bind(row.kind.clone())
+                .push_bind(i64::from(row.version))
+                .push_bind(row.subject.clone())
+                .push_bind(row.digest.0.to_vec())
+                .push_bind(row.signed_at.0)
+                .push_bind(row.expires_at.0)
+                .push_bind(row.at.0)
+                .push_bind(row.log)
+                .push_bind(signed(row.entry))
+                .push_bind(signed(row.checkpoint))
+                .push_bind(row.state.as_str())
+                .push_bind(row.code.clone())
+                .push_bind(row.request.map(|digest| digest.0.to_vec()));
+        });
+        query.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// Inserts the signed bytes of messages, by `seq`.
+pub async fn insert_payloads(conn: &mut Connection, rows: &[(i64, Vec<u8>)]) -> Result<(), StoreError> {
+    for piece in pieces(rows) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO payload (seq, bytes) ");
+        query.push_values(piece, |mut values, (seq, bytes)| {
+            values.push_bind(*seq).push_bind(bytes.clone());
+        });
+        query.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// The message of that id from that source, if it has a row.
+pub async fn find(
+    conn: &mut Connection,
+    way: Way,
+    partner: &str,
+    id: &Uuid,
+    source: &str,
+) -> Result<Option<Message>, StoreError> {
+    let sql = const_format("WHERE partner = $1 AND direction = $2 AND id = $3 AND source = $4");
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(partner.to_owned())
+        .bind(way.as_str());
+    let query = query.bind(id.as_bytes().to_vec()).bind(source.to_owned());
+    query
+        .fetch_optional(conn)
+        .await?
+        .as_ref()
+        .map(from_row)
+        .transpose()
+}
+
+/// Every message of that id, both ways and of all partners.
+pub async fn by_id(conn: &mut Connection, id: &Uuid) -> Result<Vec<Message>, StoreError> {
+    let sql = const_format("WHERE id = $1 ORDER BY seq");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(id.as_bytes().to_vec())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// The message of that `seq`.
+pub async fn by_seq(conn: &mut Connection, seq: i64) -> Result<Option<Message>, StoreError> {
+    let sql = const_format("WHERE seq = $1");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(seq)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Messages after `seq`, ascending, at most `limit`.
+pub async fn after(conn: &mut Connection, seq: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+    let sql = const_format("WHERE seq > $1 ORDER BY seq LIMIT $2");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(seq)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Messages of one record, in order.
+pub async fn by_subject(conn: &mut Connection, subject: &str) -> Result<Vec<Message>, StoreError> {
+    let sql = const_format("WHERE subject = $1 ORDER BY seq");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(subject.to_owned())
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
+fn const_format(rest: &'static str) -> String {
+    // COLUMNS and `rest` are constants of this file: no outside text reaches the statement.
+    format!("SELECT {COLUMNS} FROM message {rest}")
+}
+
+/// Sets where a message stands.
+pub async fn set_state(
+    conn: &mut Connection,
+    seq: i64,
+    state: State,
+    code: Option<&str>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE message SET state = $1, code = $2 WHERE seq = $3")
+        .bind(state.as_str())
+        .bind(code.map(str::to_owned))
+        .bind(seq)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The signed bytes, unless erased.
+pub async fn payload(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = sqlx::query("SELECT bytes FROM payload WHERE seq = $1")
+        .bind(seq)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Keeps the problem document of a refusal.
+pub async fn put_refusal(conn: &mut Connection, seq: i64, problem: &[u8]) -> Result<(), StoreError> {
+    let query = sqlx::query("INSERT INTO refusal (seq, problem) VALUES ($1, $2)")
+        .bind(seq)
+        .bind(problem.to_vec());
+    query.execute(conn).await?;
+    Ok(())
+}
+
+/// The problem document of a refusal.
+pub async fn refusal(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = sqlx::query("SELECT problem FROM refusal WHERE seq = $1")
+        .bind(seq)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Keeps the partner's receipt.
+pub async fn put_receipt(conn: &mut Connection, seq: i64, receipt: &[u8]) -> Result<(), StoreError> {
+    let query = sqlx::query("INSERT INTO receipt (seq, bytes) VALUES ($1, $2)")
+        .bind(seq)
+        .bind(receipt.to_vec());
+    query.execute(conn).await?;
+    Ok(())
+}
+
+/// The partner's receipt for a message sent.
+pub async fn receipt(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = sqlx::query("SELECT bytes FROM receipt WHERE seq = $1")
+        .bind(seq)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.map(|row| row.get(0)))
+}

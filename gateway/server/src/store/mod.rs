@@ -1,0 +1,198 @@
+//! The database: connections, transactions and migrations. Each table's SQL stands in one file
+//! below; no SQL stands anywhere else. Statements use `$1` placeholders, which PostgreSQL shares.
+
+pub mod delivery;
+pub mod ledger;
+pub mod message;
+pub mod outbox;
+pub mod partner;
+pub mod proof;
+pub mod record;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{Row, SqlSafeStr as _, Sqlite, Transaction};
+
+/// One connection or transaction.
+pub type Connection = SqliteConnection;
+/// A write transaction; dropped without [`commit`](Transaction::commit) it is rolled back.
+pub type Write = Transaction<'static, Sqlite>;
+
+/// Why the database could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// From the database.
+    #[error("database: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// A migration failed.
+    #[error("database migration: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// There is no database.
+    #[error("there is no database at {0}; run `silkgate init` first, or pick the gateway's home with -d")]
+    Missing(String),
+    /// SQLite before 3.51.3 can corrupt a WAL database.
+    #[error("SQLite {0} is older than 3.51.3, which mends a fault that corrupts databases")]
+    Version(String),
+    /// What is stored contradicts itself.
+    #[error("the store contradicts itself: {0}")]
+    Corrupt(String),
+    /// The store was written by another version of the program.
+    #[error(
+        "the database has schema {found}, this program needs {needed}; start the gateway once to migrate it"
+    )]
+    Schema {
+        /// Newest migration applied.
+        found: i64,
+        /// Newest migration known.
+        needed: i64,
+    },
+}
+
+/// An open store. Writers take turns on one connection; readers never wait for them (WAL).
+#[derive(Clone)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// The schema's history. A migration that was released is never edited: its checksum is stored.
+fn migrations() -> Migrator {
+    let first = include_str!("migrations/sqlite/0001_first.sql");
+    let step = |version, name: &'static str, sql: &'static str| {
+        Migration::new(
+            version,
+            name.into(),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
+    };
+    Migrator::with_migrations(vec![step(1, "first", first)])
+}
+
+/// Whether opening may change the schema.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// Make the file if there is none (`init`).
+    Create,
+    /// Migrate an existing file (`serve`).
+    Migrate,
+    /// Leave the schema as it is.
+    Existing,
+}
+
+impl Store {
+    /// Opens the SQLite database at `path`.
+    pub async fn open(path: &Path, how: Open) -> Result<Self, StoreError> {
+        if how != Open::Create && !path.exists() {
+            return Err(StoreError::Missing(path.display().to_string()));
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(how == Open::Create)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: a commit returns after the WAL is on the disk. The receipt waits for it.
+            .synchronous(SqliteSynchronous::Full)
+            .page_size(16_384)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_with(options.clone())
+            .await?;
+        let version: String = sqlx::query("SELECT sqlite_version()")
+            .fetch_one(&writer)
+            .await?
+            .get(0);
+        if !at_least(&version, [3, 51, 3]) {
+            return Err(StoreError::Version(version));
+        }
+        if how == Open::Existing {
+            schema_is_current(&writer).await?;
+        } else {
+            migrations().run(&writer).await?;
+        }
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .min_connections(0)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_lazy_with(options.read_only(true));
+        Ok(Self { writer, readers })
+    }
+
+    /// Begins the one write transaction; others wait their turn, in this process and in others.
+    pub async fn write(&self) -> Result<Write, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// A consistent view for reading.
+    pub async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+
+    /// Closes every connection; SQLite then folds the WAL back into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+async fn schema_is_current(pool: &SqlitePool) -> Result<(), StoreError> {
+    let found: i64 = sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+        .fetch_one(pool)
+        .await?
+        .get(0);
+    let needed = migrations()
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
+    if found == needed {
+        Ok(())
+    } else {
+        Err(StoreError::Schema { found, needed })
+    }
+}
+
+fn at_least(version: &str, floor: [u32; 3]) -> bool {
+    let parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+    parts.as_slice() >= floor.as_slice()
+}
+
+/// 32 bytes, or a sentence about the row that does not hold them.
+fn bytes32(bytes: Vec<u8>, what: &str) -> Result<[u8; 32], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::Corrupt(format!("{what} is not 32 bytes")))
+}
+
+/// Cuts rows into pieces of 64, 16, 4 and 1, so that multi-row statements come in four sizes only
+/// and stay in the connection's statement cache.
+fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = [64, 16, 4, 1].into_iter().find(|size| *size <= rows.len())?;
+        let (piece, rest) = rows.split_at(size);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_least;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(at_least("3.51.3", [3, 51, 3]) && at_least("3.100.0", [3, 51, 3]));
+        assert!(!at_least("3.51.2", [3, 51, 3]) && !at_least("3.9.0", [3, 51, 3]));
+    }
+}

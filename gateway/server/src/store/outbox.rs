@@ -1,0 +1,203 @@
+//! Tables `outbox` and `attempt`: what is still to be sent, in order per (partner, subject).
+
+use silkgate_message::instant::Instant;
+use silkgate_message::lifecycle::RecordState;
+use sqlx::Row;
+
+use super::{Connection, StoreError, record};
+
+/// A leased row: this process, and no other, may attempt it until the lease runs out.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// The message.
+    pub seq: i64,
+    /// The partner's state.
+    pub partner: String,
+    /// Attempts before this one.
+    pub attempts: u32,
+    /// Refusals without receipt so far.
+    pub refusals: u32,
+}
+
+/// A lease's secret: who holds it may settle the row.
+pub type Lease = [u8; 16];
+
+/// Puts a message in the outbox, due at once. `record`: the state its record takes once the
+/// partner accepts it.
+pub async fn insert(
+    conn: &mut Connection,
+    seq: i64,
+    partner: &str,
+    subject: &str,
+    due: Instant,
+    record: Option<&RecordState>,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO outbox (seq, partner, subject, due_ms, record) VALUES ($1, $2, $3, $4, $5)")
+        .bind(seq)
+        .bind(partner.to_owned())
+        .bind(subject.to_owned())
+        .bind(due.0)
+        .bind(record::to_text(record))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Leases due rows of active partners. A row whose record has an earlier row here is passed over:
+/// versions of one record go one after another.
+pub async fn lease_due(
+    conn: &mut Connection,
+    now: Instant,
+    until: Instant,
+    lease: &Lease,
+    limit: u32,
+) -> Result<Vec<Leased>, StoreError> {
+    let rows = sqlx::query(
+        "UPDATE outbox SET lease = $1, lease_ms = $2 WHERE seq IN (
+             SELECT o.seq FROM outbox o
+             WHERE o.due_ms <= $3 AND o.lease_ms <= $3
+               AND NOT EXISTS (SELECT 1 FROM outbox e
+                               WHERE e.partner = o.partner AND e.subject = o.subject AND e.seq < o.seq)
+               AND EXISTS (SELECT 1 FROM partner p WHERE p.country = o.partner AND p.state = 'active')
+             ORDER BY o.due_ms, o.seq LIMIT $4)
+         RETURNING seq, partner, attempts, refusals",
+    )
+    .bind(lease.to_vec())
+    .bind(until.0)
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    let mut leased: Vec<Leased> = rows
+        .into_iter()
+        .map(|row| Leased {
+            seq: row.get(0),
+            partner: row.get(1),
+            attempts: u32::try_from(row.get::<i64, _>(2)).unwrap_or(u32::MAX),
+            refusals: u32::try_from(row.get::<i64, _>(3)).unwrap_or(u32::MAX),
+        })
+        .collect();
+    leased.sort_by_key(|row| row.seq);
+    Ok(leased)
+}
+
+/// When something will be due: the earliest of due times and running leases.
+pub async fn next_due(conn: &mut Connection) -> Result<Option<Instant>, StoreError> {
+    let row = sqlx::query("SELECT min(max(due_ms, lease_ms)) FROM outbox")
+        .fetch_one(conn)
+        .await?;
+    Ok(row.get::<Option<i64>, _>(0).map(Instant))
+}
+
+/// The row, if `lease` still holds it: attempts so far, and the state its record takes on success.
+pub async fn held(
+    conn: &mut Connection,
+    seq: i64,
+    lease: &Lease,
+) -> Result<Option<(i64, Option<RecordState>)>, StoreError> {
+    let query = sqlx::query("SELECT attempts, record FROM outbox WHERE seq = $1 AND lease = $2");
+    match query.bind(seq).bind(lease.to_vec()).fetch_optional(conn).await? {
+        Some(row) => Ok(Some((row.get(0), record::from_text(row.get(1))?))),
+        None => Ok(None),
+    }
+}
+
+/// Gives a row back, due again at `due`.
+pub async fn put_back(
+    conn: &mut Connection,
+    seq: i64,
+    due: Instant,
+    refused: bool,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE outbox SET due_ms = $1, lease_ms = 0, lease = NULL, attempts = attempts + 1,
+                refusals = refusals + $2 WHERE seq = $3",
+    )
+    .bind(due.0)
+    .bind(i64::from(refused))
+    .bind(seq)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes a row out: the message has its outcome.
+pub async fn remove(conn: &mut Connection, seq: i64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM outbox WHERE seq = $1")
+        .bind(seq)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Frees every lease. Only for the sole gateway of a database, at its start: whatever held them died.
+pub async fn free_leases(conn: &mut Connection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE outbox SET lease_ms = 0, lease = NULL")
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("UPDATE delivery SET lease_ms = 0, lease = NULL WHERE done_ms IS NULL")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Later messages of the same record that still wait.
+pub async fn later_of_record(
+    conn: &mut Connection,
+    partner: &str,
+    subject: &str,
+    seq: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let query =
+        sqlx::query("SELECT seq FROM outbox WHERE partner = $1 AND subject = $2 AND seq > $3 ORDER BY seq");
+    let rows = query
+        .bind(partner.to_owned())
+        .bind(subject.to_owned())
+        .bind(seq)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Notes what became of an attempt.
+pub async fn note_attempt(
+    conn: &mut Connection,
+    seq: i64,
+    at: Instant,
+    outcome: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO attempt (seq, n, at_ms, outcome)
+         SELECT $1, coalesce(max(n), 0) + 1, $2, $3 FROM attempt WHERE seq = $1",
+    )
+    .bind(seq)
+    .bind(at.0)
+    .bind(outcome.to_owned())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The attempts of a message: number, time, outcome.
+pub async fn attempts(conn: &mut Connection, seq: i64) -> Result<Vec<(i64, Instant, String)>, StoreError> {
+    let rows = sqlx::query("SELECT n, at_ms, outcome FROM attempt WHERE seq = $1 ORDER BY n").bind(seq);
+    let rows = rows.fetch_all(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.get(0), Instant(row.get(1)), row.get(2)))
+        .collect())
+}
+
+/// Waiting messages per partner: count and the time of the oldest.
+pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT o.partner, count(*), min(m.at_ms) FROM outbox o JOIN message m ON m.seq = o.seq
+         GROUP BY o.partner ORDER BY o.partner",
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.get(0), row.get(1), Instant(row.get(2))))
+        .collect())
+}

@@ -1,0 +1,158 @@
+//! Tables `partner`, `card`, `client`, `generation`.
+
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
+use sqlx::Row;
+
+use super::{Connection, StoreError};
+
+/// A row of `partner`.
+#[derive(Clone, Debug)]
+pub struct PartnerRow {
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// `active`, `suspended` or `removed`.
+    pub state: String,
+    /// The card in force, verbatim.
+    pub card: Vec<u8>,
+    /// The agreement, TOML.
+    pub agreement: String,
+    /// `host:port` to dial instead of the card's endpoint.
+    pub connect: Option<String>,
+    /// When it was added.
+    pub added_at: Instant,
+}
+
+/// A row of `client`: a certificate on the national plane.
+#[derive(Clone, Debug)]
+pub struct ClientRow {
+    /// SHA-256 of the certificate.
+    pub certificate: Digest,
+    /// `backend`, `operator` or `auditor`.
+    pub role: String,
+    /// The party of a back end, the name of another role.
+    pub subject: String,
+    /// When the certificate runs out.
+    pub until: Instant,
+}
+
+/// Every partner, by country.
+pub async fn all(conn: &mut Connection) -> Result<Vec<PartnerRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT country, state, card, agreement, connect, added_ms FROM partner ORDER BY country",
+    );
+    let rows = rows.fetch_all(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| PartnerRow {
+            country: row.get(0),
+            state: row.get(1),
+            card: row.get(2),
+            agreement: row.get(3),
+            connect: row.get(4),
+            added_at: Instant(row.get(5)),
+        })
+        .collect())
+}
+
+/// Inserts or replaces a partner.
+pub async fn put(conn: &mut Connection, row: &PartnerRow) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO partner (country, state, card, agreement, connect, added_ms) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (country) DO UPDATE SET state = excluded.state, card = excluded.card,
+             agreement = excluded.agreement, connect = excluded.connect",
+    )
+    .bind(row.country.clone())
+    .bind(row.state.clone())
+    .bind(row.card.clone())
+    .bind(row.agreement.clone())
+    .bind(row.connect.clone())
+    .bind(row.added_at.0)
+    .execute(&mut *conn)
+    .await?;
+    touch(conn).await
+}
+
+/// The partners that may exchange messages now.
+pub async fn active(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query("SELECT country FROM partner WHERE state = 'active'")
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Keeps a card for ever: entries of its time are judged by it.
+pub async fn keep_card(
+    conn: &mut Connection,
+    country: &str,
+    digest: &Digest,
+    bytes: &[u8],
+    at: Instant,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO card (country, digest, bytes, at_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(country.to_owned())
+    .bind(digest.0.to_vec())
+    .bind(bytes.to_vec())
+    .bind(at.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Every card that was ever in force.
+pub async fn cards(conn: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let rows = sqlx::query("SELECT country, bytes FROM card ORDER BY at_ms")
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Registers a certificate of the national plane.
+pub async fn add_client(conn: &mut Connection, row: &ClientRow, at: Instant) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO client (certificate, role, subject, until_ms, added_ms) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(row.certificate.0.to_vec())
+    .bind(row.role.clone())
+    .bind(row.subject.clone())
+    .bind(row.until.0)
+    .bind(at.0)
+    .execute(&mut *conn)
+    .await?;
+    touch(conn).await
+}
+
+/// Every certificate of the national plane.
+pub async fn clients(conn: &mut Connection) -> Result<Vec<ClientRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT certificate, role, subject, until_ms FROM client ORDER BY role, subject, added_ms",
+    );
+    let rows = rows.fetch_all(conn).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(ClientRow {
+                certificate: Digest(super::bytes32(row.get(0), "client.certificate")?),
+                role: row.get(1),
+                subject: row.get(2),
+                until: Instant(row.get(3)),
+            })
+        })
+        .collect()
+}
+
+/// The number of changes to partners and clients so far.
+pub async fn generation(conn: &mut Connection) -> Result<i64, StoreError> {
+    Ok(sqlx::query("SELECT value FROM generation WHERE id = 1")
+        .fetch_one(conn)
+        .await?
+        .get(0))
+}
+
+async fn touch(conn: &mut Connection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE generation SET value = value + 1 WHERE id = 1")
+        .execute(conn)
+        .await?;
+    Ok(())
+}

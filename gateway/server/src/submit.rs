@@ -1,0 +1,406 @@
+//! Our back end's message enters: submissions on the national plane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Path, Query, Request, State};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use silkgate_message::agreement::Direction;
+use silkgate_message::catalogue::{Catalogue, MessageType, Violation};
+use silkgate_message::event::{self, Envelope};
+use silkgate_message::instant::Instant;
+use silkgate_message::json;
+use silkgate_message::jws::{Digest, Jws, encode};
+use silkgate_message::party::Party;
+use silkgate_message::problem::{Code, Problem};
+use uuid::Uuid;
+
+use crate::accept::{Answer, Submission, Work};
+use crate::clock;
+use crate::conform::{conform, step};
+use crate::directory::Directory;
+use crate::gateway::Gateway;
+use crate::http::{self, BackEndPeer};
+use crate::store::message::{self, Message, State as Stands, Way};
+use crate::store::{StoreError, outbox};
+
+/// The content type of a submission: an event that lacks what the gateway fills in.
+const EVENT: &str = "application/cloudevents+json";
+/// The longest wait for an outcome.
+const WAIT_MAX_S: u64 = 60;
+
+/// The answer to a submission, and to a question about one.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Status {
+    /// The message's id.
+    pub id: Uuid,
+    /// Its digest, which the next version of the record names in `supersedes`.
+    pub digest: String,
+    /// Where it stands.
+    pub state: Stands,
+    /// Why it was refused or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Attempts so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<usize>,
+    /// What became of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt: Option<String>,
+    /// The partner's problem document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Value>,
+    /// The partner's receipt (C2SP tlog-proof), verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// Warnings that refused nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Violation>,
+}
+
+/// `POST /v1/submissions`.
+pub async fn post(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    request: Request,
+) -> Response {
+    match submit(&gateway, &party, request).await {
+        Ok(status) => {
+            let location = format!("/v1/submissions/{}", status.id);
+            let mut response = http::json(202, &status);
+            if let Ok(value) = location.parse() {
+                response.headers_mut().insert(axum::http::header::LOCATION, value);
+            }
+            response
+        }
+        Err(problem) => {
+            gateway
+                .refusals
+                .of_submission(&gateway.accept, party.as_str(), problem.code)
+                .await;
+            http::problem(&problem)
+        }
+    }
+}
+
+async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<Status, Box<Problem>> {
+    let limit = silkgate_message::agreement::BODY_MAX_BYTES as usize;
+    let body = http::body(request, EVENT, limit, gateway.config.limits.body_seconds);
+    let body = body.await.map_err(|(problem, _)| Box::new(problem))?;
+    let directory = gateway.directory();
+    let now = clock::now();
+    let checked = check(&directory, party, &body, now)?;
+    let bytes = gateway
+        .keys
+        .message
+        .sign(&checked.payload, now)
+        .ok_or_else(|| unavailable("no random bytes"))?;
+    if bytes.len() > checked.body_max_bytes {
+        let detail = format!(
+            "the signed message has {} bytes, the agreement allows {}",
+            bytes.len(),
+            checked.body_max_bytes
+        );
+        return Err(Box::new(Problem::new(Code::BodyTooLarge).detail(detail)));
+    }
+    // Parsed back: what leaves is what a partner will be able to read.
+    let jws = Jws::parse(&bytes).map_err(Box::new)?;
+    let digest = jws.digest();
+    let message_type = checked.message_type;
+    let submission = Submission {
+        step: step(message_type, &jws.event, &checked.envelope, digest),
+        bytes,
+        digest,
+        signed_at: jws.iat,
+        certificate: gateway.keys.message_certificate.thumbprint,
+        schema: (message_type.version(), Digest(message_type.digest())),
+        envelope: checked.envelope,
+        request: Digest::of(&body),
+    };
+    match gateway.accept.commit(Work::Submit(Box::new(submission))).await {
+        Answer::Submitted {
+            id, digest, state, ..
+        } => Ok(Status {
+            id,
+            digest: digest.to_string(),
+            state,
+            code: None,
+            attempts: None,
+            last_attempt: None,
+            problem: None,
+            receipt: None,
+            warnings: checked.warnings,
+        }),
+        Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
+        Answer::Received(_) | Answer::Done => Err(unavailable("no answer")),
+    }
+}
+
+/// `POST /v1/check`: everything a submission is checked for, and nothing is sent or kept.
+pub async fn dry_run(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    request: Request,
+) -> Response {
+    let limit = silkgate_message::agreement::BODY_MAX_BYTES as usize;
+    let body = match http::body(request, EVENT, limit, gateway.config.limits.body_seconds).await {
+        Ok(body) => body,
+        Err((problem, _)) => return http::problem(&problem),
+    };
+    match check(&gateway.directory(), &party, &body, clock::now()) {
+        Ok(checked) => http::json(200, &json!({ "valid": true, "violations": checked.warnings })),
+        Err(problem) => http::problem(&problem),
+    }
+}
+
+/// A submission past every check that needs no database.
+struct Checked {
+    envelope: Envelope,
+    payload: Vec<u8>,
+    message_type: &'static MessageType,
+    warnings: Vec<Violation>,
+    body_max_bytes: usize,
+}
+
+fn check(directory: &Directory, party: &Party, body: &[u8], now: Instant) -> Result<Checked, Box<Problem>> {
+    let event = json::parse(body).map_err(|error| Box::new(Problem::from(&error)))?;
+    let Value::Object(mut event) = event else {
+        return Err(Box::new(
+            Problem::new(Code::EventInvalid).detail("a submission is a JSON object"),
+        ));
+    };
+    let lifetime_ms = partner_of(directory, &event).map(|partner| partner.agreement.lifetime_ms());
+    fill_in(&mut event, party, now, lifetime_ms);
+    let event = Value::Object(event);
+    let envelope = event::read(&event).map_err(|(violations, _)| {
+        Box::new(
+            Problem::new(Code::EventInvalid)
+                .detail("the envelope breaks rules")
+                .violations(violations),
+        )
+    })?;
+    if envelope.source != *party {
+        let detail = format!("your certificate is for {party}");
+        return Err(Box::new(Problem::new(Code::SourceNotYours).detail(detail)));
+    }
+    let country = envelope.recipient.country();
+    let Some(partner) = directory
+        .partner(country)
+        .filter(|partner| partner.state != "removed")
+    else {
+        let known = directory
+            .partners()
+            .filter(|p| p.is_active())
+            .map(|p| p.country.to_string());
+        let detail = format!(
+            "{country} is none of our partners: {}",
+            known.collect::<Vec<_>>().join(", ")
+        );
+        return Err(Box::new(Problem::new(Code::PartnerUnknown).detail(detail)));
+    };
+    let known = &partner.card.content().authorities;
+    if !known.is_empty() && !known.contains(&envelope.recipient) {
+        let known = known
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let detail =
+            format!("{country}'s card names {known}; if the authority is new there, ask for their new card");
+        return Err(Box::new(Problem::new(Code::RecipientUnknown).detail(detail)));
+    }
+    times(&envelope, partner.agreement.lifetime_ms(), now)?;
+    let catalogue = Catalogue::embedded();
+    let message_type = catalogue
+        .by_schema_id(&envelope.dataschema)
+        .filter(|t| t.name() == envelope.kind);
+    let message_type = message_type.ok_or_else(|| {
+        let known = catalogue
+            .types()
+            .iter()
+            .map(MessageType::name)
+            .collect::<Vec<_>>()
+            .join(", ");
+        Box::new(Problem::new(Code::SchemaUnknown).detail(format!("the catalogue holds {known}")))
+    })?;
+    partner
+        .agreement
+        .check(Direction::Send, &envelope, message_type.version())?;
+    let warnings = conform(message_type, &event)?;
+    let payload = serde_json::to_vec(&event).map_err(|_| unavailable("the event cannot be written"))?;
+    let body_max_bytes = partner.agreement.body_max_bytes as usize;
+    Ok(Checked {
+        envelope,
+        payload,
+        message_type,
+        warnings,
+        body_max_bytes,
+    })
+}
+
+fn partner_of<'d>(
+    directory: &'d Directory,
+    event: &Map<String, Value>,
+) -> Option<&'d Arc<crate::directory::Partner>> {
+    let recipient: Party = event.get("recipient")?.as_str()?.parse().ok()?;
+    directory.partner(recipient.country())
+}
+
+/// What a back end may leave to the gateway. `status`, `purpose` and `handling` are not among it:
+/// whether a message acts, and what it may be used for, is said by who knows.
+fn fill_in(event: &mut Map<String, Value>, party: &Party, now: Instant, lifetime_ms: Option<i64>) {
+    let mut default = |name: &str, value: Value| {
+        event.entry(name).or_insert(value);
+    };
+    default("specversion", json!("1.0"));
+    default("datacontenttype", json!("application/json"));
+    default("id", json!(clock::uuid_v7(now).to_string()));
+    default("source", json!(party.as_str()));
+    default("time", json!(now.to_string()));
+    default("salt", json!(encode(&clock::random::<16>())));
+    // A second less than agreed: `iat` is cut to whole seconds.
+    let lifetime_ms = lifetime_ms.unwrap_or(3_600_000) - 1000;
+    default("expirytime", json!(now.plus_ms(lifetime_ms).to_string()));
+    if let Some(record) = event.get("data").and_then(|data| data.get("recordId")).cloned() {
+        event.entry("subject").or_insert(record);
+    }
+    if let Some(kind) = event.get("type").and_then(Value::as_str) {
+        let newest = Catalogue::embedded()
+            .types()
+            .iter()
+            .filter(|t| t.name() == kind)
+            .max_by_key(|t| t.version());
+        if let Some(newest) = newest {
+            let schema = json!(newest.schema_id());
+            event.entry("dataschema").or_insert(schema);
+        }
+    }
+}
+
+fn times(envelope: &Envelope, lifetime_ms: i64, now: Instant) -> Result<(), Box<Problem>> {
+    let refuse = |code: Code, detail: String| Err(Box::new(Problem::new(code).detail(detail)));
+    if envelope.expires_at <= now {
+        return refuse(
+            Code::Expired,
+            format!("`expirytime` has passed; the gateway's clock shows {now}"),
+        );
+    }
+    if envelope.expires_at > Instant::from_seconds(now.seconds()).plus_ms(lifetime_ms) {
+        return refuse(
+            Code::LifetimeTooLong,
+            format!("at most {} h are agreed", lifetime_ms / 3_600_000),
+        );
+    }
+    if (event::uuid_instant(&envelope.id).0 - now.0).abs() > event::SKEW_MS - 1000 {
+        return refuse(
+            Code::IdTimeMismatch,
+            "make the UUIDv7 when you submit, or leave `id` out".to_owned(),
+        );
+    }
+    if envelope.time > now.plus_ms(event::SKEW_MS - 1000) {
+        return refuse(Code::TimeInFuture, format!("the gateway's clock shows {now}"));
+    }
+    Ok(())
+}
+
+fn unavailable(what: &str) -> Box<Problem> {
+    Box::new(Problem::new(Code::Unavailable).detail(what))
+}
+
+/// `?wait=SECONDS`.
+#[derive(Deserialize)]
+pub struct Wait {
+    #[serde(default)]
+    wait: u64,
+}
+
+/// `GET /v1/submissions/{id}`: where it stands; with `wait`, as soon as it has its outcome.
+pub async fn status(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    Path(id): Path<String>,
+    Query(Wait { wait }): Query<Wait>,
+) -> Response {
+    let Some(id) = event::uuid_v7(&id) else {
+        return http::not_found().await;
+    };
+    let bell = gateway.bell(&id.to_string());
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(wait.min(WAIT_MAX_S));
+    loop {
+        let rung = bell.rung();
+        let status = match look(&gateway, &party, &id).await {
+            Ok(Some(status)) => status,
+            Ok(None) => return http::not_found().await,
+            Err(error) => {
+                tracing::error!(%error, "status of a submission");
+                return http::problem(&Problem::new(Code::Unavailable));
+            }
+        };
+        if status.state.is_final() || tokio::time::timeout_at(deadline, rung).await.is_err() {
+            return http::json(200, &status);
+        }
+    }
+}
+
+/// `GET /v1/submissions/{id}/message`: the signed bytes.
+pub async fn signed_message(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    Path(id): Path<String>,
+) -> Response {
+    let Some(id) = event::uuid_v7(&id) else {
+        return http::not_found().await;
+    };
+    let read = async {
+        let mut tx = gateway.store.read().await?;
+        let row = own(&mut tx, &party, &id).await?;
+        match row {
+            Some(row) => message::payload(&mut tx, row.seq).await,
+            None => Ok(None),
+        }
+    };
+    match read.await {
+        Ok(Some(bytes)) => http::bytes(200, "application/jose+json", bytes),
+        Ok(None) => http::not_found().await,
+        Err(error) => {
+            let _: StoreError = error;
+            http::problem(&Problem::new(Code::Unavailable))
+        }
+    }
+}
+
+/// A message that this back end submitted; another's is as if it were not there.
+async fn own(
+    conn: &mut crate::store::Connection,
+    party: &Party,
+    id: &Uuid,
+) -> Result<Option<Message>, StoreError> {
+    let rows = message::by_id(conn, id).await?;
+    Ok(rows
+        .into_iter()
+        .find(|row| row.way == Way::Sent && row.source == party.as_str()))
+}
+
+async fn look(gateway: &Gateway, party: &Party, id: &Uuid) -> Result<Option<Status>, StoreError> {
+    let mut tx = gateway.store.read().await?;
+    let Some(row) = own(&mut tx, party, id).await? else {
+        return Ok(None);
+    };
+    let attempts = outbox::attempts(&mut tx, row.seq).await?;
+    let problem = message::refusal(&mut tx, row.seq).await?;
+    let receipt = message::receipt(&mut tx, row.seq).await?;
+    Ok(Some(Status {
+        id: row.id,
+        digest: row.digest.to_string(),
+        state: row.state,
+        code: row.code,
+        attempts: Some(attempts.len()),
+        last_attempt: attempts.into_iter().next_back().map(|(_, _, outcome)| outcome),
+        problem: problem.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+        receipt: receipt.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        warnings: Vec::new(),
+    }))
+}
