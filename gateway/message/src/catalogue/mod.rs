@@ -1,97 +1,237 @@
-//! The message types.
+//! The message types: schema, rules and examples, inside the binary and compiled once.
+//!
+//! Everything is judged from the event alone, against its own `time`: the same event gets the same
+//! judgement on every machine and on every day.
+
+mod alert_vehicle;
+mod codes;
+mod manifest_cargo;
+mod rules;
+mod schema;
+
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::lifecycle::Action;
+use rules::{Findings, RuleBook};
+use schema::Schema;
 
-/// Severity.
+/// Whether a violation refuses the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Error.
+    /// It does.
     Error,
-    /// Warning.
+    /// It is reported, and the message is taken.
     Warning,
 }
 
-/// Violation.
+/// One broken rule of schema or catalogue. It names members, bounds and codes, never values: a
+/// refusal is kept longer than what it refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// Rule.
+    /// The rule's stable id: `schema.<keyword>`, or one of the catalogue's.
     pub rule: String,
-    /// Pointer.
+    /// Where, from the event's root (RFC 6901).
     pub pointer: String,
-    /// Severity.
+    /// Whether it refuses.
     pub severity: Severity,
-    /// Text.
+    /// What is expected, in English.
     pub text: String,
-    /// Arabic.
+    /// The same in Arabic, for rules of the catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_ar: Option<String>,
-    /// Hint.
+    /// How to mend it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// Catalogue.
-pub struct Catalogue;
-/// Type.
-pub struct MessageType;
-/// Step.
+/// All message types.
+pub struct Catalogue {
+    types: Vec<MessageType>,
+}
+
+/// One version of a message type.
+pub struct MessageType {
+    name: &'static str,
+    version: u32,
+    schema: Schema,
+    rules: RuleBook,
+    judge: fn(&Value, &mut Findings<'_>),
+    digest: [u8; 32],
+    example: &'static str,
+}
+
+/// What a message does to its record, as its data say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LifecycleStep<'a> {
-    /// Action.
+    /// `action`.
     pub action: Action,
-    /// Record.
+    /// `recordId`.
     pub record: &'a str,
-    /// Version.
+    /// `recordVersion`.
     pub version: u64,
-    /// Supersedes.
+    /// `supersedes`.
     pub supersedes: Option<Supersedes<'a>>,
 }
-/// Supersedes.
+
+/// The message that a version follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Supersedes<'a> {
-    /// Id.
+    /// Its id.
     pub message_id: &'a str,
-    /// Digest.
+    /// Its digest.
     pub digest: &'a str,
 }
+
+/// The files of a type version.
+struct Source {
+    name: &'static str,
+    version: u32,
+    schema: &'static str,
+    rules: &'static str,
+    judge: fn(&Value, &mut Findings<'_>),
+    example: &'static str,
+}
+
+macro_rules! source {
+    ($name:literal, $version:literal, $judge:path, $example:literal) => {
+        Source {
+            name: $name,
+            version: $version,
+            schema: include_str!(concat!(
+                "../../../../schemas/",
+                $name,
+                "/",
+                $version,
+                "/schema.json"
+            )),
+            rules: include_str!(concat!(
+                "../../../../schemas/",
+                $name,
+                "/",
+                $version,
+                "/rules.json"
+            )),
+            judge: $judge,
+            example: include_str!(concat!(
+                "../../../../schemas/",
+                $name,
+                "/",
+                $version,
+                "/accept/",
+                $example
+            )),
+        }
+    };
+}
+
+const SOURCES: &[Source] = &[
+    source!("alert.vehicle", 1, alert_vehicle::judge, "1-new.json"),
+    source!("manifest.cargo", 1, manifest_cargo::judge, "1-road.json"),
+];
+
 impl Catalogue {
-    /// Embedded.
+    /// The catalogue of this binary.
     pub fn embedded() -> &'static Catalogue {
-        &Catalogue
+        static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+        CATALOGUE.get_or_init(|| Catalogue {
+            types: SOURCES.iter().map(MessageType::compile).collect(),
+        })
     }
-    /// Types.
+
+    /// Every type version.
     pub fn types(&self) -> &[MessageType] {
-        &[]
+        &self.types
     }
-    /// By id.
-    pub fn by_schema_id(&self, _: &str) -> Option<&MessageType> {
-        None
+
+    /// The type version of that name and number.
+    pub fn find(&self, name: &str, version: u32) -> Option<&MessageType> {
+        self.types.iter().find(|t| t.name == name && t.version == version)
+    }
+
+    /// The type version whose schema has that `$id`.
+    pub fn by_schema_id(&self, dataschema: &str) -> Option<&MessageType> {
+        self.types.iter().find(|t| t.schema_id() == dataschema)
     }
 }
+
 impl MessageType {
-    /// Name.
+    fn compile(source: &Source) -> Self {
+        Self {
+            name: source.name,
+            version: source.version,
+            schema: Schema::compile(source.schema),
+            rules: RuleBook::parse(&[rules::COMMON, source.rules]),
+            judge: source.judge,
+            digest: schema::edition(source.schema, source.rules),
+            example: source.example,
+        }
+    }
+
+    /// E.g. `alert.vehicle`.
     pub fn name(&self) -> &str {
-        ""
+        self.name
     }
-    /// Version.
+
+    /// E.g. 1.
     pub fn version(&self) -> u32 {
-        1
+        self.version
     }
-    /// Id.
+
+    /// The `$id` of its schema, which `dataschema` names.
     pub fn schema_id(&self) -> &str {
-        ""
+        self.schema.id()
     }
-    /// Digest.
+
+    /// SHA-256 of its edition: schema, rules, shared definitions and code lists.
     pub fn digest(&self) -> [u8; 32] {
-        [0; 32]
+        self.digest
     }
-    /// Check.
-    pub fn check(&self, _: &Value) -> Vec<Violation> {
-        vec![]
+
+    /// The first of its examples, which passes as it is.
+    pub fn example(&self) -> &'static str {
+        self.example
     }
-    /// Lifecycle.
-    pub fn lifecycle<'a>(&self, _: &'a Value) -> Option<LifecycleStep<'a>> {
-        None
+
+    /// Every violation of schema and rules, at once, by place. Rules look at what has the right shape, so
+    /// that a wrong member does not hide the other faults.
+    pub fn check(&self, event: &Value) -> Vec<Violation> {
+        let data = event.get("data").unwrap_or(&Value::Null);
+        let mut violations = self.schema.check(data);
+        let mut findings = Findings::new(&self.rules);
+        rules::common(event, &mut findings);
+        (self.judge)(event, &mut findings);
+        violations.extend(findings.finish());
+        violations.sort_by(|a, b| (&a.pointer, &a.rule).cmp(&(&b.pointer, &b.rule)));
+        violations
+    }
+
+    /// What the event does to its record. None where its data do not say.
+    pub fn lifecycle<'a>(&self, event: &'a Value) -> Option<LifecycleStep<'a>> {
+        let data = event.get("data")?;
+        let action = match data.get("action")?.as_str()? {
+            "new" => Action::New,
+            "update" => Action::Update,
+            "cancel" => Action::Cancel,
+            _ => return None,
+        };
+        let supersedes = data.get("supersedes").and_then(|named| {
+            Some(Supersedes {
+                message_id: named.get("messageId")?.as_str()?,
+                digest: named.get("digest")?.as_str()?,
+            })
+        });
+        Some(LifecycleStep {
+            action,
+            record: data.get("recordId")?.as_str()?,
+            version: data.get("recordVersion")?.as_u64()?,
+            supersedes,
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! What a schema cannot state: rule texts from `rules.json`, and the rules of every type.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use unicode_normalization::is_nfc;
+
+use super::{Severity, Violation};
+
+/// The rules that hold for every type.
+pub(super) const COMMON: &str = include_str!("../../../../schemas/common/1/rules.json");
+
+/// A rule's texts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleText {
+    id: String,
+    severity: Severity,
+    en: String,
+    ar: String,
+}
+
+/// The rules of a type, by id.
+pub(super) struct RuleBook(BTreeMap<String, RuleText>);
+
+impl RuleBook {
+    /// Reads embedded `rules.json` files.
+    #[allow(clippy::expect_used)] // part of the binary; every test reads them
+    pub(super) fn parse(files: &[&str]) -> Self {
+        let rules = files
+            .iter()
+            .flat_map(|file| serde_json::from_str::<Vec<RuleText>>(file).expect("embedded rules are JSON"));
+        Self(rules.map(|rule| (rule.id.clone(), rule)).collect())
+    }
+
+    /// Every id.
+    #[cfg(test)]
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// What the rules find in one event.
+pub(super) struct Findings<'b> {
+    book: &'b RuleBook,
+    found: Vec<Violation>,
+}
+
+impl<'b> Findings<'b> {
+    pub(super) fn new(book: &'b RuleBook) -> Self {
+        Self {
+            book,
+            found: Vec::new(),
+        }
+    }
+
+    /// The rule `id` is broken at `pointer`.
+    pub(super) fn add(&mut self, id: &str, pointer: impl Into<String>) {
+        self.add_with_hint(id, pointer, None);
+    }
+
+    /// The same, with a way to mend it.
+    pub(super) fn add_with_hint(&mut self, id: &str, pointer: impl Into<String>, hint: Option<String>) {
+        let rule = self.book.0.get(id);
+        // A test holds that every id in the code has its text.
+        debug_assert!(rule.is_some(), "rule {id} has no text");
+        self.found.push(Violation {
+            rule: id.to_owned(),
+            pointer: pointer.into(),
+            severity: rule.map_or(Severity::Error, |rule| rule.severity),
+            text: rule.map_or_else(String::new, |rule| rule.en.clone()),
+            text_ar: rule.map(|rule| rule.ar.clone()),
+            hint,
+        });
+    }
+
+    /// The same, where `broken`.
+    pub(super) fn add_if(&mut self, broken: bool, id: &str, pointer: &str) {
+        if broken {
+            self.add(id, pointer);
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<Violation> {
+        self.found
+    }
+}
+
+/// The rules of every type.
+pub(super) fn common(event: &Value, findings: &mut Findings<'_>) {
+    let data = event.get("data").unwrap_or(&Value::Null);
+    if let (Some(subject), Some(record)) = (text(event, "subject"), text(data, "recordId")) {
+        findings.add_if(subject != record, "common.subject", "/data/recordId");
+    }
+    if let Some(retention) = data.get("retention") {
+        let issued = text(event, "time").and_then(|time| time.get(..10));
+        if let (Some(issued), Some(delete)) = (issued, text(retention, "deleteBy")) {
+            // Dates in ISO 8601 compare as text.
+            findings.add_if(
+                delete <= issued,
+                "common.retention_delete",
+                "/data/retention/deleteBy",
+            );
+        }
+        if let (Some(review), Some(delete)) = (text(retention, "reviewBy"), text(retention, "deleteBy")) {
+            findings.add_if(
+                review > delete,
+                "common.retention_review",
+                "/data/retention/reviewBy",
+            );
+        }
+    }
+    normalised(data, &mut "/data".to_owned(), findings);
+}
+
+/// Every text in NFC: two spellings of one name must not look like two names.
+fn normalised(value: &Value, pointer: &mut String, findings: &mut Findings<'_>) {
+    let length = pointer.len();
+    match value {
+        Value::String(text) if !text.is_ascii() && !is_nfc(text) => {
+            findings.add("common.text_nfc", pointer.clone());
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                pointer.push_str(&format!("/{index}"));
+                normalised(item, pointer, findings);
+                pointer.truncate(length);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                pointer.push('/');
+                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                normalised(member, pointer, findings);
+                pointer.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A text member.
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    value.get(name)?.as_str()
+}
+
+/// A list member; absent or of another type: empty.
+pub(super) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value
+        .get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}

@@ -1,0 +1,257 @@
+//! JSON Schema 2020-12, offline, in linear time; errors in our words and without values.
+
+use std::collections::BTreeSet;
+
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use serde_json::Value;
+
+use super::{Severity, Violation};
+use crate::jws::Digest;
+
+/// Definitions shared by all types, and the code lists that schemas refer to.
+const SHARED: [&str; 4] = [
+    include_str!("../../../../schemas/common/1/schema.json"),
+    include_str!("../../../../schemas/codes/iso3166-1.json"),
+    include_str!("../../../../schemas/codes/iso4217.json"),
+    include_str!("../../../../schemas/codes/rec21.json"),
+];
+
+/// A compiled schema.
+pub(super) struct Schema {
+    id: String,
+    validator: Validator,
+    /// Every member name that the schema knows anywhere.
+    known: BTreeSet<String>,
+}
+
+impl Schema {
+    /// Compiles an embedded schema. It is part of the binary: a fault in it is found by every test
+    /// and never by a message.
+    #[allow(clippy::expect_used)]
+    pub(super) fn compile(text: &str) -> Self {
+        let mut schema: Value = serde_json::from_str(text).expect("embedded schema is JSON");
+        let id = schema["$id"]
+            .as_str()
+            .expect("embedded schema has an $id")
+            .to_owned();
+        let mut known = BTreeSet::new();
+        // A compound document (JSON Schema Core 2020-12 §9.3.1): shared documents keep their own $id.
+        for shared in SHARED {
+            let shared: Value = serde_json::from_str(shared).expect("embedded schema is JSON");
+            collect_names(&shared, &mut known);
+            let name = shared["$id"]
+                .as_str()
+                .expect("embedded schema has an $id")
+                .to_owned();
+            schema["$defs"][name] = shared;
+        }
+        collect_names(&schema, &mut known);
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .offline()
+            .should_validate_formats(true)
+            .should_ignore_unknown_formats(false)
+            .with_pattern_options(
+                PatternOptions::regex()
+                    .size_limit(1 << 20)
+                    .dfa_size_limit(1 << 20),
+            )
+            .build(&schema)
+            .expect("embedded schema compiles");
+        Self { id, validator, known }
+    }
+
+    /// `$id`.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Every violation of `data`.
+    pub(super) fn check(&self, data: &Value) -> Vec<Violation> {
+        if self.validator.is_valid(data) {
+            return Vec::new();
+        }
+        let errors: Vec<ValidationError<'_>> = self.validator.iter_errors(data).collect();
+        let faulty: Vec<String> = errors
+            .iter()
+            .filter(|error| !matches!(error.kind(), ValidationErrorKind::UnevaluatedProperties { .. }))
+            .map(|error| error.instance_path().as_str().to_owned())
+            .collect();
+        let mut violations: Vec<Violation> = Vec::new();
+        for error in &errors {
+            for violation in self.describe(error, &faulty) {
+                if !violations.contains(&violation) {
+                    violations.push(violation);
+                }
+            }
+        }
+        violations
+    }
+
+    fn describe(&self, error: &ValidationError<'_>, faulty: &[String]) -> Vec<Violation> {
+        let place = error.instance_path().as_str().to_owned();
+        match error.kind() {
+            ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                // A member that failed for its own reason is reported as unevaluated too: leave that out.
+                let follows = faulty.iter().any(|path| path.starts_with(&place));
+                let unexpected = unexpected
+                    .iter()
+                    .filter(|name| !(follows && self.known.contains(*name)));
+                unexpected
+                    .map(|name| {
+                        let hint = nearest(name, &self.known).map(|near| format!("did you mean `{near}`?"));
+                        let text = "The type has no such member here.".to_owned();
+                        violation(
+                            "unevaluatedProperties",
+                            format!("{place}/{}", escape(name)),
+                            text,
+                            hint,
+                        )
+                    })
+                    .collect()
+            }
+            ValidationErrorKind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                let text = format!("`{name}` is missing.");
+                vec![violation(
+                    "required",
+                    format!("{place}/{}", escape(name)),
+                    text,
+                    None,
+                )]
+            }
+            ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
+                vec![violation(
+                    error.kind().keyword(),
+                    place,
+                    alternatives(context),
+                    None,
+                )]
+            }
+            kind => vec![violation(kind.keyword(), place, sentence(kind), None)],
+        }
+    }
+}
+
+/// What is expected, without the value that was found.
+fn sentence(kind: &ValidationErrorKind) -> String {
+    match kind {
+        ValidationErrorKind::Type {
+            kind: TypeKind::Single(expected),
+        } => format!("Must be of type {expected}."),
+        ValidationErrorKind::Enum { options } => {
+            let options = options.as_array().cloned().unwrap_or_default();
+            if options.len() > 24 {
+                return format!("Must be one of the {} codes of the list.", options.len());
+            }
+            let list = options
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            format!("Must be one of {list}.")
+        }
+        ValidationErrorKind::Constant { expected_value } => format!("Must be {expected_value}."),
+        ValidationErrorKind::Pattern { pattern } => format!("Must match {pattern}"),
+        ValidationErrorKind::Format { format } => format!("Must be a valid {format}."),
+        ValidationErrorKind::MinLength { limit } => format!("Must have at least {limit} characters."),
+        ValidationErrorKind::MaxLength { limit } => format!("Must have at most {limit} characters."),
+        ValidationErrorKind::MinItems { limit } => format!("Must have at least {limit} items."),
+        ValidationErrorKind::MaxItems { limit } => format!("Must have at most {limit} items."),
+        ValidationErrorKind::Minimum { limit } => format!("Must be at least {limit}."),
+        ValidationErrorKind::Maximum { limit } => format!("Must be at most {limit}."),
+        ValidationErrorKind::UniqueItems => "Must not hold the same item twice.".to_owned(),
+        ValidationErrorKind::FalseSchema => "Must not be here.".to_owned(),
+        other => format!("Breaks the schema's `{}`.", other.keyword()),
+    }
+}
+
+/// The members of which one is needed.
+fn alternatives(context: &[Vec<ValidationError<'static>>]) -> String {
+    let names: Vec<String> = context
+        .iter()
+        .flatten()
+        .filter_map(|error| match error.kind() {
+            ValidationErrorKind::Required { property } => property.as_str().map(|name| format!("`{name}`")),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() {
+        "Fits none of the forms allowed.".to_owned()
+    } else {
+        format!("Needs one of {}.", names.join(", "))
+    }
+}
+
+fn violation(keyword: &str, place: String, text: String, hint: Option<String>) -> Violation {
+    Violation {
+        rule: format!("schema.{keyword}"),
+        pointer: format!("/data{place}"),
+        severity: Severity::Error,
+        text,
+        text_ar: None,
+        hint,
+    }
+}
+
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(properties)) = members.get("properties") {
+                names.extend(properties.keys().cloned());
+            }
+            members.values().for_each(|member| collect_names(member, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
+        _ => {}
+    }
+}
+
+/// The known name that is at most two edits away.
+fn nearest<'n>(name: &str, known: &'n BTreeSet<String>) -> Option<&'n str> {
+    if name.len() > 64 {
+        return None;
+    }
+    let scored = known.iter().map(|other| (distance(name, other), other.as_str()));
+    scored
+        .filter(|(edits, _)| *edits <= 2)
+        .min()
+        .map(|(_, other)| other)
+}
+
+/// Levenshtein distance, case folded.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut previous = i;
+        let mut left = i + 1;
+        for (place, cb) in row.iter_mut().skip(1).zip(&b) {
+            let change = previous + usize::from(ca != *cb);
+            previous = *place;
+            left = change.min(left + 1).min(*place + 1);
+            *place = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// The digest of an edition: SHA-256 over the SHA-256 of the schema, the rules, the common rules,
+/// the shared definitions and every code list, in this order.
+pub(super) fn edition(schema: &str, rules: &str) -> [u8; 32] {
+    let parts = [schema, rules, super::rules::COMMON]
+        .into_iter()
+        .chain(SHARED)
+        .chain(super::codes::LISTS);
+    let digests: Vec<u8> = parts.flat_map(|part| Digest::of(part.as_bytes()).0).collect();
+    Digest::of(&digests).0
+}

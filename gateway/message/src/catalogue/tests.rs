@@ -1,0 +1,308 @@
+//! The catalogue against its own examples, and against every way to break them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn folder(message_type: &MessageType, kind: &str) -> PathBuf {
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    schemas
+        .join(message_type.name())
+        .join(message_type.version().to_string())
+        .join(kind)
+}
+
+fn examples(message_type: &MessageType, kind: &str) -> Vec<(String, Value)> {
+    let mut found: Vec<_> = std::fs::read_dir(folder(message_type, kind))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, crate::json::parse(&std::fs::read(path).unwrap()).unwrap())
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn places(violations: &[Violation]) -> BTreeSet<(String, String)> {
+    violations
+        .iter()
+        .map(|v| (v.rule.clone(), v.pointer.clone()))
+        .collect()
+}
+
+#[test]
+fn accepted_examples_pass_and_are_whole_events() {
+    for message_type in Catalogue::embedded().types() {
+        let accepted = examples(message_type, "accept");
+        assert!(accepted.len() >= 3, "{}", message_type.name());
+        for (name, event) in accepted {
+            let errors: Vec<_> = message_type
+                .check(&event)
+                .into_iter()
+                .filter(|v| v.severity == Severity::Error)
+                .collect();
+            assert_eq!(errors, [], "{} {name}", message_type.name());
+            let envelope = crate::event::read(&event).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+            assert_eq!(envelope.dataschema, message_type.schema_id(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn rejected_examples_break_exactly_what_they_name() {
+    for message_type in Catalogue::embedded().types() {
+        for (name, example) in examples(message_type, "reject") {
+            let expected: BTreeSet<_> = example["expect"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|e| {
+                    (
+                        e["rule"].as_str().unwrap().to_owned(),
+                        e["pointer"].as_str().unwrap().to_owned(),
+                    )
+                })
+                .collect();
+            let found = message_type.check(&example["event"]);
+            assert_eq!(places(&found), expected, "{} {name}", message_type.name());
+        }
+    }
+}
+
+#[test]
+fn every_rule_fires_in_an_example() {
+    for message_type in Catalogue::embedded().types() {
+        let fired: BTreeSet<String> = examples(message_type, "reject")
+            .iter()
+            .flat_map(|(_, example)| message_type.check(&example["event"]))
+            .map(|violation| violation.rule)
+            .collect();
+        let common_elsewhere = message_type.name() != "alert.vehicle";
+        for id in message_type.rules.ids() {
+            if common_elsewhere && id.starts_with("common.") {
+                continue;
+            }
+            assert!(
+                fired.contains(id),
+                "{}: no example breaks {id}",
+                message_type.name()
+            );
+        }
+    }
+}
+
+/// A release never changes: a new edition is a new version.
+#[test]
+fn released_versions_keep_their_digest() {
+    let released =
+        std::fs::read_to_string(folder(&Catalogue::embedded().types()[0], "../../DIGESTS")).unwrap();
+    let now: String = Catalogue::embedded()
+        .types()
+        .iter()
+        .map(|t| {
+            format!(
+                "{}/{} {}\n",
+                t.name(),
+                t.version(),
+                crate::jws::Digest(t.digest())
+            )
+        })
+        .collect();
+    assert_eq!(released, now);
+}
+
+/// A misspelt keyword compiles silently and checks nothing.
+#[test]
+fn schemas_use_known_keywords_only() {
+    const KEYWORDS: &[&str] = &[
+        "$schema",
+        "$id",
+        "$ref",
+        "$defs",
+        "$comment",
+        "title",
+        "description",
+        "type",
+        "properties",
+        "required",
+        "enum",
+        "const",
+        "pattern",
+        "format",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "minItems",
+        "maxItems",
+        "items",
+        "uniqueItems",
+        "allOf",
+        "anyOf",
+        "if",
+        "then",
+        "else",
+        "unevaluatedProperties",
+    ];
+    fn walk(schema: &Value, path: &str) {
+        let Some(members) = schema.as_object() else {
+            assert!(schema.is_boolean(), "{path}: neither object nor boolean");
+            return;
+        };
+        for (name, value) in members {
+            assert!(
+                KEYWORDS.contains(&name.as_str()),
+                "{path}: unknown keyword {name}"
+            );
+            match name.as_str() {
+                "properties" | "$defs" => {
+                    value
+                        .as_object()
+                        .unwrap()
+                        .iter()
+                        .for_each(|(n, s)| walk(s, &format!("{path}/{name}/{n}")));
+                }
+                "allOf" | "anyOf" => {
+                    value
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .for_each(|s| walk(s, &format!("{path}/{name}")));
+                }
+                "items" | "if" | "then" | "else" => walk(value, &format!("{path}/{name}")),
+                _ => {}
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let mut seen = 0;
+    for name in [
+        "common/1/schema.json",
+        "alert.vehicle/1/schema.json",
+        "manifest.cargo/1/schema.json",
+    ] {
+        walk(
+            &serde_json::from_slice(&std::fs::read(root.join(name)).unwrap()).unwrap(),
+            name,
+        );
+        seen += 1;
+    }
+    assert_eq!(seen, 1 + SOURCES.len());
+}
+
+/// Every scalar and every member of every accepted example, broken in turn, must be noticed there.
+#[test]
+fn mutations_are_caught_where_they_are() {
+    let mut tried = 0;
+    for message_type in Catalogue::embedded().types() {
+        for (name, event) in examples(message_type, "accept") {
+            let mut pointers = Vec::new();
+            walk_pointers(&event["data"], "/data", &mut pointers);
+            for pointer in pointers {
+                for broken in [
+                    json!({"x": 1}),
+                    json!([]),
+                    json!("\u{202e}"),
+                    json!(""),
+                    json!(-1),
+                    json!(null),
+                ] {
+                    let mut event = event.clone();
+                    *event.pointer_mut(&pointer).unwrap() = broken.clone();
+                    let found = message_type.check(&event);
+                    let noticed = found.iter().any(|v| {
+                        v.severity == Severity::Error
+                            && (v.pointer.starts_with(&pointer) || pointer.starts_with(&v.pointer))
+                    });
+                    assert!(noticed, "{name}: {pointer} = {broken}: {found:?}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 1000, "{tried}");
+}
+
+fn walk_pointers(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            members
+                .iter()
+                .for_each(|(name, member)| walk_pointers(member, &format!("{path}/{name}"), found));
+        }
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| walk_pointers(item, &format!("{path}/{index}"), found));
+        }
+        _ => found.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn violations_hold_no_values() {
+    let message_type = Catalogue::embedded().find("alert.vehicle", 1).unwrap();
+    let mut event: Value = serde_json::from_str(message_type.example()).unwrap();
+    event["data"]["make"] = json!("secretsecret\u{202e}");
+    event["data"]["colour"] = json!("secretsecret");
+    event["data"]["vin"] = json!("secretsecret");
+    let text = serde_json::to_string(&message_type.check(&event)).unwrap();
+    assert!(!text.contains("secretsecret"), "{text}");
+}
+
+#[test]
+fn a_misspelt_member_is_named_with_its_neighbour() {
+    let message_type = Catalogue::embedded().find("alert.vehicle", 1).unwrap();
+    let mut event: Value = serde_json::from_str(message_type.example()).unwrap();
+    event["data"]["color"] = json!("white");
+    let found = message_type.check(&event);
+    assert_eq!(found[0].hint.as_deref(), Some("did you mean `colour`?"));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        "\\PC{0,12}".prop_map(Value::from),
+    ];
+    let names = prop_oneof![
+        Just("data"),
+        Just("action"),
+        Just("plate"),
+        Just("items"),
+        Just("hs"),
+        Just("packages"),
+        Just("totals"),
+        Just("route"),
+        Just("retention"),
+        Just("transport"),
+        Just("identification"),
+        Just("containers"),
+        Just("vin"),
+    ];
+    leaf.prop_recursive(5, 64, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::btree_map(names.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn checking_never_panics(event in any_json()) {
+        for message_type in Catalogue::embedded().types() {
+            let _ = message_type.check(&event);
+            let _ = message_type.lifecycle(&event);
+        }
+    }
+}
