@@ -51,7 +51,7 @@ struct Cli {
     /// The gateway's home folder.
     #[arg(
         short = 'd',
-        long = "dir",
+        long = "home",
         global = true,
         value_name = "DIR",
         default_value = ".",
