@@ -57,20 +57,13 @@ impl Authority {
             key_pem: key.serialize_pem(),
             until_s: params.not_after.unix_timestamp(),
         };
-        Ok((
-            Self {
-                issuer: Issuer::new(params, key),
-            },
-            issued,
-        ))
+        Ok((Self { issuer: Issuer::new(params, key) }, issued))
     }
 
     /// An authority made before.
     pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, CertificateError> {
         let key = KeyPair::from_pem(key_pem)?;
-        Ok(Self {
-            issuer: Issuer::from_ca_cert_pem(certificate_pem, key)?,
-        })
+        Ok(Self { issuer: Issuer::from_ca_cert_pem(certificate_pem, key)? })
     }
 
     /// Issues a leaf of that profile.
@@ -119,10 +112,8 @@ impl Profile {
             Profile::Gateway { host, addresses } => {
                 let mut params = params(host, now, year)?;
                 params.subject_alt_names = names(host, addresses)?;
-                params.extended_key_usages = vec![
-                    ExtendedKeyUsagePurpose::ServerAuth,
-                    ExtendedKeyUsagePurpose::ClientAuth,
-                ];
+                params.extended_key_usages =
+                    vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
                 params
             }
             Profile::NationalServer { host, addresses } => {
@@ -149,13 +140,8 @@ impl Profile {
 /// from our card; no authority could add to that.
 pub fn message_signing(country: &str, now: OffsetDateTime) -> Result<Issued, CertificateError> {
     let mut params = params(&format!("Silkgate messages {country}"), now, Duration::days(730))?;
-    params.subject_alt_names = vec![SanType::URI(
-        format!("urn:silkgate:message:{country}").try_into()?,
-    )];
-    params.key_usages = vec![
-        KeyUsagePurpose::DigitalSignature,
-        KeyUsagePurpose::ContentCommitment,
-    ];
+    params.subject_alt_names = vec![SanType::URI(format!("urn:silkgate:message:{country}").try_into()?)];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::ContentCommitment];
     params.is_ca = IsCa::ExplicitNoCa;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = params.self_signed(&key)?;
@@ -182,9 +168,7 @@ fn params(name: &str, now: OffsetDateTime, life: Duration) -> Result<Certificate
     params.not_after = now + life;
     // RFC 5280 §4.1.2.2: positive, at most 20 octets; 16 random ones with the sign bit cleared.
     let mut serial = [0; 16];
-    SystemRandom::new()
-        .fill(&mut serial)
-        .map_err(|_| CertificateError::Random)?;
+    SystemRandom::new().fill(&mut serial).map_err(|_| CertificateError::Random)?;
     serial[0] &= 0x7f;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     Ok(params)
@@ -203,10 +187,8 @@ mod tests {
     #[test]
     fn a_leaf_is_what_its_profile_says() {
         let (authority, root) = Authority::create("Silkgate TLS IQ", now()).unwrap();
-        let profile = Profile::Gateway {
-            host: "gw.iq.example".into(),
-            addresses: vec![[127, 0, 0, 1].into()],
-        };
+        let profile =
+            Profile::Gateway { host: "gw.iq.example".into(), addresses: vec![[127, 0, 0, 1].into()] };
         let leaf = authority.issue(&profile, now()).unwrap();
         let (_, root) = X509Certificate::from_der(&root.certificate_der).unwrap();
         let (_, leaf) = X509Certificate::from_der(&leaf.certificate_der).unwrap();
@@ -214,37 +196,21 @@ mod tests {
         assert!(root.is_ca() && !leaf.is_ca());
         let usage = leaf.extended_key_usage().unwrap().unwrap().value;
         assert!(usage.server_auth && usage.client_auth && !usage.any);
-        let names = &leaf
-            .subject_alternative_name()
-            .unwrap()
-            .unwrap()
-            .value
-            .general_names;
+        let names = &leaf.subject_alternative_name().unwrap().unwrap().value.general_names;
         assert_eq!(names[0], GeneralName::DNSName("gw.iq.example"));
-        assert_eq!(
-            leaf.validity().not_before.timestamp(),
-            now().unix_timestamp() - 300
-        );
+        assert_eq!(leaf.validity().not_before.timestamp(), now().unix_timestamp() - 300);
     }
 
     #[test]
     fn a_loaded_authority_issues_as_the_first_one() {
         let (_, root) = Authority::create("Silkgate national IQ", now()).unwrap();
         let again = Authority::load(&root.certificate_pem, &root.key_pem).unwrap();
-        let profile = Profile::NationalClient {
-            role: "backend".into(),
-            subject: "IQ/customs".into(),
-        };
+        let profile = Profile::NationalClient { role: "backend".into(), subject: "IQ/customs".into() };
         let leaf = again.issue(&profile, now()).unwrap();
         let (_, root) = X509Certificate::from_der(&root.certificate_der).unwrap();
         let (_, leaf) = X509Certificate::from_der(&leaf.certificate_der).unwrap();
         leaf.verify_signature(Some(root.public_key())).unwrap();
-        let names = &leaf
-            .subject_alternative_name()
-            .unwrap()
-            .unwrap()
-            .value
-            .general_names;
+        let names = &leaf.subject_alternative_name().unwrap().unwrap().value.general_names;
         assert_eq!(names[0], GeneralName::URI("urn:silkgate:backend:IQ/customs"));
         let usage = leaf.extended_key_usage().unwrap().unwrap().value;
         assert!(usage.client_auth && !usage.server_auth);

@@ -68,11 +68,7 @@ impl FromStr for Origin {
             return Err(OriginError);
         };
         let known = is_host(host) && is_state(state) && (is_state(partner) || partner == "house");
-        if known {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(OriginError)
-        }
+        if known { Ok(Self(text.to_owned())) } else { Err(OriginError) }
     }
 }
 
@@ -90,9 +86,7 @@ fn is_state(text: &str) -> bool {
 fn is_host(text: &str) -> bool {
     text.split('.').all(|label| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     })
@@ -132,10 +126,7 @@ impl Checkpoint {
     /// Extension lines of others are passed over, as C2SP tlog-checkpoint allows them; the note keeps them
     /// verbatim and its signature covers them. We never write any.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
-        let mut lines = text
-            .strip_suffix('\n')
-            .ok_or(CheckpointError::Layout)?
-            .split('\n');
+        let mut lines = text.strip_suffix('\n').ok_or(CheckpointError::Layout)?.split('\n');
         let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Layout);
         };

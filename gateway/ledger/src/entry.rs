@@ -141,11 +141,7 @@ impl Entry {
         out.text("rule", self.rule.as_deref());
         out.text("role", self.role.as_deref());
         let bytes = out.finish();
-        if bytes.len() < ENTRY_LIMIT_BYTES {
-            Ok(bytes)
-        } else {
-            Err(EntryError::TooLong)
-        }
+        if bytes.len() < ENTRY_LIMIT_BYTES { Ok(bytes) } else { Err(EntryError::TooLong) }
     }
 
     /// Reads an entry; only what [`Entry::encode`] writes is read.
@@ -180,11 +176,7 @@ impl Entry {
             rule: raw.rule.map(str::to_owned),
             role: raw.role.map(str::to_owned),
         };
-        if entry.encode()? == bytes {
-            Ok(entry)
-        } else {
-            Err(EntryError::Spelling)
-        }
+        if entry.encode()? == bytes { Ok(entry) } else { Err(EntryError::Spelling) }
     }
 
     /// The entry's leaf hash (RFC 6962 §2.1). Hash stored bytes with [`leaf_hash`] instead.
@@ -241,10 +233,7 @@ impl Entry {
         match name {
             "jws" => self.jws.is_some(),
             "verdict" => self.verdict.is_some(),
-            _ => self
-                .texts()
-                .iter()
-                .any(|(member, value, _)| *member == name && value.is_some()),
+            _ => self.texts().iter().any(|(member, value, _)| *member == name && value.is_some()),
         }
     }
 }
@@ -279,8 +268,7 @@ struct Members<'a> {
 }
 
 fn parse_hash(name: &'static str, text: Option<&str>) -> Result<Option<Hash>, EntryError> {
-    text.map(|text| Hash::parse_base64url(text).ok_or(EntryError::Member(name)))
-        .transpose()
+    text.map(|text| Hash::parse_base64url(text).ok_or(EntryError::Member(name))).transpose()
 }
 
 /// Writes the members in order. Values hold no character that JSON escapes.

@@ -89,11 +89,7 @@ impl NoteSignature {
         if !is_key_name(name) || bytes.is_empty() {
             return Err(NoteError::SignatureLine);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            key_id,
-            bytes,
-        })
+        Ok(Self { name: name.to_owned(), key_id, bytes })
     }
 
     /// Parses `— <name> <base64>`, without the newline.
@@ -153,14 +149,8 @@ impl Note {
         if lines.split('\n').count() > NOTE_MAX_SIGNATURES {
             return Err(NoteError::TooManySignatures);
         }
-        let signatures = lines
-            .split('\n')
-            .map(NoteSignature::parse)
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            text: format!("{text}\n"),
-            signatures,
-        })
+        let signatures = lines.split('\n').map(NoteSignature::parse).collect::<Result<_, _>>()?;
+        Ok(Self { text: format!("{text}\n"), signatures })
     }
 
     /// The note's bytes: text, empty line, signature lines.
@@ -204,24 +194,16 @@ impl Note {
     /// Lines of unknown keys are ignored. One bad signature of a known key refuses the whole note, even
     /// beside a good one (C2SP signed-note "Signatures").
     pub fn verify<'k>(&self, keys: &'k [VerifierKey]) -> Result<&'k VerifierKey, NoteError> {
-        self.signed_by(keys)?
-            .into_iter()
-            .next()
-            .ok_or(NoteError::Unsigned)
+        self.signed_by(keys)?.into_iter().next().ok_or(NoteError::Unsigned)
     }
 
     /// As [`Note::verify`], with all keys that signed, which may be none.
     pub fn signed_by<'k>(&self, keys: &'k [VerifierKey]) -> Result<Vec<&'k VerifierKey>, NoteError> {
         let mut signers = Vec::new();
         for line in &self.signatures {
-            for key in keys
-                .iter()
-                .filter(|key| key.name == line.name && key.key_id == line.key_id)
-            {
+            for key in keys.iter().filter(|key| key.name == line.name && key.key_id == line.key_id) {
                 if !key.verifies(self.text.as_bytes(), &line.bytes) {
-                    return Err(NoteError::BadSignature {
-                        name: line.name.clone(),
-                    });
+                    return Err(NoteError::BadSignature { name: line.name.clone() });
                 }
                 if !signers.contains(&key) {
                     signers.push(key);
@@ -250,11 +232,7 @@ impl VerifierKey {
         named.push(TYPE_ED25519);
         named.extend_from_slice(&public_key);
         let [a, b, c, d, ..] = *Hash::of(&named).as_bytes();
-        Ok(Self {
-            name: name.to_owned(),
-            key_id: u32::from_be_bytes([a, b, c, d]),
-            public_key,
-        })
+        Ok(Self { name: name.to_owned(), key_id: u32::from_be_bytes([a, b, c, d]), public_key })
     }
 
     /// Name of the key; a log key's name is the log's origin.
@@ -274,9 +252,7 @@ impl VerifierKey {
 
     /// Whether `signature` is this key's Ed25519 signature over `message`.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.public_key)
-            .verify(message, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, &self.public_key).verify(message, signature).is_ok()
     }
 }
 
@@ -304,11 +280,7 @@ impl FromStr for VerifierKey {
             return Err(KeyError::Algorithm);
         }
         let parsed = Self::new(name, key.try_into().map_err(|_| KeyError::Format)?)?;
-        if key_id == format!("{:08x}", parsed.key_id) {
-            Ok(parsed)
-        } else {
-            Err(KeyError::KeyId)
-        }
+        if key_id == format!("{:08x}", parsed.key_id) { Ok(parsed) } else { Err(KeyError::KeyId) }
     }
 }
 
@@ -329,15 +301,8 @@ impl NoteSigner {
     /// of version 2 must fit.
     pub fn from_pkcs8(name: &str, pkcs8: &[u8]) -> Result<Self, KeyError> {
         let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| KeyError::Pkcs8)?;
-        let public_key = key
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| KeyError::Pkcs8)?;
-        Ok(Self {
-            verifier: VerifierKey::new(name, public_key)?,
-            key,
-        })
+        let public_key = key.public_key().as_ref().try_into().map_err(|_| KeyError::Pkcs8)?;
+        Ok(Self { verifier: VerifierKey::new(name, public_key)?, key })
     }
 
     /// The name that signature lines will carry.
@@ -360,15 +325,8 @@ impl NoteSigner {
         if text.bytes().any(|b| b < 0x20 && b != b'\n') {
             return Err(NoteError::Text);
         }
-        let note = Note {
-            text: text.to_owned(),
-            signatures: vec![signature],
-        };
-        if note.encode().len() > NOTE_MAX_BYTES {
-            Err(NoteError::TooLong)
-        } else {
-            Ok(note)
-        }
+        let note = Note { text: text.to_owned(), signatures: vec![signature] };
+        if note.encode().len() > NOTE_MAX_BYTES { Err(NoteError::TooLong) } else { Ok(note) }
     }
 }
 

@@ -74,10 +74,7 @@ impl TlogProof {
             extra = Some(STANDARD.decode(base64).map_err(|_| TlogProofError::Extra)?);
             line = lines.next().ok_or(TlogProofError::Index)?;
         }
-        let index = line
-            .strip_prefix("index ")
-            .and_then(parse_decimal)
-            .ok_or(TlogProofError::Index)?;
+        let index = line.strip_prefix("index ").and_then(parse_decimal).ok_or(TlogProofError::Index)?;
         let mut hashes = Vec::new();
         loop {
             let line = lines.next().ok_or(TlogProofError::CheckpointMissing)?;
@@ -89,12 +86,7 @@ impl TlogProof {
             }
             hashes.push(Hash::parse_base64(line).ok_or(TlogProofError::Hash)?);
         }
-        Ok(Self {
-            extra,
-            index,
-            hashes,
-            checkpoint: Note::parse(lines.rest)?,
-        })
+        Ok(Self { extra, index, hashes, checkpoint: Note::parse(lines.rest)? })
     }
 
     /// The proof's bytes.

@@ -76,24 +76,13 @@ pub struct Verified {
 impl Receipt {
     /// Puts a receipt together from an encoded entry, its audit path and the checkpoint over it.
     pub fn new(entry: Vec<u8>, index: u64, hashes: Vec<Hash>, checkpoint: Note) -> Self {
-        Self {
-            proof: TlogProof {
-                extra: Some(entry),
-                index,
-                hashes,
-                checkpoint,
-            },
-        }
+        Self { proof: TlogProof { extra: Some(entry), index, hashes, checkpoint } }
     }
 
     /// Parses a receipt; the entry is checked by [`Receipt::verify`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
         let proof = TlogProof::parse(bytes)?;
-        if proof.extra.is_some() {
-            Ok(Self { proof })
-        } else {
-            Err(ReceiptError::EntryMissing)
-        }
+        if proof.extra.is_some() { Ok(Self { proof }) } else { Err(ReceiptError::EntryMissing) }
     }
 
     /// The receipt's bytes.
@@ -124,19 +113,7 @@ impl Receipt {
             return Err(ReceiptError::Unsigned { origin });
         }
         let index = self.proof.index;
-        verify_inclusion(
-            leaf_hash(self.entry_bytes()),
-            index,
-            size,
-            &self.proof.hashes,
-            root,
-        )?;
-        Ok(Verified {
-            entry,
-            origin,
-            index,
-            size,
-            root,
-        })
+        verify_inclusion(leaf_hash(self.entry_bytes()), index, size, &self.proof.hashes, root)?;
+        Ok(Verified { entry, origin, index, size, root })
     }
 }

@@ -180,10 +180,7 @@ mod tests {
         assert_eq!(Hash::parse_base64(&hash.to_base64()), Some(hash));
         assert_eq!(Hash::parse_base64url(&hash.to_base64url()), Some(hash));
         assert_eq!(hash.to_base64url().len(), 43);
-        assert_eq!(
-            format!("{hash:?}"),
-            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
-        );
+        assert_eq!(format!("{hash:?}"), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         for bad in [
             "",
             "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", // no padding
@@ -195,13 +192,7 @@ mod tests {
         ] {
             assert_eq!(Hash::parse_base64(bad), None, "{bad}");
         }
-        assert_eq!(
-            Hash::parse_base64url("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV"),
-            None
-        );
-        assert_eq!(
-            Hash::parse_base64url("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU="),
-            None
-        );
+        assert_eq!(Hash::parse_base64url("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV"), None);
+        assert_eq!(Hash::parse_base64url("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU="), None);
     }
 }

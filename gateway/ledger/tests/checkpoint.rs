@@ -1,9 +1,6 @@
 //! Origins and checkpoints: one spelling, and the crates `tlog_tiles` and `signed_note` as oracles.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helper functions too")]
 
 use proptest::prelude::*;
 use silkgate_ledger::tree::{EMPTY_ROOT, Hash};
@@ -29,22 +26,11 @@ fn origins() {
         ("gw.customs.example/IQ/TR", "gw.customs.example", "IQ", Some("TR")),
         ("localhost/IQ/house", "localhost", "IQ", None),
         ("192.0.2.1/IQ/TR", "192.0.2.1", "IQ", Some("TR")),
-        (
-            "xn--bcher-kva.example/DE/FR",
-            "xn--bcher-kva.example",
-            "DE",
-            Some("FR"),
-        ),
+        ("xn--bcher-kva.example/DE/FR", "xn--bcher-kva.example", "DE", Some("FR")),
     ] {
         let origin: Origin = good.parse().unwrap();
-        assert_eq!(
-            (origin.host(), origin.state(), origin.partner()),
-            (host, state, partner)
-        );
-        assert_eq!(
-            (origin.is_house(), origin.to_string().as_str()),
-            (partner.is_none(), good)
-        );
+        assert_eq!((origin.host(), origin.state(), origin.partner()), (host, state, partner));
+        assert_eq!((origin.is_house(), origin.to_string().as_str()), (partner.is_none(), good));
     }
     let long = |length: usize| format!("{}.{}/IQ/TR", "a".repeat(60), "b".repeat(length - 67));
     assert!(long(120).parse::<Origin>().is_ok());
@@ -113,32 +99,20 @@ fn checkpoints_in_one_spelling() {
     ] {
         assert_eq!(Checkpoint::parse(&bad), Err(error), "{bad}");
     }
-    assert_eq!(
-        Checkpoint::parse(&with("123\n", "18446744073709551615\n"))
-            .unwrap()
-            .size,
-        u64::MAX
-    );
+    assert_eq!(Checkpoint::parse(&with("123\n", "18446744073709551615\n")).unwrap().size, u64::MAX);
     assert_eq!(Checkpoint::parse(&with("123\n", "0\n")).unwrap().size, 0);
 }
 
 #[test]
 fn a_log_key_signs_only_for_its_log() {
-    let checkpoint = Checkpoint {
-        origin: origin(),
-        size: 0,
-        root: EMPTY_ROOT,
-    };
+    let checkpoint = Checkpoint { origin: origin(), size: 0, root: EMPTY_ROOT };
     assert_eq!(
         sign_checkpoint(&checkpoint, &signer("gw.customs.example/IQ/SY")),
         Err(SignError::OtherOrigin)
     );
     let signer = signer(origin().as_str());
     let note = sign_checkpoint(&checkpoint, &signer).unwrap();
-    assert_eq!(
-        note.verify(std::slice::from_ref(signer.verifier_key())),
-        Ok(signer.verifier_key())
-    );
+    assert_eq!(note.verify(std::slice::from_ref(signer.verifier_key())), Ok(signer.verifier_key()));
     assert_eq!(Checkpoint::parse(note.text()), Ok(checkpoint));
 }
 

@@ -1,9 +1,6 @@
 //! Log entries: one spelling, strict grammars, always under 512 bytes.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helper functions too")]
 
 use proptest::option;
 use proptest::prelude::*;
@@ -32,11 +29,7 @@ fn sent() -> Entry {
 }
 
 fn received() -> Entry {
-    Entry {
-        kind: Kind::Received,
-        verdict: Some(Verdict::Accepted),
-        ..sent()
-    }
+    Entry { kind: Kind::Received, verdict: Some(Verdict::Accepted), ..sent() }
 }
 
 /// A legal entry with every member of a judged message at its greatest length.
@@ -68,11 +61,8 @@ fn members_stand_in_their_order() {
     );
     assert_eq!(String::from_utf8(received().encode().unwrap()).unwrap(), wanted);
 
-    let erased = Entry {
-        of: text("17"),
-        rule: text("retention.delete_by"),
-        ..Entry::new(Kind::Erased, at())
-    };
+    let erased =
+        Entry { of: text("17"), rule: text("retention.delete_by"), ..Entry::new(Kind::Erased, at()) };
     let wanted =
         r#"{"v":1,"kind":"erased","at":"2026-11-24T09:30:00.123Z","of":"17","rule":"retention.delete_by"}"#;
     assert_eq!(String::from_utf8(erased.encode().unwrap()).unwrap(), wanted);
@@ -113,16 +103,9 @@ fn the_longest_message_entries_stay_under_the_limit() {
         assert_eq!(bytes.len(), length, "{kind:?}");
         assert_eq!(Entry::parse(&bytes), Ok(longest(kind)));
     }
-    let unparsed = Entry {
-        jws: None,
-        body: Some(Hash::of(b"body")),
-        ..longest(Kind::Rejected)
-    };
+    let unparsed = Entry { jws: None, body: Some(Hash::of(b"body")), ..longest(Kind::Rejected) };
     assert_eq!(unparsed.encode().unwrap().len(), 511);
-    let too_long = Entry {
-        n: Some(1),
-        ..unparsed
-    };
+    let too_long = Entry { n: Some(1), ..unparsed };
     assert_eq!(too_long.encode(), Err(EntryError::TooLong));
 }
 
@@ -148,10 +131,7 @@ fn every_kind_says_what_it_cannot_lack() {
         assert_eq!(Entry::parse(&entry.encode().unwrap()), Ok(entry), "{kind:?}");
         let bare = Entry::new(kind, at());
         assert!(
-            matches!(
-                bare.encode(),
-                Err(EntryError::Missing(_) | EntryError::Contradiction("verdict"))
-            ),
+            matches!(bare.encode(), Err(EntryError::Missing(_) | EntryError::Contradiction("verdict"))),
             "{kind:?}"
         );
     }
@@ -173,28 +153,15 @@ fn every_kind_says_what_it_cannot_lack() {
 
 #[test]
 fn refuses_contradictions() {
-    let both = Entry {
-        body: Some(Hash::of(b"")),
-        ..sent()
-    };
+    let both = Entry { body: Some(Hash::of(b"")), ..sent() };
     assert_eq!(both.encode(), Err(EntryError::Contradiction("body")));
-    let judged = Entry {
-        verdict: Some(Verdict::Accepted),
-        ..sent()
-    };
+    let judged = Entry { verdict: Some(Verdict::Accepted), ..sent() };
     assert_eq!(judged.encode(), Err(EntryError::Contradiction("verdict")));
-    let refused = Entry {
-        verdict: Some(Verdict::Rejected),
-        ..received()
-    };
+    let refused = Entry { verdict: Some(Verdict::Rejected), ..received() };
     assert_eq!(refused.encode(), Err(EntryError::Contradiction("verdict")));
     let counted = Entry { n: Some(2), ..sent() };
     assert_eq!(counted.encode(), Err(EntryError::Contradiction("n")));
-    let summary = |n| Entry {
-        n: Some(n),
-        code: text("rate_limited"),
-        ..Entry::new(Kind::Refused, at())
-    };
+    let summary = |n| Entry { n: Some(n), code: text("rate_limited"), ..Entry::new(Kind::Refused, at()) };
     assert!(summary(1).encode().is_ok() && summary((1 << 53) - 1).encode().is_ok());
     assert_eq!(summary(0).encode(), Err(EntryError::Member("n")));
     assert_eq!(summary(1 << 53).encode(), Err(EntryError::Member("n")));
@@ -234,18 +201,9 @@ fn reads_no_other_spelling() {
         ("\"received\"", "\"seen\""),
         ("\"received\"", "\"r\\u0065ceived\""),
         ("alert.vehicle", "alert\\u002evehicle"),
-        (
-            ",\"verdict\":\"accepted\"",
-            ",\"verdict\":\"accepted\",\"verdict\":\"accepted\"",
-        ),
-        (
-            ",\"verdict\":\"accepted\"",
-            ",\"verdict\":\"accepted\",\"code\":null",
-        ),
-        (
-            ",\"verdict\":\"accepted\"",
-            ",\"verdict\":\"accepted\",\"name\":\"x\"",
-        ),
+        (",\"verdict\":\"accepted\"", ",\"verdict\":\"accepted\",\"verdict\":\"accepted\""),
+        (",\"verdict\":\"accepted\"", ",\"verdict\":\"accepted\",\"code\":null"),
+        (",\"verdict\":\"accepted\"", ",\"verdict\":\"accepted\",\"name\":\"x\""),
         (",\"verdict\":\"accepted\"", ",\"verdict\":\"maybe\""),
         (".123Z", ".123456Z"),
         ("T09", "t09"),
@@ -301,9 +259,7 @@ prop_compose! {
 /// Drops the members that contradict the kind or each other.
 fn without_contradictions(mut entry: Entry) -> Entry {
     entry.body = entry.body.filter(|_| entry.jws.is_none());
-    entry.n = entry
-        .n
-        .filter(|_| matches!(entry.kind, Kind::Rejected | Kind::Refused));
+    entry.n = entry.n.filter(|_| matches!(entry.kind, Kind::Rejected | Kind::Refused));
     entry.verdict = match entry.kind {
         Kind::Received => Some(Verdict::Accepted),
         Kind::Receipted => entry.verdict,

@@ -4,10 +4,7 @@
 //! commit 02c99138. Salvatore's note: C2SP signed-note, commit 05528762. The log with its
 //! witness: C2SP tlog-cosignature, commit 01194db1.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helper functions too")]
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -48,9 +45,8 @@ fn note(lines: &str) -> Result<Note, NoteError> {
 
 /// A PKCS #8 version 1 document around an Ed25519 seed (RFC 8410 §7), as OpenSSL writes it.
 fn pkcs8(seed: &[u8]) -> Vec<u8> {
-    let mut der = vec![
-        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-    ];
+    let mut der =
+        vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
     der.extend_from_slice(seed);
     der
 }
@@ -65,10 +61,7 @@ fn signs_the_published_note_with_the_published_key() {
     let seed = &STANDARD.decode(seed).unwrap()[1..];
     let peter = NoteSigner::from_pkcs8("PeterNeumann", &pkcs8(seed)).unwrap();
     assert_eq!(peter.verifier_key().to_string(), PETER);
-    assert_eq!(
-        peter.sign(TEXT).unwrap().encode(),
-        format!("{TEXT}\n{PETER_LINE}").into_bytes()
-    );
+    assert_eq!(peter.sign(TEXT).unwrap().encode(), format!("{TEXT}\n{PETER_LINE}").into_bytes());
     assert!(!format!("{peter:?}").contains("AYEKFALV"));
 }
 
@@ -84,10 +77,7 @@ fn verifies_the_published_notes() {
     assert_eq!(both.verify(&[]), Err(NoteError::Unsigned));
     // Repeated lines and keys change nothing.
     let thrice = note(&PETER_LINE.repeat(3)).unwrap();
-    assert_eq!(
-        thrice.signed_by(&[key(PETER), key(PETER)]).unwrap(),
-        [&key(PETER)]
-    );
+    assert_eq!(thrice.signed_by(&[key(PETER), key(PETER)]).unwrap(), [&key(PETER)]);
     assert_eq!(note(&PETER_LINE.repeat(101)), Err(NoteError::TooManySignatures));
     assert!(note(&PETER_LINE.repeat(100)).is_ok());
 }
@@ -95,28 +85,16 @@ fn verifies_the_published_notes() {
 #[test]
 fn one_bad_signature_of_a_known_key_refuses_the_note() {
     let bad = format!("{}ABCD{}", &PETER_LINE[..60], &PETER_LINE[60..]);
-    let wrong = Err(NoteError::BadSignature {
-        name: "PeterNeumann".to_owned(),
-    });
+    let wrong = Err(NoteError::BadSignature { name: "PeterNeumann".to_owned() });
     let keys = [key(PETER), key(ENOCH)];
-    for lines in [
-        bad.clone(),
-        format!("{ENOCH_LINE}{bad}"),
-        format!("{PETER_LINE}{bad}"),
-    ] {
+    for lines in [bad.clone(), format!("{ENOCH_LINE}{bad}"), format!("{PETER_LINE}{bad}")] {
         assert_eq!(note(&lines).unwrap().verify(&keys), wrong);
     }
-    assert_eq!(
-        note(&format!("{ENOCH_LINE}{bad}")).unwrap().verify(&keys[1..]),
-        Ok(&keys[1])
-    );
+    assert_eq!(note(&format!("{ENOCH_LINE}{bad}")).unwrap().verify(&keys[1..]), Ok(&keys[1]));
     let other_text = Note::parse(format!("other\n\n{PETER_LINE}").as_bytes()).unwrap();
     assert_eq!(other_text.verify(&keys), wrong);
     // Another name or key id is another key.
-    for line in [
-        PETER_LINE.replace("PeterNeumann", "CarmenSandiego"),
-        PETER_LINE.replace("x08g", "xxxx"),
-    ] {
+    for line in [PETER_LINE.replace("PeterNeumann", "CarmenSandiego"), PETER_LINE.replace("x08g", "xxxx")] {
         assert_eq!(note(&line).unwrap().verify(&keys), Err(NoteError::Unsigned));
     }
 }
@@ -134,10 +112,7 @@ fn refuses_what_is_no_note() {
         ([b"\xff", whole.as_bytes()].concat(), NoteError::Text),
         (at("\n\n", "\r\n\r\n"), NoteError::Text),
         (at("then", "\tthen"), NoteError::Text),
-        (
-            format!("{whole}Unexpected line.\n").into_bytes(),
-            NoteError::SignatureLine,
-        ),
+        (format!("{whole}Unexpected line.\n").into_bytes(), NoteError::SignatureLine),
         (format!("{whole}\n").into_bytes(), NoteError::Layout),
         (at("PeterNeumann", "Bad Name"), NoteError::SignatureLine),
         (at("PeterNeumann", "Bad+Name"), NoteError::SignatureLine),
@@ -148,26 +123,12 @@ fn refuses_what_is_no_note() {
         (at("AM=\n", "AM\n"), NoteError::SignatureLine),
         (at("AM=\n", "AN=\n"), NoteError::SignatureLine),
         (at("AM=\n", "AM= \n"), NoteError::SignatureLine),
-        (
-            format!("{TEXT}\n— PeterNeumann x08gow==\n").into_bytes(),
-            NoteError::SignatureLine,
-        ),
-        (
-            format!("{TEXT}\n— PeterNeumann x08g\n").into_bytes(),
-            NoteError::SignatureLine,
-        ),
-        (
-            format!("{}{whole}", "a".repeat(128 * 1024)).into_bytes(),
-            NoteError::TooLong,
-        ),
+        (format!("{TEXT}\n— PeterNeumann x08gow==\n").into_bytes(), NoteError::SignatureLine),
+        (format!("{TEXT}\n— PeterNeumann x08g\n").into_bytes(), NoteError::SignatureLine),
+        (format!("{}{whole}", "a".repeat(128 * 1024)).into_bytes(), NoteError::TooLong),
         (Vec::new(), NoteError::Layout),
     ] {
-        assert_eq!(
-            Note::parse(&bytes),
-            Err(error),
-            "{}",
-            String::from_utf8_lossy(&bytes)
-        );
+        assert_eq!(Note::parse(&bytes), Err(error), "{}", String::from_utf8_lossy(&bytes));
     }
 }
 
@@ -176,39 +137,18 @@ fn keeps_notes_of_others_verbatim() {
     for text in [SALVATORE, COSIGNED] {
         let note = Note::parse(text.as_bytes()).unwrap();
         assert_eq!(note.encode(), text.as_bytes());
-        assert_eq!(
-            signed_note::Note::from_bytes(text.as_bytes()).unwrap().text(),
-            note.text().as_bytes()
-        );
+        assert_eq!(signed_note::Note::from_bytes(text.as_bytes()).unwrap().text(), note.text().as_bytes());
     }
-    assert!(
-        Note::parse(SALVATORE.as_bytes())
-            .unwrap()
-            .text()
-            .ends_with("sole:\n\ned è subito sera.\n")
-    );
+    assert!(Note::parse(SALVATORE.as_bytes()).unwrap().text().ends_with("sole:\n\ned è subito sera.\n"));
     let cosigned = Note::parse(COSIGNED.as_bytes()).unwrap();
-    let names: Vec<_> = cosigned
-        .signatures()
-        .iter()
-        .map(|line| (line.name(), line.bytes().len()))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            ("example.com/behind-the-sofa", 64),
-            ("witness.example.com/w1", 72)
-        ]
-    );
+    let names: Vec<_> = cosigned.signatures().iter().map(|line| (line.name(), line.bytes().len())).collect();
+    assert_eq!(names, [("example.com/behind-the-sofa", 64), ("witness.example.com/w1", 72)]);
 }
 
 #[test]
 fn reads_verifier_keys_in_one_spelling() {
     assert_eq!(key(PETER).to_string(), PETER);
-    assert_eq!(
-        (key(PETER).name(), key(PETER).key_id()),
-        ("PeterNeumann", 0xc74f_20a3)
-    );
+    assert_eq!((key(PETER).name(), key(PETER).key_id()), ("PeterNeumann", 0xc74f_20a3));
     // The manglings of TestNewVerifier: every part of the key, and every byte one higher.
     for from in 0..=PETER.len() {
         for to in from + 1..=PETER.len() {
@@ -219,22 +159,11 @@ fn reads_verifier_keys_in_one_spelling() {
     for at in 0..PETER.len() {
         let mut bytes = PETER.as_bytes().to_vec();
         bytes[at] += 1;
-        assert!(
-            std::str::from_utf8(&bytes)
-                .unwrap()
-                .parse::<VerifierKey>()
-                .is_err()
-        );
+        assert!(std::str::from_utf8(&bytes).unwrap().parse::<VerifierKey>().is_err());
     }
     for (bad, error) in [
-        (
-            "PeterNeumann+cc469956+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TWBADKEY==",
-            KeyError::Format,
-        ),
-        (
-            "PeterNeumann+173116ae+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
-            KeyError::Algorithm,
-        ),
+        ("PeterNeumann+cc469956+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TWBADKEY==", KeyError::Format),
+        ("PeterNeumann+173116ae+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW", KeyError::Algorithm),
         (&PETER.replace("c74f20a3", "C74F20A3"), KeyError::KeyId),
         (&PETER.replace("+c7", "++c7"), KeyError::Format),
         (&PETER.replace("PeterNeumann", "Peter Neumann"), KeyError::Name),
@@ -250,35 +179,17 @@ fn reads_verifier_keys_in_one_spelling() {
 fn keys_come_from_pkcs8_only() {
     let pkcs8_v2 = NoteSigner::generate_pkcs8().unwrap();
     let one = NoteSigner::from_pkcs8("a/b", &pkcs8_v2).unwrap();
-    assert_eq!(
-        one.verifier_key(),
-        NoteSigner::from_pkcs8("a/b", &pkcs8_v2).unwrap().verifier_key()
-    );
+    assert_eq!(one.verifier_key(), NoteSigner::from_pkcs8("a/b", &pkcs8_v2).unwrap().verifier_key());
     assert_ne!(one.verifier_key(), signer("a/b").verifier_key());
-    assert_eq!(
-        NoteSigner::from_pkcs8("a b", &pkcs8_v2).unwrap_err(),
-        KeyError::Name
-    );
-    assert_eq!(
-        NoteSigner::from_pkcs8("a+b", &pkcs8_v2).unwrap_err(),
-        KeyError::Name
-    );
-    assert_eq!(
-        NoteSigner::from_pkcs8("a\nb", &pkcs8_v2).unwrap_err(),
-        KeyError::Name
-    );
-    assert_eq!(
-        NoteSigner::from_pkcs8("a/b", b"no key").unwrap_err(),
-        KeyError::Pkcs8
-    );
+    assert_eq!(NoteSigner::from_pkcs8("a b", &pkcs8_v2).unwrap_err(), KeyError::Name);
+    assert_eq!(NoteSigner::from_pkcs8("a+b", &pkcs8_v2).unwrap_err(), KeyError::Name);
+    assert_eq!(NoteSigner::from_pkcs8("a\nb", &pkcs8_v2).unwrap_err(), KeyError::Name);
+    assert_eq!(NoteSigner::from_pkcs8("a/b", b"no key").unwrap_err(), KeyError::Pkcs8);
     // A version 2 document whose public key belongs to another private key.
     let mut swapped = pkcs8_v2.clone();
     let end = swapped.len() - 32;
     swapped[end..].copy_from_slice(signer("a/b").verifier_key().public_key());
-    assert_eq!(
-        NoteSigner::from_pkcs8("a/b", &swapped).unwrap_err(),
-        KeyError::Pkcs8
-    );
+    assert_eq!(NoteSigner::from_pkcs8("a/b", &swapped).unwrap_err(), KeyError::Pkcs8);
 }
 
 #[test]
@@ -287,10 +198,7 @@ fn signs_only_what_stands_in_a_note() {
     assert_eq!(signer.sign("no newline"), Err(NoteError::Layout));
     assert_eq!(signer.sign(""), Err(NoteError::Layout));
     assert_eq!(signer.sign("tab\t\n"), Err(NoteError::Text));
-    assert_eq!(
-        signer.sign(&format!("{}\n", "a".repeat(128 * 1024))),
-        Err(NoteError::TooLong)
-    );
+    assert_eq!(signer.sign(&format!("{}\n", "a".repeat(128 * 1024))), Err(NoteError::TooLong));
 }
 
 #[test]
@@ -305,8 +213,7 @@ fn cosignatures_are_added_once_and_in_order() {
     assert_eq!(NoteSignature::new("w", 7, vec![]), Err(NoteError::SignatureLine));
     // Sixteen post-quantum signatures fit, as C2SP asks; without end they do not.
     for key_id in 0..15 {
-        note.add_signature(NoteSignature::new("pq", key_id, vec![1; 5000]).unwrap())
-            .unwrap();
+        note.add_signature(NoteSignature::new("pq", key_id, vec![1; 5000]).unwrap()).unwrap();
     }
     let before = note.clone();
     let huge = NoteSignature::new("pq", 99, vec![1; 100_000]).unwrap();

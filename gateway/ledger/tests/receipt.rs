@@ -1,9 +1,6 @@
 //! tlog-proofs and receipts: the text format, what a receipt proves, and what breaks it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helper functions too")]
 
 use std::sync::OnceLock;
 
@@ -28,25 +25,12 @@ impl Log {
 
     fn checkpoint(&self, size: u64) -> Note {
         let root = root_of(size, &self.tiles).unwrap();
-        sign_checkpoint(
-            &Checkpoint {
-                origin: origin(),
-                size,
-                root,
-            },
-            &self.signer,
-        )
-        .unwrap()
+        sign_checkpoint(&Checkpoint { origin: origin(), size, root }, &self.signer).unwrap()
     }
 
     fn receipt(&self, index: u64, size: u64) -> Receipt {
         let hashes = inclusion_proof(index, size, &self.tiles).unwrap();
-        Receipt::new(
-            entry(index).encode().unwrap(),
-            index,
-            hashes,
-            self.checkpoint(size),
-        )
+        Receipt::new(entry(index).encode().unwrap(), index, hashes, self.checkpoint(size))
     }
 }
 
@@ -58,10 +42,7 @@ fn log() -> &'static Log {
             edge.append(entry(index).leaf().unwrap());
         }
         let tiles = edge.take_changed().into_iter().collect();
-        Log {
-            tiles,
-            signer: signer(origin().as_str()),
-        }
+        Log { tiles, signer: signer(origin().as_str()) }
     })
 }
 
@@ -81,10 +62,7 @@ fn entry(index: u64) -> Entry {
         message_type: Some("alert.vehicle".to_owned()),
         jws: Some(Hash::of(&index.to_be_bytes())),
         verdict: Some(Verdict::Accepted),
-        ..Entry::new(
-            Kind::Received,
-            UtcMillis::from_unix_ms(1_795_512_600_000).unwrap(),
-        )
+        ..Entry::new(Kind::Received, UtcMillis::from_unix_ms(1_795_512_600_000).unwrap())
     }
 }
 
@@ -92,35 +70,20 @@ fn entry(index: u64) -> Entry {
 fn cosigned() -> Receipt {
     let hashes = inclusion_proof(300, 513, &log().tiles).unwrap();
     let mut note = log().checkpoint(513);
-    note.add_signature(NoteSignature::new("witness.example/w", 7, vec![9; 72]).unwrap())
-        .unwrap();
+    note.add_signature(NoteSignature::new("witness.example/w", 7, vec![9; 72]).unwrap()).unwrap();
     Receipt::new(entry(300).encode().unwrap(), 300, hashes, note)
 }
 
 #[test]
 fn proves_each_entry_at_each_size() {
     let keys = [log().key()];
-    for (index, size) in [
-        (0, 1),
-        (0, 600),
-        (255, 256),
-        (255, 257),
-        (256, 257),
-        (299, 511),
-        (599, 600),
-    ] {
+    for (index, size) in [(0, 1), (0, 600), (255, 256), (255, 257), (256, 257), (299, 511), (599, 600)] {
         let receipt = log().receipt(index, size);
         let read = Receipt::parse(&receipt.encode()).unwrap();
         assert_eq!(read, receipt);
         let verified = read.verify(&keys).unwrap();
-        assert_eq!(
-            (verified.index, verified.size, verified.entry),
-            (index, size, entry(index))
-        );
-        assert_eq!(
-            (verified.origin, verified.root),
-            (origin(), root_of(size, &log().tiles).unwrap())
-        );
+        assert_eq!((verified.index, verified.size, verified.entry), (index, size, entry(index)));
+        assert_eq!((verified.origin, verified.root), (origin(), root_of(size, &log().tiles).unwrap()));
     }
 }
 
@@ -164,57 +127,27 @@ fn says_why_it_does_not_hold() {
     let proof = receipt.proof().clone();
     let code = |receipt: &Receipt, keys: &[VerifierKey]| receipt.verify(keys).unwrap_err().code();
 
-    assert!(matches!(
-        Receipt::parse(b""),
-        Err(ReceiptError::Malformed(TlogProofError::Header))
-    ));
-    let bare = TlogProof {
-        extra: None,
-        ..proof.clone()
-    };
-    assert_eq!(
-        Receipt::parse(&bare.encode()).unwrap_err().code(),
-        "receipt_entry_missing"
-    );
+    assert!(matches!(Receipt::parse(b""), Err(ReceiptError::Malformed(TlogProofError::Header))));
+    let bare = TlogProof { extra: None, ..proof.clone() };
+    assert_eq!(Receipt::parse(&bare.encode()).unwrap_err().code(), "receipt_entry_missing");
     assert_eq!(Receipt::parse(b"").unwrap_err().code(), "receipt_malformed");
 
     let with = |entry: &[u8], index, note: &Note| {
         Receipt::new(entry.to_vec(), index, proof.hashes.clone(), note.clone())
     };
     let bytes = receipt.entry_bytes();
-    assert_eq!(
-        code(&with(b"{}", 300, &proof.checkpoint), &keys),
-        "receipt_entry_invalid"
-    );
+    assert_eq!(code(&with(b"{}", 300, &proof.checkpoint), &keys), "receipt_entry_invalid");
     let no_checkpoint = log().signer.sign("not a checkpoint\n").unwrap();
-    assert_eq!(
-        code(&with(bytes, 300, &no_checkpoint), &keys),
-        "receipt_checkpoint_invalid"
-    );
+    assert_eq!(code(&with(bytes, 300, &no_checkpoint), &keys), "receipt_checkpoint_invalid");
     assert_eq!(code(&receipt, &[]), "receipt_unsigned");
+    assert_eq!(code(&receipt, &[signer(origin().as_str()).verifier_key().clone()]), "receipt_unsigned");
     assert_eq!(
-        code(&receipt, &[signer(origin().as_str()).verifier_key().clone()]),
-        "receipt_unsigned"
-    );
-    assert_eq!(
-        code(
-            &with(&entry(301).encode().unwrap(), 300, &proof.checkpoint),
-            &keys
-        ),
+        code(&with(&entry(301).encode().unwrap(), 300, &proof.checkpoint), &keys),
         "receipt_not_included"
     );
-    assert_eq!(
-        code(&with(bytes, 301, &proof.checkpoint), &keys),
-        "receipt_not_included"
-    );
-    assert_eq!(
-        code(&with(bytes, 513, &proof.checkpoint), &keys),
-        "receipt_not_included"
-    );
-    assert_eq!(
-        code(&with(bytes, 300, &log().checkpoint(514)), &keys),
-        "receipt_not_included"
-    );
+    assert_eq!(code(&with(bytes, 301, &proof.checkpoint), &keys), "receipt_not_included");
+    assert_eq!(code(&with(bytes, 513, &proof.checkpoint), &keys), "receipt_not_included");
+    assert_eq!(code(&with(bytes, 300, &log().checkpoint(514)), &keys), "receipt_not_included");
     let outside = with(bytes, u64::MAX, &proof.checkpoint).verify(&keys);
     assert_eq!(outside, Err(ReceiptError::Inclusion(ProofError::IndexOutside)));
 }
@@ -228,10 +161,7 @@ fn another_logs_key_proves_nothing() {
     let proof = cosigned().proof().clone();
     let receipt = Receipt::new(entry(300).encode().unwrap(), 300, proof.hashes, note);
     let keys = [log().key(), stranger.verifier_key().clone()];
-    assert_eq!(
-        receipt.verify(&keys),
-        Err(ReceiptError::Unsigned { origin: origin() })
-    );
+    assert_eq!(receipt.verify(&keys), Err(ReceiptError::Unsigned { origin: origin() }));
 }
 
 #[test]
@@ -239,13 +169,9 @@ fn a_wrong_signature_is_not_outweighed_by_a_right_one() {
     let proof = cosigned().proof().clone();
     let mut note = proof.checkpoint.clone();
     let key = log().key();
-    note.add_signature(NoteSignature::new(key.name(), key.key_id(), vec![0; 64]).unwrap())
-        .unwrap();
+    note.add_signature(NoteSignature::new(key.name(), key.key_id(), vec![0; 64]).unwrap()).unwrap();
     let receipt = Receipt::new(entry(300).encode().unwrap(), 300, proof.hashes, note);
-    assert_eq!(
-        receipt.verify(&[key]).unwrap_err().code(),
-        "receipt_signature_invalid"
-    );
+    assert_eq!(receipt.verify(&[key]).unwrap_err().code(), "receipt_signature_invalid");
 }
 
 /// Every bit of a receipt: flipped, it proves nothing, or (in a line of an unknown key) the same.
@@ -273,21 +199,12 @@ fn no_flipped_bit_changes_what_is_proved() {
 #[test]
 fn proofs_in_one_spelling() {
     let hashes = vec![Hash::of(b"a"), Hash::of(b"b")];
-    let proof = TlogProof {
-        extra: Some(b"extra".to_vec()),
-        index: 7,
-        hashes,
-        checkpoint: log().checkpoint(9),
-    };
+    let proof =
+        TlogProof { extra: Some(b"extra".to_vec()), index: 7, hashes, checkpoint: log().checkpoint(9) };
     let text = String::from_utf8(proof.encode()).unwrap();
     assert_eq!(TlogProof::parse(text.as_bytes()), Ok(proof.clone()));
     for extra in [None, Some(Vec::new())] {
-        let proof = TlogProof {
-            extra,
-            hashes: vec![],
-            index: u64::MAX,
-            ..proof.clone()
-        };
+        let proof = TlogProof { extra, hashes: vec![], index: u64::MAX, ..proof.clone() };
         assert_eq!(TlogProof::parse(&proof.encode()), Ok(proof));
     }
     let hash = Hash::of(b"a").to_base64();
@@ -302,16 +219,8 @@ fn proofs_in_one_spelling() {
         ("ZXh0cmE=", "ZXh0cmF=", TlogProofError::Extra),
         ("ZXh0cmE=", " ZXh0cmE=", TlogProofError::Extra),
         ("extra ", "Extra ", TlogProofError::Index),
-        (
-            "extra ZXh0cmE=\n",
-            "extra ZXh0cmE=\nextra ZXh0cmE=\n",
-            TlogProofError::Index,
-        ),
-        (
-            "extra ZXh0cmE=\nindex 7\n",
-            "index 7\nextra ZXh0cmE=\n",
-            TlogProofError::Hash,
-        ),
+        ("extra ZXh0cmE=\n", "extra ZXh0cmE=\nextra ZXh0cmE=\n", TlogProofError::Index),
+        ("extra ZXh0cmE=\nindex 7\n", "index 7\nextra ZXh0cmE=\n", TlogProofError::Hash),
         ("index 7\n", "", TlogProofError::Index),
         ("index 7\n", "index 07\n", TlogProofError::Index),
         ("index 7\n", "index -7\n", TlogProofError::Index),
@@ -345,27 +254,14 @@ fn proofs_are_bounded() {
         checkpoint: log().checkpoint(1),
     };
     assert!(TlogProof::parse(&proof(64).encode()).is_ok());
-    assert_eq!(
-        TlogProof::parse(&proof(65).encode()),
-        Err(TlogProofError::TooManyHashes)
-    );
-    assert_eq!(
-        TlogProof::parse(&vec![b'a'; 132 * 1024 + 1]),
-        Err(TlogProofError::TooLong)
-    );
+    assert_eq!(TlogProof::parse(&proof(65).encode()), Err(TlogProofError::TooManyHashes));
+    assert_eq!(TlogProof::parse(&vec![b'a'; 132 * 1024 + 1]), Err(TlogProofError::TooLong));
 
     // The longest note that can be signed, the longest path and a full entry still make a receipt.
     let mut checkpoint = log().checkpoint(1);
     let room = 128 * 1024 - checkpoint.encode().len() - "— w ".len() - 1 - 4;
-    checkpoint
-        .add_signature(NoteSignature::new("w", 1, vec![1; room / 4 * 3 - 4]).unwrap())
-        .unwrap();
-    let longest = TlogProof {
-        extra: Some(vec![0; 511]),
-        index: u64::MAX,
-        checkpoint,
-        ..proof(64)
-    };
+    checkpoint.add_signature(NoteSignature::new("w", 1, vec![1; room / 4 * 3 - 4]).unwrap()).unwrap();
+    let longest = TlogProof { extra: Some(vec![0; 511]), index: u64::MAX, checkpoint, ..proof(64) };
     assert!(TlogProof::parse(&longest.encode()).is_ok());
 }
 

@@ -1,9 +1,6 @@
 //! Tree, tiles and proofs against the crate `tlog_tiles`, an independent implementation; and properties.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helper functions too")]
 
 use std::sync::OnceLock;
 
@@ -15,9 +12,7 @@ use silkgate_ledger::tree::{
 use tlog_tiles::tlog;
 
 /// Sizes around the edges of tiles, and some in between.
-const SIZES: [u64; 17] = [
-    1, 2, 3, 4, 5, 7, 8, 100, 255, 256, 257, 511, 513, 5000, 65_535, 65_536, 65_537,
-];
+const SIZES: [u64; 17] = [1, 2, 3, 4, 5, 7, 8, 100, 255, 256, 257, 511, 513, 5000, 65_535, 65_536, 65_537];
 
 const LEAVES: u64 = 65_800;
 
@@ -46,10 +41,7 @@ fn both() -> &'static Both {
             oracle.0.extend(stored);
             assert_eq!(edge.append(leaf_hash(&entry(index))), index);
         }
-        Both {
-            oracle,
-            ours: edge.take_changed().into_iter().collect(),
-        }
+        Both { oracle, ours: edge.take_changed().into_iter().collect() }
     })
 }
 
@@ -70,11 +62,7 @@ fn roots_agree() {
     let Both { oracle, ours: tiles } = both();
     assert_eq!(theirs(root_of(0, tiles).unwrap()), tlog::EMPTY_HASH);
     for size in SIZES {
-        assert_eq!(
-            theirs(root_of(size, tiles).unwrap()),
-            tlog::tree_hash(size, oracle).unwrap(),
-            "{size}"
-        );
+        assert_eq!(theirs(root_of(size, tiles).unwrap()), tlog::tree_hash(size, oracle).unwrap(), "{size}");
     }
 }
 
@@ -85,19 +73,12 @@ fn tiles_agree_with_their_bytes_and_paths() {
         let mut edge = Edge::from_tiles(size, tiles.clone()).unwrap();
         assert!(edge.take_changed().is_empty());
         for theirs in tlog_tiles::Tile::new_tiles(8, 0, size) {
-            let id = TileId {
-                level: theirs.level(),
-                index: theirs.level_index(),
-            };
+            let id = TileId { level: theirs.level(), index: theirs.level_index() };
             let width = u16::try_from(theirs.width()).unwrap();
             assert_eq!(id.width_at(size), width);
             let mut tile = tiles.tile(id).unwrap().clone();
             tile.truncate(width);
-            assert_eq!(
-                tile.to_bytes(),
-                theirs.read_data(oracle).unwrap(),
-                "{id:?} at {size}"
-            );
+            assert_eq!(tile.to_bytes(), theirs.read_data(oracle).unwrap(), "{id:?} at {size}");
             // C2SP leaves out the height that the older path of the Go checksum database carries.
             let path = TilePath::Hashes { id, width }.to_string();
             assert_eq!(path.replacen("tile/", "tile/8/", 1), theirs.path());
@@ -130,11 +111,7 @@ fn changed_tiles_are_the_ones_the_oracle_publishes() {
 fn check_inclusion(index: u64, size: u64) {
     let Both { oracle, ours: tiles } = both();
     let proof = inclusion_proof(index, size, tiles).unwrap();
-    assert_eq!(
-        proof,
-        ours(tlog::prove_record(size, index, oracle).unwrap()),
-        "{index}/{size}"
-    );
+    assert_eq!(proof, ours(tlog::prove_record(size, index, oracle).unwrap()), "{index}/{size}");
     let root = root_of(size, tiles).unwrap();
     verify_inclusion(leaf_hash(&entry(index)), index, size, &proof, root).unwrap();
 }
@@ -142,11 +119,7 @@ fn check_inclusion(index: u64, size: u64) {
 fn check_consistency(old: u64, new: u64) {
     let Both { oracle, ours: tiles } = both();
     let proof = consistency_proof(old, new, tiles).unwrap();
-    assert_eq!(
-        proof,
-        ours(tlog::prove_tree(new, old, oracle).unwrap()),
-        "{old}-{new}"
-    );
+    assert_eq!(proof, ours(tlog::prove_tree(new, old, oracle).unwrap()), "{old}-{new}");
     let (old_root, new_root) = (root_of(old, tiles).unwrap(), root_of(new, tiles).unwrap());
     verify_consistency(old, old_root, new, new_root, &proof).unwrap();
     let proof = proof.into_iter().map(theirs).collect();
@@ -156,11 +129,7 @@ fn check_consistency(old: u64, new: u64) {
 #[test]
 fn proofs_agree_at_the_edges_of_tiles() {
     for size in SIZES {
-        for index in SIZES
-            .into_iter()
-            .chain([0, 254, 65_279, 65_280])
-            .filter(|index| *index < size)
-        {
+        for index in SIZES.into_iter().chain([0, 254, 65_279, 65_280]).filter(|index| *index < size) {
             check_inclusion(index, size);
             check_consistency(index + 1, size);
         }

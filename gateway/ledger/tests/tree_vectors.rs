@@ -4,26 +4,15 @@
 //! vectors of Certificate Transparency): leaves, roots, inclusion and consistency proofs, and the ways to
 //! corrupt a proof. The example with seven leaves is RFC 6962 §2.1.3.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helper functions too")]
 
 use silkgate_ledger::tree::{
     EMPTY_ROOT, Edge, Hash, ProofError, consistency_proof, inclusion_proof, leaf_hash, node_hash, root_of,
     verify_consistency, verify_inclusion,
 };
 
-const LEAVES: [&str; 8] = [
-    "",
-    "00",
-    "10",
-    "2021",
-    "3031",
-    "40414243",
-    "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f",
-];
+const LEAVES: [&str; 8] =
+    ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
 
 /// Root of the first `i + 1` leaves.
 const ROOTS: [&str; 8] = [
@@ -58,11 +47,7 @@ const INCLUSION: [(u64, u64, &[&str]); 5] = [
             "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
         ],
     ),
-    (
-        3,
-        3,
-        &["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"],
-    ),
+    (3, 3, &["fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"]),
     (
         2,
         5,
@@ -115,10 +100,7 @@ const CONSISTENCY: [(u64, u64, &[&str]); 5] = [
 ];
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-        .collect()
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 fn hash(hex: &str) -> Hash {
@@ -149,10 +131,7 @@ fn edge() -> Edge {
 #[test]
 fn roots() {
     let edge = edge();
-    assert_eq!(
-        EMPTY_ROOT,
-        hash("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-    );
+    assert_eq!(EMPTY_ROOT, hash("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
     assert_eq!(root_of(0, &edge), Ok(EMPTY_ROOT));
     for size in 1..=8 {
         assert_eq!(root_of(size, &edge), Ok(root(size)));
@@ -165,15 +144,9 @@ fn inclusion_proofs() {
     for (number, size, proof) in INCLUSION {
         let (index, proof) = (number - 1, hashes(proof));
         assert_eq!(inclusion_proof(index, size, &edge()), Ok(proof.clone()));
-        assert_eq!(
-            verify_inclusion(leaf(index), index, size, &proof, root(size)),
-            Ok(())
-        );
+        assert_eq!(verify_inclusion(leaf(index), index, size, &proof, root(size)), Ok(()));
         let refused = |leaf, index, size, proof: &[Hash], root, what| {
-            assert!(
-                verify_inclusion(leaf, index, size, proof, root).is_err(),
-                "{number}/{size}: {what}"
-            );
+            assert!(verify_inclusion(leaf, index, size, proof, root).is_err(), "{number}/{size}: {what}");
         };
         let (leaf, right) = (leaf(index), root(size));
         refused(leaf, index.wrapping_sub(1), size, &proof, right, "index - 1");
@@ -184,22 +157,8 @@ fn inclusion_proofs() {
         refused(some_hash, index, size, &proof, right, "wrong leaf");
         refused(leaf, index, size, &proof, EMPTY_ROOT, "empty root");
         refused(leaf, index, size, &proof, some_hash, "random root");
-        refused(
-            leaf,
-            index,
-            size,
-            &[&proof[..], &[right]].concat(),
-            right,
-            "trailing root",
-        );
-        refused(
-            leaf,
-            index,
-            size,
-            &[&[right], &proof[..]].concat(),
-            right,
-            "preceding root",
-        );
+        refused(leaf, index, size, &[&proof[..], &[right]].concat(), right, "trailing root");
+        refused(leaf, index, size, &[&[right], &proof[..]].concat(), right, "preceding root");
         for at in 0..proof.len() {
             let mut wrong = proof.clone();
             wrong[at] = flipped(wrong[at], 8);
@@ -218,24 +177,12 @@ fn inclusion_in_no_tree() {
         assert_eq!(verify_inclusion(leaf(0), index, size, &[], EMPTY_ROOT), outside);
     }
     assert_eq!(verify_inclusion(leaf(0), 0, 1, &[], leaf(0)), Ok(()));
-    assert_eq!(
-        verify_inclusion(leaf(0), 0, 1, &[], leaf(1)),
-        Err(ProofError::Root)
-    );
+    assert_eq!(verify_inclusion(leaf(0), 0, 1, &[], leaf(1)), Err(ProofError::Root));
     // The longest path there is, and one hash too many.
     let path = vec![EMPTY_ROOT; 65];
-    assert_eq!(
-        verify_inclusion(leaf(0), 0, u64::MAX, &path[..64], leaf(0)),
-        Err(ProofError::Root)
-    );
-    assert_eq!(
-        verify_inclusion(leaf(0), 0, u64::MAX, &path, leaf(0)),
-        Err(ProofError::Length)
-    );
-    assert_eq!(
-        verify_inclusion(leaf(0), 0, u64::MAX, &path[..63], leaf(0)),
-        Err(ProofError::Length)
-    );
+    assert_eq!(verify_inclusion(leaf(0), 0, u64::MAX, &path[..64], leaf(0)), Err(ProofError::Root));
+    assert_eq!(verify_inclusion(leaf(0), 0, u64::MAX, &path, leaf(0)), Err(ProofError::Length));
+    assert_eq!(verify_inclusion(leaf(0), 0, u64::MAX, &path[..63], leaf(0)), Err(ProofError::Length));
 }
 
 #[test]
@@ -249,10 +196,7 @@ fn consistency_proofs() {
             continue;
         }
         let refused = |old, first, new, second, proof: &[Hash], what| {
-            assert!(
-                verify_consistency(old, first, new, second, proof).is_err(),
-                "{old}-{new}: {what}"
-            );
+            assert!(verify_consistency(old, first, new, second, proof).is_err(), "{old}-{new}: {what}");
         };
         refused(old - 1, first, new, second, &proof, "old - 1");
         refused(old + 1, first, new, second, &proof, "old + 1");
@@ -264,31 +208,10 @@ fn consistency_proofs() {
         refused(old, second, new, first, &proof, "swapped roots");
         refused(old, first, new, second, &[], "empty proof");
         for extra in [first, second, proof[0]] {
-            refused(
-                old,
-                first,
-                new,
-                second,
-                &[&proof[..], &[extra]].concat(),
-                "trailing hash",
-            );
-            refused(
-                old,
-                first,
-                new,
-                second,
-                &[&[extra], &proof[..]].concat(),
-                "preceding hash",
-            );
+            refused(old, first, new, second, &[&proof[..], &[extra]].concat(), "trailing hash");
+            refused(old, first, new, second, &[&[extra], &proof[..]].concat(), "preceding hash");
         }
-        refused(
-            old,
-            first,
-            new,
-            second,
-            &proof[..proof.len() - 1],
-            "truncated proof",
-        );
+        refused(old, first, new, second, &proof[..proof.len() - 1], "truncated proof");
         for at in 0..proof.len() {
             let mut wrong = proof.clone();
             wrong[at] = flipped(wrong[at], 16);
@@ -316,21 +239,10 @@ fn consistency_of_trivial_sizes() {
         (0, EMPTY_ROOT, 0, EMPTY_ROOT, &surplus, Err(ProofError::Length)),
         (0, EMPTY_ROOT, 1, EMPTY_ROOT, &surplus, Err(ProofError::Length)),
         (1, EMPTY_ROOT, 1, EMPTY_ROOT, &surplus, Err(ProofError::Length)),
-        (
-            u64::MAX - 1,
-            one,
-            u64::MAX,
-            two,
-            &surplus,
-            Err(ProofError::Length),
-        ),
+        (u64::MAX - 1, one, u64::MAX, two, &surplus, Err(ProofError::Length)),
         (1 << 63, one, u64::MAX, two, &surplus, Err(ProofError::Root)),
     ] {
-        assert_eq!(
-            verify_consistency(old, first, new, second, proof),
-            wanted,
-            "{old}-{new}"
-        );
+        assert_eq!(verify_consistency(old, first, new, second, proof), wanted, "{old}-{new}");
     }
 }
 
@@ -338,9 +250,7 @@ fn consistency_of_trivial_sizes() {
 #[test]
 fn the_example_of_seven_leaves() {
     let d: Vec<_> = (0..7_u8).map(|i| leaf_hash(format!("d{i}").as_bytes())).collect();
-    let [a, b, c, d3, e, f, j] = d[..] else {
-        unreachable!()
-    };
+    let [a, b, c, d3, e, f, j] = d[..] else { unreachable!() };
     let (g, h, i) = (node_hash(a, b), node_hash(c, d3), node_hash(e, f));
     let (k, l) = (node_hash(g, h), node_hash(i, j));
     let mut edge = Edge::empty();

@@ -99,15 +99,10 @@ impl Agreement {
             return Err("lifetime_hours is from 1 to 8784".to_owned());
         }
         for clause in agreement.receive.iter().chain(&agreement.send) {
-            if let Some(code) = clause
-                .handling
-                .iter()
-                .find(|code| !matches!(code.as_str(), "H0" | "H1" | "H2" | "H3"))
+            if let Some(code) =
+                clause.handling.iter().find(|code| !matches!(code.as_str(), "H0" | "H1" | "H2" | "H3"))
             {
-                return Err(format!(
-                    "{}: handling code {code} is none of H0, H1, H2, H3",
-                    clause.kind
-                ));
+                return Err(format!("{}: handling code {code} is none of H0, H1, H2, H3", clause.kind));
             }
         }
         Ok(agreement)
@@ -142,11 +137,7 @@ impl Agreement {
             let clause = format!("clause {way} {}: `{name}` does not hold it", envelope.kind);
             Err(Box::new(Problem::new(code).detail(clause)))
         };
-        let Some(clause) = self
-            .clauses(direction)
-            .iter()
-            .find(|clause| clause.kind == envelope.kind)
-        else {
+        let Some(clause) = self.clauses(direction).iter().find(|clause| clause.kind == envelope.kind) else {
             return refuse(Code::AgreementType, "type");
         };
         if !clause.versions.contains(&version) {
@@ -164,11 +155,7 @@ impl Agreement {
         if !clause.recipients.is_empty() && !clause.recipients.contains(&envelope.recipient) {
             return refuse(Code::AgreementAuthority, "recipients");
         }
-        if envelope
-            .handling
-            .iter()
-            .any(|code| !clause.handling.contains(code))
-        {
+        if envelope.handling.iter().any(|code| !clause.handling.contains(code)) {
             return refuse(Code::AgreementHandling, "handling");
         }
         let to = envelope.recipient.country();
@@ -219,43 +206,18 @@ mod tests {
         let check = |edit: fn(&mut Envelope), version: u32| {
             let mut envelope = envelope();
             edit(&mut envelope);
-            agreement
-                .check(Direction::Send, &envelope, version)
-                .map_err(|problem| problem.code)
+            agreement.check(Direction::Send, &envelope, version).map_err(|problem| problem.code)
         };
         assert_eq!(check(|_| (), 1), Ok(()));
         assert_eq!(check(|_| (), 2), Err(Code::AgreementVersion));
-        assert_eq!(
-            check(|e| e.kind = "alert.person".into(), 1),
-            Err(Code::AgreementType)
-        );
-        assert_eq!(
-            check(|e| e.status = Status::Actual, 1),
-            Err(Code::AgreementStatus)
-        );
-        assert_eq!(
-            check(|e| e.purpose = "tax".into(), 1),
-            Err(Code::AgreementPurpose)
-        );
-        assert_eq!(
-            check(|e| e.recipient = "JO/customs".parse().unwrap(), 1),
-            Err(Code::AgreementAuthority)
-        );
-        assert_eq!(
-            check(|e| e.handling = vec!["H1".into(), "H2".into()], 1),
-            Err(Code::AgreementHandling)
-        );
-        assert_eq!(
-            check(|e| e.releasable_to = vec!["SA".parse().unwrap()], 1),
-            Err(Code::Releasability)
-        );
-        assert_eq!(
-            check(|e| e.releasable_to = vec!["JO".parse().unwrap()], 1),
-            Ok(())
-        );
-        let receive = agreement
-            .check(Direction::Receive, &envelope(), 1)
-            .map_err(|problem| problem.code);
+        assert_eq!(check(|e| e.kind = "alert.person".into(), 1), Err(Code::AgreementType));
+        assert_eq!(check(|e| e.status = Status::Actual, 1), Err(Code::AgreementStatus));
+        assert_eq!(check(|e| e.purpose = "tax".into(), 1), Err(Code::AgreementPurpose));
+        assert_eq!(check(|e| e.recipient = "JO/customs".parse().unwrap(), 1), Err(Code::AgreementAuthority));
+        assert_eq!(check(|e| e.handling = vec!["H1".into(), "H2".into()], 1), Err(Code::AgreementHandling));
+        assert_eq!(check(|e| e.releasable_to = vec!["SA".parse().unwrap()], 1), Err(Code::Releasability));
+        assert_eq!(check(|e| e.releasable_to = vec!["JO".parse().unwrap()], 1), Ok(()));
+        let receive = agreement.check(Direction::Receive, &envelope(), 1).map_err(|problem| problem.code);
         assert_eq!(receive, Err(Code::AgreementType));
     }
 

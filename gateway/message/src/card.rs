@@ -162,16 +162,9 @@ impl Card {
         }
         let malformed = |what: &str| CardError::Malformed(what.to_owned());
         let outer = json::parse(bytes).map_err(|error| CardError::Malformed(error.to_string()))?;
-        let text = |name: &str| {
-            outer
-                .get(name)
-                .and_then(Value::as_str)
-                .ok_or_else(|| malformed(name))
-        };
+        let text = |name: &str| outer.get(name).and_then(Value::as_str).ok_or_else(|| malformed(name));
         if outer.as_object().is_none_or(|members| members.len() != 3) {
-            return Err(malformed(
-                "it has payload, protected and signature, and nothing else",
-            ));
+            return Err(malformed("it has payload, protected and signature, and nothing else"));
         }
         let (payload, protected, signature) = (text("payload")?, text("protected")?, text("signature")?);
         let decoded = |text: &str| decode(text).ok_or_else(|| malformed("not strict base64url"));
@@ -189,11 +182,7 @@ impl Card {
             .verify(input.as_bytes(), &decoded(signature)?)
             .map_err(|_| CardError::Signature)?;
         check(&content)?;
-        Ok(Self {
-            content,
-            key,
-            digest: Digest::of(bytes).0,
-        })
+        Ok(Self { content, key, digest: Digest::of(bytes).0 })
     }
 
     /// What it says.
@@ -215,9 +204,7 @@ impl Card {
     /// the card before.
     pub fn succeeds(&self, before: &Card) -> Result<(), CardError> {
         if self.key != before.key {
-            return Err(CardError::Succession(
-                "another card key signed it; that takes a new fingerprint",
-            ));
+            return Err(CardError::Succession("another card key signed it; that takes a new fingerprint"));
         }
         if self.content.country != before.content.country || self.content.host != before.content.host {
             return Err(CardError::Succession("it is of another state or host"));
@@ -226,9 +213,7 @@ impl Card {
             return Err(CardError::Succession("its version is not greater"));
         }
         if self.content.previous.as_deref() != Some(&Digest(before.digest).to_string()) {
-            return Err(CardError::Succession(
-                "it does not name that card as its previous one",
-            ));
+            return Err(CardError::Succession("it does not name that card as its previous one"));
         }
         Ok(())
     }
@@ -282,12 +267,7 @@ fn check(content: &CardContent) -> Result<(), CardError> {
     if content.schemas.len() > LIST_MAX || !content.schemas.iter().all(digest) {
         return fault("schemas are too many, or lack id or digest");
     }
-    if content.version == 0
-        || content
-            .previous
-            .as_ref()
-            .is_some_and(|d| Digest::parse(d).is_none())
-    {
+    if content.version == 0 || content.previous.as_ref().is_some_and(|d| Digest::parse(d).is_none()) {
         return fault("version or previous digest is invalid");
     }
     if Instant::parse(&content.issued_at).is_none() {
@@ -301,9 +281,7 @@ fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -371,10 +349,7 @@ impl FromStr for Fingerprint {
                 'I' | 'L' => '1',
                 other => other,
             };
-            let value = ALPHABET
-                .iter()
-                .position(|known| *known as char == letter)
-                .ok_or(FingerprintError)?;
+            let value = ALPHABET.iter().position(|known| *known as char == letter).ok_or(FingerprintError)?;
             values.push(value as u64);
         }
         if values.len() != 32 {
@@ -408,11 +383,7 @@ mod tests {
         }
         assert_ne!(Fingerprint::of(&[8; 32]), fingerprint);
         assert!(text[1..].parse::<Fingerprint>().is_err());
-        assert!(
-            text.replace(text.chars().next().unwrap(), "U")
-                .parse::<Fingerprint>()
-                .is_err()
-        );
+        assert!(text.replace(text.chars().next().unwrap(), "U").parse::<Fingerprint>().is_err());
     }
 
     #[test]

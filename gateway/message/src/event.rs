@@ -115,65 +115,39 @@ pub fn read(event: &Value) -> Result<Envelope, (Vec<Violation>, Fragments)> {
         let fault = violation("event.object", "", "The event must be a JSON object.");
         return Err((vec![fault], Fragments::default()));
     };
-    let mut reader = Reader {
-        members,
-        faults: Vec::new(),
-    };
+    let mut reader = Reader { members, faults: Vec::new() };
     for name in members.keys().filter(|name| !ATTRIBUTES.contains(&name.as_str())) {
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        reader.faults.push(violation(
-            "event.unknown",
-            &pointer,
-            "The envelope has no such attribute.",
-        ));
+        reader.faults.push(violation("event.unknown", &pointer, "The envelope has no such attribute."));
     }
     reader.exactly("specversion", "1.0");
     reader.exactly("datacontenttype", "application/json");
     if !members.get("data").is_some_and(Value::is_object) {
-        reader
-            .faults
-            .push(violation("event.data", "/data", "`data` must be a JSON object."));
+        reader.faults.push(violation("event.data", "/data", "`data` must be a JSON object."));
     }
     let parts = Fragments {
         id: reader.required("id", "a UUIDv7 in lower case (RFC 9562)", uuid_v7),
-        source: reader.required("source", "a party such as IQ/general-customs-authority", |t| {
-            t.parse().ok()
-        }),
-        recipient: reader.required("recipient", "a party such as JO/customs-department", |t| {
-            t.parse().ok()
-        }),
+        source: reader.required("source", "a party such as IQ/general-customs-authority", |t| t.parse().ok()),
+        recipient: reader.required("recipient", "a party such as JO/customs-department", |t| t.parse().ok()),
         kind: reader.required("type", "a message type such as alert.vehicle", kind),
     };
-    let subject = reader.required(
-        "subject",
-        "a record id: A-Z a-z 0-9 . _ : -, at most 64 characters",
-        subject,
-    );
+    let subject =
+        reader.required("subject", "a record id: A-Z a-z 0-9 . _ : -, at most 64 characters", subject);
     let time = reader.required("time", "an instant such as 2026-11-24T09:30:00Z", Instant::parse);
     let dataschema = reader.required("dataschema", "the $id of a schema", |t| {
         (t.len() <= 200 && t.starts_with("https://") && t.bytes().all(|b| b.is_ascii_graphic()))
             .then(|| t.to_owned())
     });
-    let expires_at = reader.required(
-        "expirytime",
-        "an instant such as 2026-11-24T09:30:00Z",
-        Instant::parse,
-    );
+    let expires_at = reader.required("expirytime", "an instant such as 2026-11-24T09:30:00Z", Instant::parse);
     let purpose = reader.required("purpose", "a purpose such as border-management", |t| slug(t, 48));
-    let handling = reader.required(
-        "handling",
-        "handling codes in ascending order, such as H1 or H1,H2",
-        handling_codes,
-    );
+    let handling =
+        reader.required("handling", "handling codes in ascending order, such as H1 or H1,H2", handling_codes);
     let status = reader.required("status", "actual, exercise or test", Status::parse);
     reader.required("salt", "16 random bytes in base64url", |t| {
         crate::jws::decode(t).filter(|bytes| bytes.len() == 16).map(drop)
     });
-    let releasable_to = reader.optional(
-        "releasableto",
-        "country codes in ascending order, such as IQ,JO",
-        countries,
-    );
+    let releasable_to =
+        reader.optional("releasableto", "country codes in ascending order, such as IQ,JO", countries);
     let correlation_id = reader.optional("correlationid", "a UUIDv7 in lower case", uuid_v7);
     reader.optional("traceparent", "a W3C trace context", |t| {
         (t.len() == 55 && t.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))).then_some(())
@@ -182,15 +156,9 @@ pub fn read(event: &Value) -> Result<Envelope, (Vec<Violation>, Fragments)> {
         (!t.trim().is_empty() && t.chars().count() <= 200 && !t.chars().any(char::is_control)).then_some(())
     });
     // H3 "other" means nothing without its text.
-    if handling
-        .as_ref()
-        .is_some_and(|codes| codes.iter().any(|c| c == "H3"))
-        != note.is_some()
-    {
+    if handling.as_ref().is_some_and(|codes| codes.iter().any(|c| c == "H3")) != note.is_some() {
         let text = "Handling code H3 needs `handlingnote`, and only H3 may have it.";
-        reader
-            .faults
-            .push(violation("event.handlingnote", "/handlingnote", text));
+        reader.faults.push(violation("event.handlingnote", "/handlingnote", text));
     }
     if !reader.faults.is_empty() {
         return Err((reader.faults, parts));
@@ -225,8 +193,7 @@ impl Reader<'_> {
     fn required<T>(&mut self, name: &str, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         if !self.members.contains_key(name) {
             let text = format!("`{name}` is missing; it must be {expected}.");
-            self.faults
-                .push(violation("event.required", &format!("/{name}"), &text));
+            self.faults.push(violation("event.required", &format!("/{name}"), &text));
             return None;
         }
         self.optional(name, expected, read)
@@ -237,8 +204,7 @@ impl Reader<'_> {
         let read = value.as_str().and_then(read);
         if read.is_none() {
             let text = format!("`{name}` must be {expected}.");
-            self.faults
-                .push(violation(&format!("event.{name}"), &format!("/{name}"), &text));
+            self.faults.push(violation(&format!("event.{name}"), &format!("/{name}"), &text));
         }
         read
     }
@@ -273,18 +239,14 @@ pub fn uuid_instant(id: &Uuid) -> Instant {
 
 /// `word.word…`, lower-case letters, at most 40 characters.
 fn kind(text: &str) -> Option<String> {
-    let words = text
-        .split('.')
-        .all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
+    let words = text.split('.').all(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase()));
     (text.len() <= 40 && text.contains('.') && words).then(|| text.to_owned())
 }
 
 /// The grammar of record ids.
 pub fn subject(text: &str) -> Option<String> {
     let first = text.bytes().next()?.is_ascii_alphanumeric();
-    let rest = text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'));
+    let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'));
     (first && rest && text.len() <= 64).then(|| text.to_owned())
 }
 
@@ -296,9 +258,7 @@ pub fn slug(text: &str, max: usize) -> Option<String> {
 
 fn handling_codes(text: &str) -> Option<Vec<String>> {
     let codes: Vec<&str> = text.split(',').collect();
-    let known = codes
-        .iter()
-        .all(|code| matches!(*code, "H0" | "H1" | "H2" | "H3"));
+    let known = codes.iter().all(|code| matches!(*code, "H0" | "H1" | "H2" | "H3"));
     (known && codes.is_sorted_by(|a, b| a < b)).then(|| codes.into_iter().map(str::to_owned).collect())
 }
 
@@ -327,10 +287,7 @@ mod tests {
 
     fn rules(event: &Value) -> Vec<(String, String)> {
         let (faults, _) = read(event).unwrap_err();
-        faults
-            .into_iter()
-            .map(|fault| (fault.rule, fault.pointer))
-            .collect()
+        faults.into_iter().map(|fault| (fault.rule, fault.pointer)).collect()
     }
 
     #[test]
@@ -344,19 +301,13 @@ mod tests {
     #[test]
     fn every_attribute_is_demanded() {
         for name in ATTRIBUTES {
-            if matches!(
-                name,
-                "handlingnote" | "releasableto" | "correlationid" | "traceparent"
-            ) {
+            if matches!(name, "handlingnote" | "releasableto" | "correlationid" | "traceparent") {
                 continue;
             }
             let mut event = sound();
             event.as_object_mut().unwrap().remove(name);
             let found = rules(&event);
-            assert!(
-                found.iter().any(|(_, pointer)| *pointer == format!("/{name}")),
-                "{name}: {found:?}"
-            );
+            assert!(found.iter().any(|(_, pointer)| *pointer == format!("/{name}")), "{name}: {found:?}");
         }
     }
 
@@ -408,9 +359,6 @@ mod tests {
         event["status"] = json!("x");
         let (faults, parts) = read(&event).unwrap_err();
         assert_eq!(faults.len(), 2);
-        assert_eq!(
-            (parts.id, parts.source.unwrap().as_str()),
-            (None, "IQ/traffic-police")
-        );
+        assert_eq!((parts.id, parts.source.unwrap().as_str()), (None, "IQ/traffic-police"));
     }
 }

@@ -71,22 +71,14 @@ impl fmt::Display for Fault {
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let walk = Walk::default();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Node {
-        walk: &walk,
-        depth: 0,
-    }
-    .deserialize(&mut reader);
+    let value = Node { walk: &walk, depth: 0 }.deserialize(&mut reader);
     let result = value.and_then(|value| reader.end().map(|()| value));
     result.map_err(|error| {
-        let pointer = walk
-            .path
-            .borrow()
-            .iter()
-            .fold(String::new(), |mut pointer, step| {
-                pointer.push('/');
-                pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
-                pointer
-            });
+        let pointer = walk.path.borrow().iter().fold(String::new(), |mut pointer, step| {
+            pointer.push('/');
+            pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+            pointer
+        });
         let fault = walk.fault.borrow_mut().take().unwrap_or_else(|| {
             let text = error.to_string();
             if text.starts_with("number out of range") {
@@ -98,12 +90,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
                 Fault::Syntax(text.split(" at line ").next().unwrap_or_default().to_owned())
             }
         });
-        JsonError {
-            fault,
-            pointer,
-            line: error.line(),
-            column: error.column(),
-        }
+        JsonError { fault, pointer, line: error.line(), column: error.column() }
     })
 }
 
@@ -177,11 +164,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut array = Vec::new();
         loop {
             self.walk.path.borrow_mut().push(array.len().to_string());
-            let Some(item) = items.next_element_seed(Node {
-                walk: self.walk,
-                depth: self.depth + 1,
-            })?
-            else {
+            let Some(item) = items.next_element_seed(Node { walk: self.walk, depth: self.depth + 1 })? else {
                 break;
             };
             self.walk.path.borrow_mut().pop();
@@ -200,10 +183,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             if object.contains_key(&name) {
                 return Err(self.walk.fail(Fault::DuplicateMember));
             }
-            let value = members.next_value_seed(Node {
-                walk: self.walk,
-                depth: self.depth + 1,
-            })?;
+            let value = members.next_value_seed(Node { walk: self.walk, depth: self.depth + 1 })?;
             self.walk.path.borrow_mut().pop();
             object.insert(name, value);
         }
@@ -216,12 +196,7 @@ pub fn parse_closed<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, J
     let value = parse(bytes)?;
     T::deserialize(value).map_err(|error| {
         let what = serde_json::Error::custom(error).to_string();
-        JsonError {
-            fault: Fault::Syntax(what),
-            pointer: String::new(),
-            line: 1,
-            column: 1,
-        }
+        JsonError { fault: Fault::Syntax(what), pointer: String::new(), line: 1, column: 1 }
     })
 }
 
@@ -238,18 +213,9 @@ mod tests {
 
     #[test]
     fn duplicates_are_refused_at_every_depth() {
-        assert_eq!(
-            refusal(r#"{"a":1,"a":2}"#),
-            ("json_duplicate_member", "/a".into())
-        );
-        assert_eq!(
-            refusal(r#"{"a":[{"b/c":1,"b/c":1}]}"#),
-            ("json_duplicate_member", "/a/0/b~1c".into())
-        );
-        assert_eq!(
-            refusal(r#"{"a":1,"\u0061":2}"#),
-            ("json_duplicate_member", "/a".into())
-        );
+        assert_eq!(refusal(r#"{"a":1,"a":2}"#), ("json_duplicate_member", "/a".into()));
+        assert_eq!(refusal(r#"{"a":[{"b/c":1,"b/c":1}]}"#), ("json_duplicate_member", "/a/0/b~1c".into()));
+        assert_eq!(refusal(r#"{"a":1,"\u0061":2}"#), ("json_duplicate_member", "/a".into()));
     }
 
     #[test]
@@ -259,13 +225,9 @@ mod tests {
         assert_eq!(refusal(&deep(DEPTH_MAX + 1)).0, "json_too_deep");
         assert_eq!(refusal(&deep(100_000)).0, "json_too_deep");
         assert!(parse(b"9007199254740991").is_ok());
-        for big in [
-            "9007199254740992",
-            "-9007199254740992",
-            "1e300",
-            "1e400",
-            "123456789012345678901234567890",
-        ] {
+        for big in
+            ["9007199254740992", "-9007199254740992", "1e300", "1e400", "123456789012345678901234567890"]
+        {
             assert_eq!(refusal(big).0, "json_number_range", "{big}");
         }
     }
@@ -273,20 +235,8 @@ mod tests {
     #[test]
     fn syntax_names_its_place() {
         let error = parse(b"{\n  \"a\": nul }").unwrap_err();
-        assert_eq!(
-            (error.fault.code(), error.line, error.pointer.as_str()),
-            ("json_invalid", 2, "/a")
-        );
-        for bad in [
-            "",
-            "{} {}",
-            "{\"a\":1,}",
-            "NaN",
-            "\"\u{1}\"",
-            "[1,]",
-            "01",
-            "\u{feff}{}",
-        ] {
+        assert_eq!((error.fault.code(), error.line, error.pointer.as_str()), ("json_invalid", 2, "/a"));
+        for bad in ["", "{} {}", "{\"a\":1,}", "NaN", "\"\u{1}\"", "[1,]", "01", "\u{feff}{}"] {
             assert_eq!(refusal(bad).0, "json_invalid", "{bad:?}");
         }
         assert_eq!(parse(b"\"\xff\"").unwrap_err().fault.code(), "json_invalid");

@@ -112,11 +112,7 @@ impl SigningCertificate {
         }
         let public_key = certificate.public_key();
         let key = public_key.subject_public_key.data.to_vec();
-        let curve = public_key
-            .algorithm
-            .parameters
-            .as_ref()
-            .and_then(|p| p.as_oid().ok());
+        let curve = public_key.algorithm.parameters.as_ref().and_then(|p| p.as_oid().ok());
         // RFC 5480 §2.1.1 and RFC 8410 §3.
         let algorithm = match public_key.algorithm.algorithm.to_id_string().as_str() {
             "1.2.840.10045.2.1" => match curve?.to_id_string().as_str() {
@@ -172,11 +168,7 @@ impl SigningKey {
             KeyKind::Ed(key) => key.public_key().as_ref(),
         };
         (public == certificate.public_key).then_some(())?;
-        Some(Self {
-            kind,
-            thumbprint: certificate.thumbprint,
-            rng,
-        })
+        Some(Self { kind, thumbprint: certificate.thumbprint, rng })
     }
 
     /// Signs `payload` (the bytes of an event) and gives the message's bytes. None only where the
@@ -261,10 +253,7 @@ impl Jws {
             }
         };
         if protected.len() > HEADER_MAX_BYTES {
-            return Err(header_fault(
-                "",
-                &format!("is longer than {HEADER_MAX_BYTES} bytes"),
-            ));
+            return Err(header_fault("", &format!("is longer than {HEADER_MAX_BYTES} bytes")));
         }
         let header = json::parse(&protected).map_err(inside("protected header"))?;
         let event = json::parse(&payload).map_err(inside("payload"))?;
@@ -323,11 +312,8 @@ fn flattened(bytes: &[u8]) -> Result<Flattened, Problem> {
         Some(_) => Err(malformed(&format!("/{name}"), "is not a string")),
         None => Err(malformed(&format!("/{name}"), "is missing")),
     };
-    let outer = Flattened {
-        payload: text("payload")?,
-        protected: text("protected")?,
-        signature: text("signature")?,
-    };
+    let outer =
+        Flattened { payload: text("payload")?, protected: text("protected")?, signature: text("signature")? };
     if let Some(header) = members.remove("header") {
         let only_etsi_u = header.as_object().is_some_and(|header| {
             header.len() == 1
@@ -337,17 +323,11 @@ fn flattened(bytes: &[u8]) -> Result<Flattened, Problem> {
                     .is_some_and(|list| list.iter().all(Value::is_string))
         });
         if !only_etsi_u {
-            return Err(malformed(
-                "/header",
-                "may hold `etsiU`, an array of strings, and nothing else",
-            ));
+            return Err(malformed("/header", "may hold `etsiU`, an array of strings, and nothing else"));
         }
     }
     match members.keys().next() {
-        Some(_) => Err(malformed(
-            "",
-            "has a member other than payload, protected, signature and header",
-        )),
+        Some(_) => Err(malformed("", "has a member other than payload, protected, signature and header")),
         None => Ok(outer),
     }
 }
@@ -355,15 +335,10 @@ fn flattened(bytes: &[u8]) -> Result<Flattened, Problem> {
 /// Header rules. Anything unknown is refused: `jwk`, `jku`, `x5u`, `x5c` and `crit` among it, so
 /// that no key and no rule ever comes from the message itself.
 fn read_header(header: &Value) -> Result<(Header, Digest), Problem> {
-    let members = header
-        .as_object()
-        .ok_or_else(|| header_fault("", "is not an object"))?;
+    let members = header.as_object().ok_or_else(|| header_fault("", "is not an object"))?;
     const KNOWN: [&str; 5] = ["alg", "typ", "cty", "iat", "x5t#S256"];
     if members.keys().any(|name| !KNOWN.contains(&name.as_str())) {
-        return Err(header_fault(
-            "",
-            &format!("may hold {} and nothing else", KNOWN.join(", ")),
-        ));
+        return Err(header_fault("", &format!("may hold {} and nothing else", KNOWN.join(", "))));
     }
     let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
     let alg = match text("alg") {
@@ -378,10 +353,7 @@ fn read_header(header: &Value) -> Result<(Header, Digest), Problem> {
     if text("cty") != CONTENT_TYPE {
         return Err(header_fault("/cty", "must be cloudevents+json"));
     }
-    let iat = members
-        .get("iat")
-        .and_then(Value::as_i64)
-        .filter(|iat| (0..=253_402_300_799).contains(iat));
+    let iat = members.get("iat").and_then(Value::as_i64).filter(|iat| (0..=253_402_300_799).contains(iat));
     let iat = iat.ok_or_else(|| header_fault("/iat", "must be whole seconds since 1970"))?;
     let thumbprint = Digest::parse(text("x5t#S256"));
     let thumbprint = thumbprint
@@ -397,19 +369,11 @@ fn read_header(header: &Value) -> Result<(Header, Digest), Problem> {
 }
 
 fn malformed(pointer: &str, what: &str) -> Problem {
-    let place = if pointer.is_empty() {
-        "the message"
-    } else {
-        pointer
-    };
+    let place = if pointer.is_empty() { "the message" } else { pointer };
     Problem::new(Code::JwsMalformed).detail(format!("{place} {what}"))
 }
 
 fn header_fault(pointer: &str, what: &str) -> Problem {
-    let place = if pointer.is_empty() {
-        "the protected header"
-    } else {
-        pointer
-    };
+    let place = if pointer.is_empty() { "the protected header" } else { pointer };
     Problem::new(Code::HeaderInvalid).detail(format!("{place} {what}"))
 }

@@ -99,18 +99,10 @@ fn follows(last: &RecordState, step: &Step, known: impl FnOnce(&str) -> bool) ->
         return Err(Code::SupersedesMismatch);
     };
     if *id == last.last_id {
-        return if *digest == last.last_digest {
-            Ok(())
-        } else {
-            Err(Code::SupersedesMismatch)
-        };
+        return if *digest == last.last_digest { Ok(()) } else { Err(Code::SupersedesMismatch) };
     }
     // Another version than the last one: stale if it was accepted here, else still under way.
-    if known(id) {
-        Err(Code::SupersedesMismatch)
-    } else {
-        Err(Code::PredecessorMissing)
-    }
+    if known(id) { Err(Code::SupersedesMismatch) } else { Err(Code::PredecessorMissing) }
 }
 
 #[cfg(test)]
@@ -154,18 +146,9 @@ mod tests {
         let second = decide(Some(&first), &step(Action::Update, 2, "b", Some("a")), known).unwrap();
         let refuse = |step: &Step, known: bool| decide(Some(&second), step, |_| known).unwrap_err();
         assert_eq!(refuse(&step(Action::New, 1, "x", None), true), Code::RecordExists);
-        assert_eq!(
-            refuse(&step(Action::Update, 2, "x", Some("b")), true),
-            Code::VersionNotGreater
-        );
-        assert_eq!(
-            refuse(&step(Action::Update, 3, "x", Some("a")), true),
-            Code::SupersedesMismatch
-        );
-        assert_eq!(
-            refuse(&step(Action::Update, 4, "x", Some("c")), false),
-            Code::PredecessorMissing
-        );
+        assert_eq!(refuse(&step(Action::Update, 2, "x", Some("b")), true), Code::VersionNotGreater);
+        assert_eq!(refuse(&step(Action::Update, 3, "x", Some("a")), true), Code::SupersedesMismatch);
+        assert_eq!(refuse(&step(Action::Update, 4, "x", Some("c")), false), Code::PredecessorMissing);
         let mut other = step(Action::Update, 3, "x", Some("b"));
         other.supersedes = Some(("b".into(), Digest::of(b"forged")));
         assert_eq!(refuse(&other, true), Code::SupersedesMismatch);
@@ -178,10 +161,7 @@ mod tests {
             decide(None, &step(Action::Update, 2, "x", Some("w")), known),
             Err(Code::PredecessorMissing)
         );
-        assert_eq!(
-            decide(None, &step(Action::Cancel, 2, "x", None), known),
-            Err(Code::PredecessorMissing)
-        );
+        assert_eq!(decide(None, &step(Action::Cancel, 2, "x", None), known), Err(Code::PredecessorMissing));
     }
 
     #[test]

@@ -76,17 +76,11 @@ impl FromStr for Party {
         Country::from_str(country)?;
         let grammar = !slug.is_empty()
             && slug.len() <= SLUG_MAX
-            && slug
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
             && !slug.starts_with('-')
             && !slug.ends_with('-')
             && !slug.contains("--");
-        if grammar {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(PartyError::Party)
-        }
+        if grammar { Ok(Self(text.to_owned())) } else { Err(PartyError::Party) }
     }
 }
 

@@ -250,11 +250,7 @@ impl From<Code> for Problem {
 impl From<&crate::json::JsonError> for Problem {
     fn from(error: &crate::json::JsonError) -> Self {
         let code = Code::parse(error.fault.code()).unwrap_or(Code::JsonInvalid);
-        let place = if error.pointer.is_empty() {
-            String::new()
-        } else {
-            format!(" (at {})", error.pointer)
-        };
+        let place = if error.pointer.is_empty() { String::new() } else { format!(" (at {})", error.pointer) };
         Self::new(code).detail(format!("{error}{place}"))
     }
 }

@@ -80,10 +80,7 @@ pub async fn verify(
         config,
         log_pkcs8,
         own: SigningCertificate::parse(message_certificate),
-        cards: cards
-            .iter()
-            .filter_map(|(_, bytes)| Card::parse(bytes).ok())
-            .collect(),
+        cards: cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect(),
         stated: HashMap::new(),
         unclaimed: HashSet::new(),
     };
@@ -96,20 +93,14 @@ pub async fn verify(
     audit.messages(&mut tx).await?;
     for (log, index) in audit.unclaimed.drain() {
         let what = "the log states a message that the message table does not hold".to_owned();
-        audit.report.findings.push(Finding {
-            place: format!("entry {log}/{index}"),
-            what,
-        });
+        audit.report.findings.push(Finding { place: format!("entry {log}/{index}"), what });
     }
     Ok(audit.report)
 }
 
 impl Audit<'_> {
     fn find(&mut self, place: impl Into<String>, what: impl Into<String>) {
-        self.report.findings.push(Finding {
-            place: place.into(),
-            what: what.into(),
-        });
+        self.report.findings.push(Finding { place: place.into(), what: what.into() });
     }
 
     /// Entries, tree, tiles and checkpoints of one log.
@@ -120,10 +111,7 @@ impl Audit<'_> {
         let key = match NoteSigner::from_pkcs8(&head.origin, self.log_pkcs8) {
             Ok(signer) => signer.verifier_key().clone(),
             Err(error) => {
-                self.find(
-                    format!("log {}", head.origin),
-                    format!("the log key cannot be used: {error}"),
-                );
+                self.find(format!("log {}", head.origin), format!("the log key cannot be used: {error}"));
                 return Ok(());
             }
         };
@@ -132,10 +120,7 @@ impl Audit<'_> {
             None => self.config.house_origin(),
         };
         if expected != head.origin {
-            self.find(
-                format!("log {}", head.id),
-                format!("the origin is {}, not {expected}", head.origin),
-            );
+            self.find(format!("log {}", head.id), format!("the origin is {}, not {expected}", head.origin));
         }
         loop {
             let page = ledger::entries(conn, head.id, edge.size(), PAGE).await?;
@@ -145,10 +130,7 @@ impl Audit<'_> {
             for (index, body) in page {
                 let place = format!("entry {}/{index}", head.id);
                 if index != edge.size() {
-                    self.find(
-                        place,
-                        format!("entries {} to {} are missing", edge.size(), index - 1),
-                    );
+                    self.find(place, format!("entries {} to {} are missing", edge.size(), index - 1));
                     return Ok(());
                 }
                 edge.append(leaf_hash(&body));
@@ -158,11 +140,7 @@ impl Audit<'_> {
                 }
                 self.checkpoint(conn, &mut notes, head, &edge, &key).await?;
             }
-            tiles.extend(
-                edge.take_changed()
-                    .into_iter()
-                    .map(|(id, tile)| (id, tile.to_bytes())),
-            );
+            tiles.extend(edge.take_changed().into_iter().map(|(id, tile)| (id, tile.to_bytes())));
         }
         if edge.size() != head.size {
             self.find(
@@ -170,30 +148,17 @@ impl Audit<'_> {
                 format!("{} entries, but the head says {}", edge.size(), head.size),
             );
         } else if edge.root() != head.root {
-            self.find(
-                format!("log {}", head.origin),
-                "the entries do not give the head's root",
-            );
+            self.find(format!("log {}", head.origin), "the entries do not give the head's root");
         }
         if let Some((size, _)) = notes.next(conn).await? {
-            self.find(
-                format!("checkpoint {}/{size}", head.id),
-                "a checkpoint beyond the last entry",
-            );
+            self.find(format!("checkpoint {}/{size}", head.id), "a checkpoint beyond the last entry");
         }
         if head.size > 0 && notes.last != head.size {
-            self.find(
-                format!("log {}", head.origin),
-                "the newest entries have no checkpoint",
-            );
+            self.find(format!("log {}", head.origin), "the newest entries have no checkpoint");
         }
         self.compare_tiles(conn, head, tiles).await?;
         let (entries, checkpoints) = (edge.size(), notes.seen);
-        self.report.logs.push(LogReport {
-            origin: head.origin.clone(),
-            entries,
-            checkpoints,
-        });
+        self.report.logs.push(LogReport { origin: head.origin.clone(), entries, checkpoints });
         Ok(())
     }
 
@@ -247,10 +212,7 @@ impl Audit<'_> {
             }
         }
         for id in expected.into_keys() {
-            self.find(
-                format!("tile {}/{}/{}", head.id, id.level, id.index),
-                "the tile is missing",
-            );
+            self.find(format!("tile {}/{}/{}", head.id, id.level, id.index), "the tile is missing");
         }
         Ok(())
     }
@@ -303,17 +265,11 @@ impl Audit<'_> {
             return self.find(place, "the payload's digest is not the one logged");
         }
         let own = self.own.iter().cloned().filter(|_| row.way == Way::Sent);
-        let theirs = self
-            .cards
-            .iter()
-            .filter(|card| card.content().country.as_str() == row.partner);
+        let theirs = self.cards.iter().filter(|card| card.content().country.as_str() == row.partner);
         let theirs = theirs.flat_map(|card| &card.content().signing_certificates);
-        let theirs = theirs
-            .filter(|_| row.way == Way::Received)
-            .filter_map(|der| SigningCertificate::parse(der));
-        let signer = own
-            .chain(theirs)
-            .find(|certificate| certificate.thumbprint == jws.thumbprint);
+        let theirs =
+            theirs.filter(|_| row.way == Way::Received).filter_map(|der| SigningCertificate::parse(der));
+        let signer = own.chain(theirs).find(|certificate| certificate.thumbprint == jws.thumbprint);
         match signer.map(|certificate| jws.verify(&certificate)) {
             Some(Ok(())) => self.report.payloads += 1,
             Some(Err(code)) => self.find(place, format!("the payload's signature does not verify: {code}")),
@@ -336,10 +292,7 @@ impl Audit<'_> {
                 if accepted == (row.state == State::Receipted) {
                     self.report.receipts += 1;
                 } else {
-                    self.find(
-                        place,
-                        "the partner's receipt holds another verdict than the message's state",
-                    );
+                    self.find(place, "the partner's receipt holds another verdict than the message's state");
                 }
             }
             Ok(_) => self.find(place, "the partner's receipt is for another message"),
@@ -356,11 +309,7 @@ fn differs(row: &Message, entry: &Entry) -> Option<&'static str> {
         (Way::Received, _) => Kind::Received,
     };
     let said = |text: &Option<String>| text.clone().unwrap_or_default();
-    let from = entry
-        .from
-        .clone()
-        .filter(|from| from.contains('/'))
-        .unwrap_or_default();
+    let from = entry.from.clone().filter(|from| from.contains('/')).unwrap_or_default();
     let checks = [
         ("kind", entry.kind == kind),
         ("jws", entry.jws == Some(hash(row.digest))),
@@ -371,16 +320,12 @@ fn differs(row: &Message, entry: &Entry) -> Option<&'static str> {
         ("code", row.way == Way::Sent || entry.code == row.code),
         ("at", entry.at.unix_ms() == row.at.0),
     ];
-    checks
-        .into_iter()
-        .find(|(_, fits)| !fits)
-        .map(|(member, _)| member)
+    checks.into_iter().find(|(_, fits)| !fits).map(|(member, _)| member)
 }
 
 fn check_note(note: &[u8], origin: &str, size: u64, root: &Hash, key: &VerifierKey) -> Result<(), String> {
     let note = Note::parse(note).map_err(|error| error.to_string())?;
-    note.verify(std::slice::from_ref(key))
-        .map_err(|error| error.to_string())?;
+    note.verify(std::slice::from_ref(key)).map_err(|error| error.to_string())?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
     if checkpoint.origin.as_str() != origin || checkpoint.size != size {
         return Err("the checkpoint is of another log or size".to_owned());
@@ -401,12 +346,7 @@ struct Notes {
 
 impl Notes {
     fn new(log: i64) -> Self {
-        Self {
-            log,
-            page: Default::default(),
-            last: 0,
-            seen: 0,
-        }
+        Self { log, page: Default::default(), last: 0, seen: 0 }
     }
 
     async fn peek(&mut self, conn: &mut Connection) -> Result<Option<(u64, Vec<u8>)>, StoreError> {

@@ -18,9 +18,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // ring fails here only where the system has no random source; nothing safe can be done without one.
     #[allow(clippy::expect_used)]
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .expect("the operating system gives random bytes");
+    SystemRandom::new().fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }
 

@@ -69,12 +69,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 12_000,
-            handshake_seconds: 10,
-            body_seconds: 20,
-            queue_per_partner: 1024,
-        }
+        Self { connections: 12_000, handshake_seconds: 10, body_seconds: 20, queue_per_partner: 1024 }
     }
 }
 
@@ -156,9 +151,7 @@ impl Config {
             ("{national_listen}", national_listen),
         ]
         .into_iter()
-        .fold(TEMPLATE.to_owned(), |text, (mark, value)| {
-            text.replace(mark, value)
-        })
+        .fold(TEMPLATE.to_owned(), |text, (mark, value)| text.replace(mark, value))
     }
 
     /// Reads the configuration; the error names file, line and column.
@@ -241,16 +234,10 @@ mod tests {
             "127.0.0.1:8444",
         );
         let config = Config::parse(&text).unwrap();
-        assert_eq!(
-            config.channel_origin("JO".parse().unwrap()),
-            "gw.iq.example/IQ/JO"
-        );
+        assert_eq!(config.channel_origin("JO".parse().unwrap()), "gw.iq.example/IQ/JO");
         // What the file states as defaults is what holds without it.
         let short = text.split("[limits]").next().unwrap();
-        assert_eq!(
-            format!("{config:?}"),
-            format!("{:?}", Config::parse(short).unwrap())
-        );
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::parse(short).unwrap()));
         assert!(Config::parse(&text.replace("connections", "conections")).is_err());
     }
 }

@@ -10,34 +10,19 @@ use silkgate_message::problem::{Code, Problem};
 /// Schema and rules, all violations at once. Warnings alone refuse nothing and are given back.
 pub fn conform(message_type: &MessageType, event: &Value) -> Result<Vec<Violation>, Box<Problem>> {
     let violations = message_type.check(event);
-    if violations
-        .iter()
-        .all(|violation| violation.severity != Severity::Error)
-    {
+    if violations.iter().all(|violation| violation.severity != Severity::Error) {
         return Ok(violations);
     }
     let of_schema = |violation: &Violation| {
         violation.severity == Severity::Error && violation.rule.starts_with("schema.")
     };
-    let code = if violations.iter().any(of_schema) {
-        Code::SchemaInvalid
-    } else {
-        Code::RulesViolated
-    };
-    Err(Box::new(
-        Problem::new(code)
-            .detail(count(&violations))
-            .violations(violations),
-    ))
+    let code = if violations.iter().any(of_schema) { Code::SchemaInvalid } else { Code::RulesViolated };
+    Err(Box::new(Problem::new(code).detail(count(&violations)).violations(violations)))
 }
 
 /// How many violations there are, in words.
 pub fn count(violations: &[Violation]) -> String {
-    match violations
-        .iter()
-        .filter(|violation| violation.severity == Severity::Error)
-        .count()
-    {
+    match violations.iter().filter(|violation| violation.severity == Severity::Error).count() {
         1 => "1 violation, listed in `violations`".to_owned(),
         n => format!("{n} violations, listed in `violations`"),
     }
@@ -46,9 +31,8 @@ pub fn count(violations: &[Violation]) -> String {
 /// What the message does to its record.
 pub fn step(message_type: &MessageType, event: &Value, envelope: &Envelope, digest: Digest) -> Option<Step> {
     let stated = message_type.lifecycle(event)?;
-    let supersedes = stated
-        .supersedes
-        .and_then(|named| Some((named.message_id.to_owned(), Digest::parse(named.digest)?)));
+    let supersedes =
+        stated.supersedes.and_then(|named| Some((named.message_id.to_owned(), Digest::parse(named.digest)?)));
     Some(Step {
         action: stated.action,
         version: stated.version,

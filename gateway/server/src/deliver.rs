@@ -81,17 +81,11 @@ pub async fn fetch(
                 // Nothing free: until something arrives, a lease runs out, or the caller's time is up.
                 let lease_ends =
                     lease_ends.map(|at| Duration::from_millis((at.0 - clock::now().0).max(1) as u64));
-                let until = lease_ends.map_or(deadline, |pause| {
-                    deadline.min(tokio::time::Instant::now() + pause)
-                });
+                let until =
+                    lease_ends.map_or(deadline, |pause| deadline.min(tokio::time::Instant::now() + pause));
                 let _ = tokio::time::timeout_at(until, rung).await;
                 if tokio::time::Instant::now() >= deadline {
-                    return http::json(
-                        200,
-                        &Deliveries {
-                            deliveries: Vec::new(),
-                        },
-                    );
+                    return http::json(200, &Deliveries { deliveries: Vec::new() });
                 }
             }
             Err(error) => {
@@ -154,14 +148,7 @@ pub async fn acknowledge(
     Path(id): Path<String>,
     request: Request,
 ) -> Response {
-    let body = match http::body(
-        request,
-        "application/json",
-        1024,
-        gateway.config.limits.body_seconds,
-    )
-    .await
-    {
+    let body = match http::body(request, "application/json", 1024, gateway.config.limits.body_seconds).await {
         Ok(body) => body,
         Err((problem, _)) => return http::problem(&problem),
     };
@@ -169,11 +156,8 @@ pub async fn acknowledge(
         Ok(body) => body,
         Err(error) => return http::problem(&Problem::from(&error)),
     };
-    let lease = body
-        .get("lease")
-        .and_then(Value::as_str)
-        .and_then(decode)
-        .and_then(|lease| lease.try_into().ok());
+    let lease =
+        body.get("lease").and_then(Value::as_str).and_then(decode).and_then(|lease| lease.try_into().ok());
     let (Some(id), Some(lease)) = (event::uuid_v7(&id), lease) else {
         return http::problem(
             &Problem::new(Code::LeaseLost).detail("send {\"lease\": \"…\"} as it was handed out"),
@@ -183,8 +167,7 @@ pub async fn acknowledge(
         let mut tx = gateway.store.read().await?;
         let rows = message::by_id(&mut tx, &id).await?;
         Ok::<_, StoreError>(
-            rows.into_iter()
-                .find(|row| row.way == Way::Received && row.recipient == party.as_str()),
+            rows.into_iter().find(|row| row.way == Way::Received && row.recipient == party.as_str()),
         )
     };
     let seq = match found.await {
@@ -195,11 +178,7 @@ pub async fn acknowledge(
             return http::problem(&Problem::new(Code::Unavailable));
         }
     };
-    let hand_over = HandOver {
-        recipient: party,
-        seq,
-        lease,
-    };
+    let hand_over = HandOver { recipient: party, seq, lease };
     match gateway.accept.commit(Work::HandOver(hand_over)).await {
         Answer::Done => http::json(200, &serde_json::json!({ "id": id, "delivered": true })),
         Answer::Refused(problem) | Answer::Failed(problem) => http::problem(&problem),

@@ -79,11 +79,7 @@ impl Partner {
         PartnerTrust {
             partner: self.country.to_string(),
             host: content.host.clone(),
-            anchors: content
-                .tls_anchors
-                .iter()
-                .map(|der| CertificateDer::from(der.clone()))
-                .collect(),
+            anchors: content.tls_anchors.iter().map(|der| CertificateDer::from(der.clone())).collect(),
         }
     }
 }
@@ -137,40 +133,22 @@ impl Directory {
                 Ok(partner) => {
                     partners.insert(partner.country, Arc::new(partner));
                 }
-                Err(what) => tracing::error!(
-                    partner = row.country,
-                    what,
-                    "partner cannot be read and is cut off"
-                ),
+                Err(what) => {
+                    tracing::error!(partner = row.country, what, "partner cannot be read and is cut off")
+                }
             }
         }
         let mut clients = HashMap::new();
         let mut back_ends = BTreeSet::new();
-        for row in partner::clients(conn)
-            .await?
-            .into_iter()
-            .filter(|row| row.until > now)
-        {
+        for row in partner::clients(conn).await?.into_iter().filter(|row| row.until > now) {
             if row.role == "backend"
                 && let Ok(party) = row.subject.parse()
             {
                 back_ends.insert(party);
             }
-            clients.insert(
-                row.certificate,
-                Client {
-                    role: row.role,
-                    subject: row.subject,
-                },
-            );
+            clients.insert(row.certificate, Client { role: row.role, subject: row.subject });
         }
-        Ok(Self {
-            country: own,
-            generation,
-            partners,
-            clients,
-            back_ends,
-        })
+        Ok(Self { country: own, generation, partners, clients, back_ends })
     }
 
     /// The partner of that state, in whatever state it is.

@@ -68,9 +68,8 @@ async fn round(
     let full = leased.len() == LEASE_MAX as usize;
     for row in leased {
         let slot = slots.entry(row.partner.clone());
-        let slot = slot
-            .or_insert_with(|| Arc::new(Semaphore::new(gateway.config.dispatch.concurrency)))
-            .clone();
+        let slot =
+            slot.or_insert_with(|| Arc::new(Semaphore::new(gateway.config.dispatch.concurrency))).clone();
         let (gateway, sender) = (gateway.clone(), sender.clone());
         attempts.spawn(async move {
             let Ok(_slot) = slot.acquire().await else { return };
@@ -78,11 +77,7 @@ async fn round(
         });
     }
     // A row passed over because an earlier version is under way is found when that one settles.
-    Ok(if full {
-        Duration::ZERO
-    } else {
-        Duration::from_secs(1)
-    })
+    Ok(if full { Duration::ZERO } else { Duration::from_secs(1) })
 }
 
 fn until(at: Instant, now: Instant) -> Duration {
@@ -126,12 +121,7 @@ async fn one(gateway: &Gateway, sender: &Sender, row: Leased, lease: Lease, leas
         let (what, outcome) = judge(gateway, &row, &message, attempt);
         (Some(what), outcome)
     };
-    let settlement = Settlement {
-        seq: row.seq,
-        lease,
-        attempt,
-        outcome,
-    };
+    let settlement = Settlement { seq: row.seq, lease, attempt, outcome };
     gateway.accept.commit(Work::Settle(Box::new(settlement))).await;
 }
 
@@ -139,25 +129,17 @@ async fn one(gateway: &Gateway, sender: &Sender, row: Leased, lease: Lease, leas
 fn judge(gateway: &Gateway, row: &Leased, message: &Message, attempt: Attempt) -> (String, Outcome) {
     let dispatch = &gateway.config.dispatch;
     let again = |refused: bool, after: Option<Duration>| {
-        let pause = after.unwrap_or_else(|| {
-            backoff(
-                row.attempts,
-                dispatch.backoff_first_ms,
-                dispatch.backoff_longest_ms,
-            )
-        });
+        let pause = after
+            .unwrap_or_else(|| backoff(row.attempts, dispatch.backoff_first_ms, dispatch.backoff_longest_ms));
         // Not later than the expiry: then the outcome is settled.
-        let due = clock::now()
-            .plus_ms(pause.as_millis() as i64)
-            .min(message.expires_at);
+        let due = clock::now().plus_ms(pause.as_millis() as i64).min(message.expires_at);
         Outcome::Again { due, refused }
     };
     match attempt {
         Attempt::Accepted { receipt } => ("accepted".to_owned(), Outcome::Accepted { receipt }),
-        Attempt::Rejected { receipt, problem } => (
-            format!("rejected: {}", problem.code),
-            Outcome::Rejected { receipt, problem },
-        ),
+        Attempt::Rejected { receipt, problem } => {
+            (format!("rejected: {}", problem.code), Outcome::Rejected { receipt, problem })
+        }
         Attempt::Later { what, after } => (what, again(false, after)),
         Attempt::Refused { code } => {
             let what = format!("refused without receipt: {code}");
@@ -188,10 +170,7 @@ mod tests {
     fn pauses_double_up_to_the_longest() {
         for (attempts, middle) in [(0, 500), (1, 1000), (4, 8000), (30, 300_000)] {
             let pause = backoff(attempts, 500, 300_000).as_millis() as u64;
-            assert!(
-                pause >= middle * 3 / 4 && pause <= middle * 5 / 4,
-                "{attempts}: {pause}"
-            );
+            assert!(pause >= middle * 3 / 4 && pause <= middle * 5 / 4, "{attempts}: {pause}");
         }
     }
 }

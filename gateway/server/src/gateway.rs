@@ -107,11 +107,7 @@ impl Gateway {
     pub fn bell(&self, name: &str) -> Bell<'_> {
         let mut bells = self.bells.0.lock().unwrap_or_else(PoisonError::into_inner);
         let notify = bells.entry(name.to_owned()).or_default().clone();
-        Bell {
-            bells: &self.bells,
-            name: name.to_owned(),
-            notify,
-        }
+        Bell { bells: &self.bells, name: name.to_owned(), notify }
     }
 }
 

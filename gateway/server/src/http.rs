@@ -107,24 +107,13 @@ async fn connection<P: Plane>(
         Ok(Err(error)) => return plane.stranger(error.to_string()),
         Err(_) => return plane.stranger("the handshake took too long".to_owned()),
     };
-    let certificate = tls
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(|chain| chain.first())
-        .cloned();
+    let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
     // Without a certificate the handshake has failed already.
     let Some(certificate) = certificate.map(CertificateDer::into_owned) else {
         return;
     };
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        answer(
-            request,
-            plane.clone(),
-            router.clone(),
-            certificate.clone(),
-            peer_address,
-        )
+        answer(request, plane.clone(), router.clone(), certificate.clone(), peer_address)
     });
     let builder = builder(limits);
     let serving = builder.serve_connection(TokioIo::new(tls), service);
@@ -196,9 +185,7 @@ fn malformed(request: &hyper::Request<hyper::body::Incoming>) -> Option<Problem>
 
 /// Tells the peer that the connection ends with this answer.
 fn closing(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -215,10 +202,8 @@ pub async fn body(
         return Err((problem, Vec::new()));
     }
     let too_large = || Problem::new(Code::BodyTooLarge).detail(format!("the limit is {limit} bytes"));
-    let stated = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let stated =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if stated.is_some_and(|stated| stated > limit as u64) {
         // Answered before anything of it is read.
         return Err((too_large(), Vec::new()));
@@ -248,16 +233,8 @@ pub async fn body(
 }
 
 fn has_content_type(headers: &HeaderMap, expected: &str) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case(expected)
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
 }
 
 /// A problem document (RFC 9457). What is no verdict says when to try again; a body that was not
@@ -270,14 +247,9 @@ pub fn problem(problem: &Problem) -> Response {
         _ => None,
     };
     if let Some(seconds) = pause {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
     }
-    let unread = matches!(
-        problem.code,
-        Code::BodyTooLarge | Code::BodyTimeout | Code::BodyIncomplete
-    );
+    let unread = matches!(problem.code, Code::BodyTooLarge | Code::BodyTimeout | Code::BodyIncomplete);
     if unread { closing(response) } else { response }
 }
 
@@ -298,9 +270,7 @@ pub fn json(status: u16, value: &impl Serialize) -> Response {
 pub fn bytes(status: u16, content_type: &'static str, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

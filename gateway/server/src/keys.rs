@@ -37,19 +37,13 @@ pub struct Identity {
 impl Identity {
     /// Reads a chain and a key from PEM files.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self> {
-        Ok(Self {
-            chain: chain(certificate)?,
-            key: private_key(key)?,
-        })
+        Ok(Self { chain: chain(certificate)?, key: private_key(key)? })
     }
 }
 
 impl Clone for Identity {
     fn clone(&self) -> Self {
-        Self {
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
-        }
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
     }
 }
 
@@ -57,20 +51,11 @@ impl Keys {
     /// Reads everything a running gateway needs.
     pub fn read(home: &Home) -> Result<Self> {
         let certificate = one(&home.certificate("message"))?;
-        let message_certificate = SigningCertificate::parse(&certificate).ok_or_else(|| {
-            anyhow!(
-                "{}: not a signing certificate",
-                home.certificate("message").display()
-            )
-        })?;
+        let message_certificate = SigningCertificate::parse(&certificate)
+            .ok_or_else(|| anyhow!("{}: not a signing certificate", home.certificate("message").display()))?;
         let message_file = home.key("message");
         let message = SigningKey::new(private_key(&message_file)?.secret_der(), &message_certificate)
-            .ok_or_else(|| {
-                anyhow!(
-                    "{}: not the key of the signing certificate",
-                    message_file.display()
-                )
-            })?;
+            .ok_or_else(|| anyhow!("{}: not the key of the signing certificate", message_file.display()))?;
         Ok(Self {
             tls: Identity::read(&home.certificate("tls"), &home.key("tls"))?,
             national: Identity::read(&home.certificate("national"), &home.key("national"))?,
@@ -90,22 +75,13 @@ pub fn log_pkcs8(home: &Home) -> Result<Vec<u8>> {
 /// Every certificate of a PEM file.
 pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let certificates = CertificateDer::pem_file_iter(path).with_context(|| path.display().to_string())?;
-    let chain = certificates
-        .collect::<Result<Vec<_>, _>>()
-        .with_context(|| path.display().to_string())?;
-    if chain.is_empty() {
-        Err(anyhow!("{}: holds no certificate", path.display()))
-    } else {
-        Ok(chain)
-    }
+    let chain = certificates.collect::<Result<Vec<_>, _>>().with_context(|| path.display().to_string())?;
+    if chain.is_empty() { Err(anyhow!("{}: holds no certificate", path.display())) } else { Ok(chain) }
 }
 
 /// The only certificate of a PEM file.
 pub fn one(path: &Path) -> Result<CertificateDer<'static>> {
-    chain(path)?
-        .into_iter()
-        .next()
-        .ok_or_else(|| anyhow!("{}: holds no certificate", path.display()))
+    chain(path)?.into_iter().next().ok_or_else(|| anyhow!("{}: holds no certificate", path.display()))
 }
 
 /// A private key, refused where others could read it.
@@ -113,10 +89,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     use std::os::unix::fs::PermissionsExt as _;
     let metadata = std::fs::metadata(path).with_context(|| path.display().to_string())?;
     if metadata.permissions().mode() & 0o077 != 0 {
-        return Err(anyhow!(
-            "{}: others may read this key; make it private with chmod 600",
-            path.display()
-        ));
+        return Err(anyhow!("{}: others may read this key; make it private with chmod 600", path.display()));
     }
     PrivateKeyDer::from_pem_file(path).with_context(|| path.display().to_string())
 }

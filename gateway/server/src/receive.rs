@@ -33,14 +33,7 @@ pub async fn post(
 ) -> Response {
     let directory = gateway.directory();
     let Some(partner) = directory.partner(country).filter(|partner| partner.is_active()) else {
-        return refuse(
-            &gateway,
-            country,
-            Problem::new(Code::PartnerSuspended),
-            None,
-            None,
-        )
-        .await;
+        return refuse(&gateway, country, Problem::new(Code::PartnerSuspended), None, None).await;
     };
     if !partner.within_rate() {
         // No verdict, no entry: the same message will do later.
@@ -61,14 +54,7 @@ pub async fn post(
         Ok(certificate) => certificate,
         Err(code) => return refuse(&gateway, country, code.into(), None, Some(jws.digest())).await,
     };
-    let received = judge(
-        &jws,
-        certificate,
-        &directory,
-        partner,
-        body.to_vec(),
-        clock::now(),
-    );
+    let received = judge(&jws, certificate, &directory, partner, body.to_vec(), clock::now());
     match gateway.accept.commit(Work::Receive(Box::new(received))).await {
         Answer::Received(verdict) => answer(&gateway, verdict).await,
         Answer::Failed(problem) | Answer::Refused(problem) => http::problem(&problem),
@@ -84,19 +70,13 @@ async fn refuse(
     body: Option<Digest>,
     jws: Option<Digest>,
 ) -> Response {
-    gateway
-        .refusals
-        .of_partner(&gateway.accept, partner, problem.code, body, jws)
-        .await;
+    gateway.refusals.of_partner(&gateway.accept, partner, problem.code, body, jws).await;
     http::problem(&problem)
 }
 
 /// The signature, by a certificate registered for *this* partner.
 fn verify<'p>(jws: &Jws, partner: &'p Partner) -> Result<&'p SigningCertificate, Code> {
-    let registered = partner
-        .signing
-        .iter()
-        .find(|certificate| certificate.thumbprint == jws.thumbprint);
+    let registered = partner.signing.iter().find(|certificate| certificate.thumbprint == jws.thumbprint);
     let certificate = registered.ok_or(Code::CertificateUnknown)?;
     jws.verify(certificate)?;
     Ok(certificate)
@@ -127,25 +107,19 @@ fn judge(
         Ok(envelope) => envelope,
         Err((violations, parts)) => {
             received.envelope = Err(parts);
-            received.refusal = Some(
-                Problem::new(Code::EventInvalid)
-                    .detail(count(&violations))
-                    .violations(violations),
-            );
+            received.refusal =
+                Some(Problem::new(Code::EventInvalid).detail(count(&violations)).violations(violations));
             return received;
         }
     };
-    let message_type = Catalogue::embedded()
-        .by_schema_id(&envelope.dataschema)
-        .filter(|t| t.name() == envelope.kind);
+    let message_type =
+        Catalogue::embedded().by_schema_id(&envelope.dataschema).filter(|t| t.name() == envelope.kind);
     received.schema = message_type.map(|t| (t.version(), Digest(t.digest())));
     received.refusal = timely(jws, certificate, &envelope, partner.agreement.lifetime_ms(), now)
         .and_then(|()| addressed(&envelope, directory, partner.country))
         .and_then(|()| message_type.ok_or_else(|| Box::new(Problem::new(Code::SchemaUnknown))))
         .and_then(|t| {
-            partner
-                .agreement
-                .check(Direction::Receive, &envelope, t.version())?;
+            partner.agreement.check(Direction::Receive, &envelope, t.version())?;
             conform(t, &jws.event)?;
             received.step = step(t, &jws.event, &envelope, jws.digest());
             Ok(())
@@ -170,16 +144,10 @@ fn timely(
 ) -> Result<(), Box<Problem>> {
     let iat = jws.iat;
     if iat < certificate.not_before {
-        return Err(refusal(
-            Code::CertificateNotYetValid,
-            format!("valid from {}", certificate.not_before),
-        ));
+        return Err(refusal(Code::CertificateNotYetValid, format!("valid from {}", certificate.not_before)));
     }
     if iat > certificate.not_after {
-        return Err(refusal(
-            Code::CertificateExpired,
-            format!("valid until {}", certificate.not_after),
-        ));
+        return Err(refusal(Code::CertificateExpired, format!("valid until {}", certificate.not_after)));
     }
     if iat > now.plus_ms(SKEW_MS) {
         return Err(refusal(
@@ -201,16 +169,10 @@ fn timely(
         ));
     }
     if (event::uuid_instant(&envelope.id).0 - iat.0).abs() > SKEW_MS {
-        return Err(refusal(
-            Code::IdTimeMismatch,
-            "the UUIDv7's time must be within 300 s of `iat`",
-        ));
+        return Err(refusal(Code::IdTimeMismatch, "the UUIDv7's time must be within 300 s of `iat`"));
     }
     if envelope.time > iat.plus_ms(SKEW_MS) {
-        return Err(refusal(
-            Code::TimeInFuture,
-            "`time` may be at most 300 s after `iat`",
-        ));
+        return Err(refusal(Code::TimeInFuture, "`time` may be at most 300 s after `iat`"));
     }
     Ok(())
 }
@@ -218,10 +180,7 @@ fn timely(
 /// Parties: the source belongs to the partner, the recipient to us, and someone acts as it.
 fn addressed(envelope: &Envelope, directory: &Directory, partner: Country) -> Result<(), Box<Problem>> {
     if envelope.source.country() != partner {
-        return Err(refusal(
-            Code::SourceForeign,
-            format!("this connection speaks for {partner}"),
-        ));
+        return Err(refusal(Code::SourceForeign, format!("this connection speaks for {partner}")));
     }
     if envelope.recipient.country() != directory.country {
         return Err(refusal(
@@ -230,11 +189,7 @@ fn addressed(envelope: &Envelope, directory: &Directory, partner: Country) -> Re
         ));
     }
     if !directory.has_back_end(&envelope.recipient) {
-        let known = directory
-            .back_ends()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let known = directory.back_ends().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(refusal(Code::RecipientUnknown, format!("known here: {known}")));
     }
     Ok(())
@@ -256,9 +211,7 @@ async fn answer(gateway: &Gateway, verdict: Verdict) -> Response {
 }
 
 fn mark_as_replay(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert("silkgate-replay", HeaderValue::from_static("true"));
+    response.headers_mut().insert("silkgate-replay", HeaderValue::from_static("true"));
     response
 }
 

@@ -55,13 +55,9 @@ impl Refusals {
             entry.code = Some(code.to_string());
             entry.body = body.map(hash);
             entry.jws = jws.map(hash);
-            Note {
-                log: NoteLog::Channel(partner),
-                entry,
-            }
+            Note { log: NoteLog::Channel(partner), entry }
         };
-        self.note(accept, Account::Partner(partner), code.as_str(), entry)
-            .await;
+        self.note(accept, Account::Partner(partner), code.as_str(), entry).await;
     }
 
     /// A connection refused by TLS.
@@ -69,10 +65,7 @@ impl Refusals {
         let entry = |now: Instant| {
             let mut entry = entry_at(Kind::Refused, now);
             entry.code = Some("tls_stranger".to_owned());
-            Note {
-                log: NoteLog::House,
-                entry,
-            }
+            Note { log: NoteLog::House, entry }
         };
         self.note(accept, Account::Strangers, "tls_stranger", entry).await;
     }
@@ -83,13 +76,9 @@ impl Refusals {
             let mut entry = entry_at(Kind::Refused, now);
             entry.from = Some(source.to_owned());
             entry.code = Some(code.to_string());
-            Note {
-                log: NoteLog::House,
-                entry,
-            }
+            Note { log: NoteLog::House, entry }
         };
-        self.note(accept, Account::Submissions, code.as_str(), entry)
-            .await;
+        self.note(accept, Account::Submissions, code.as_str(), entry).await;
     }
 
     async fn note(
@@ -159,11 +148,8 @@ mod tests {
     fn a_budget_per_minute_and_account() {
         let refusals = Refusals::default();
         let jo = Account::Partner("JO".parse().unwrap());
-        let spent = |account, at| {
-            (0..100)
-                .filter(|_| refusals.spend(account, "json_invalid", Instant(at)))
-                .count()
-        };
+        let spent =
+            |account, at| (0..100).filter(|_| refusals.spend(account, "json_invalid", Instant(at))).count();
         assert_eq!(spent(jo, 0), 60);
         assert_eq!(spent(Account::Strangers, 0), 10);
         assert_eq!(spent(jo, 59_999), 0);

@@ -76,24 +76,17 @@ pub struct Sender {
 impl Sender {
     /// A sender without connections.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self {
-            gateway,
-            clients: Mutex::default(),
-        }
+        Self { gateway, clients: Mutex::default() }
     }
 
     /// Sends once and judges the answer.
     pub async fn attempt(&self, message: &Message, payload: Vec<u8>) -> Attempt {
         let directory = self.gateway.directory();
         let country = message.partner.parse::<Country>().ok();
-        let partner = country
-            .and_then(|country| directory.partner(country))
-            .filter(|partner| partner.is_active());
+        let partner =
+            country.and_then(|country| directory.partner(country)).filter(|partner| partner.is_active());
         let Some(partner) = partner else {
-            return Attempt::Later {
-                what: "the partner is suspended".to_owned(),
-                after: None,
-            };
+            return Attempt::Later { what: "the partner is suspended".to_owned(), after: None };
         };
         let client = match self.client(partner, directory.generation) {
             Ok(client) => client,
@@ -103,9 +96,7 @@ impl Sender {
         match tokio::time::timeout(deadline, post(&client, partner, payload)).await {
             Ok(Ok(answer)) => answer.judge(message, &partner.log_key),
             Ok(Err(what)) => Attempt::Failed { what },
-            Err(_) => Attempt::Failed {
-                what: format!("no answer within {} s", deadline.as_secs()),
-            },
+            Err(_) => Attempt::Failed { what: format!("no answer within {} s", deadline.as_secs()) },
         }
     }
 
@@ -145,23 +136,13 @@ async fn post(client: &PartnerClient, partner: &Partner, payload: Vec<u8>) -> Re
         .map_err(|error| error.to_string())?;
     let response = client.request(request).await.map_err(|error| causes(&error))?;
     let status = response.status().as_u16();
-    let seconds = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES)
-        .collect()
-        .await;
-    let body = body
-        .map_err(|error| format!("the answer broke off: {error}"))?
-        .to_bytes();
+    let seconds =
+        response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
+    let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
     // Bounded: a partner cannot put us off beyond an hour.
     let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
-    Ok(Answer {
-        status,
-        retry_after,
-        body,
-    })
+    Ok(Answer { status, retry_after, body })
 }
 
 /// The chain of causes: a refused certificate stands at its end.
@@ -183,47 +164,29 @@ impl Answer {
     fn judge(self, message: &Message, log_key: &VerifierKey) -> Attempt {
         if self.status == 200 {
             return match proves(&self.body, Verdict::Accepted, None, message, log_key) {
-                Ok(()) => Attempt::Accepted {
-                    receipt: self.body.to_vec(),
-                },
-                Err(what) => Attempt::Failed {
-                    what: format!("accepted, but its receipt proves nothing: {what}"),
-                },
+                Ok(()) => Attempt::Accepted { receipt: self.body.to_vec() },
+                Err(what) => {
+                    Attempt::Failed { what: format!("accepted, but its receipt proves nothing: {what}") }
+                }
             };
         }
         let Ok(problem) = serde_json::from_slice::<Problem>(&self.body) else {
-            return Attempt::Failed {
-                what: format!("status {} without a problem document", self.status),
-            };
+            return Attempt::Failed { what: format!("status {} without a problem document", self.status) };
         };
         let no_verdict = matches!(problem.code, Code::PredecessorMissing | Code::PartnerSuspended)
             || matches!(self.status, 429 | 503);
         if no_verdict {
-            return Attempt::Later {
-                what: format!("not now: {}", problem.code),
-                after: self.retry_after,
-            };
+            return Attempt::Later { what: format!("not now: {}", problem.code), after: self.retry_after };
         }
         match &problem.receipt {
-            None => Attempt::Refused {
-                code: problem.code.to_string(),
-            },
+            None => Attempt::Refused { code: problem.code.to_string() },
             Some(receipt) => {
                 let receipt = receipt.clone().into_bytes();
-                match proves(
-                    &receipt,
-                    Verdict::Rejected,
-                    Some(problem.code.as_str()),
-                    message,
-                    log_key,
-                ) {
-                    Ok(()) => Attempt::Rejected {
-                        receipt,
-                        problem: Box::new(problem),
-                    },
-                    Err(what) => Attempt::Failed {
-                        what: format!("refused, but its receipt proves nothing: {what}"),
-                    },
+                match proves(&receipt, Verdict::Rejected, Some(problem.code.as_str()), message, log_key) {
+                    Ok(()) => Attempt::Rejected { receipt, problem: Box::new(problem) },
+                    Err(what) => {
+                        Attempt::Failed { what: format!("refused, but its receipt proves nothing: {what}") }
+                    }
                 }
             }
         }
@@ -239,18 +202,12 @@ fn proves(
     log_key: &VerifierKey,
 ) -> Result<(), String> {
     let receipt = Receipt::parse(receipt).map_err(|error| error.to_string())?;
-    let verified = receipt
-        .verify(std::slice::from_ref(log_key))
-        .map_err(|error| error.to_string())?;
+    let verified = receipt.verify(std::slice::from_ref(log_key)).map_err(|error| error.to_string())?;
     is_about(&verified.entry, verdict, code, message)
 }
 
 fn is_about(entry: &Entry, verdict: Verdict, code: Option<&str>, message: &Message) -> Result<(), String> {
-    let kind = if verdict == Verdict::Accepted {
-        Kind::Received
-    } else {
-        Kind::Rejected
-    };
+    let kind = if verdict == Verdict::Accepted { Kind::Received } else { Kind::Rejected };
     let fits = [
         ("kind", entry.kind == kind),
         ("verdict", entry.verdict == Some(verdict)),
@@ -278,11 +235,7 @@ struct Connector {
 impl Connector {
     fn new(config: Arc<rustls::ClientConfig>, host: &str, address: &str) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no host name"))?;
-        Ok(Self {
-            tls: TlsConnector::from(config),
-            name,
-            address: address.to_owned(),
-        })
+        Ok(Self { tls: TlsConnector::from(config), name, address: address.to_owned() })
     }
 }
 

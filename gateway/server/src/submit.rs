@@ -77,10 +77,7 @@ pub async fn post(
             response
         }
         Err(problem) => {
-            gateway
-                .refusals
-                .of_submission(&gateway.accept, party.as_str(), problem.code)
-                .await;
+            gateway.refusals.of_submission(&gateway.accept, party.as_str(), problem.code).await;
             http::problem(&problem)
         }
     }
@@ -93,11 +90,8 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
     let directory = gateway.directory();
     let now = clock::now();
     let checked = check(&directory, party, &body, now)?;
-    let bytes = gateway
-        .keys
-        .message
-        .sign(&checked.payload, now)
-        .ok_or_else(|| unavailable("no random bytes"))?;
+    let bytes =
+        gateway.keys.message.sign(&checked.payload, now).ok_or_else(|| unavailable("no random bytes"))?;
     if bytes.len() > checked.body_max_bytes {
         let detail = format!(
             "the signed message has {} bytes, the agreement allows {}",
@@ -121,9 +115,7 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
         request: Digest::of(&body),
     };
     match gateway.accept.commit(Work::Submit(Box::new(submission))).await {
-        Answer::Submitted {
-            id, digest, state, ..
-        } => Ok(Status {
+        Answer::Submitted { id, digest, state, .. } => Ok(Status {
             id,
             digest: digest.to_string(),
             state,
@@ -168,77 +160,43 @@ struct Checked {
 fn check(directory: &Directory, party: &Party, body: &[u8], now: Instant) -> Result<Checked, Box<Problem>> {
     let event = json::parse(body).map_err(|error| Box::new(Problem::from(&error)))?;
     let Value::Object(mut event) = event else {
-        return Err(Box::new(
-            Problem::new(Code::EventInvalid).detail("a submission is a JSON object"),
-        ));
+        return Err(Box::new(Problem::new(Code::EventInvalid).detail("a submission is a JSON object")));
     };
     let lifetime_ms = partner_of(directory, &event).map(|partner| partner.agreement.lifetime_ms());
     fill_in(&mut event, party, now, lifetime_ms);
     let event = Value::Object(event);
     let envelope = event::read(&event).map_err(|(violations, _)| {
-        Box::new(
-            Problem::new(Code::EventInvalid)
-                .detail("the envelope breaks rules")
-                .violations(violations),
-        )
+        Box::new(Problem::new(Code::EventInvalid).detail("the envelope breaks rules").violations(violations))
     })?;
     if envelope.source != *party {
         let detail = format!("your certificate is for {party}");
         return Err(Box::new(Problem::new(Code::SourceNotYours).detail(detail)));
     }
     let country = envelope.recipient.country();
-    let Some(partner) = directory
-        .partner(country)
-        .filter(|partner| partner.state != "removed")
-    else {
-        let known = directory
-            .partners()
-            .filter(|p| p.is_active())
-            .map(|p| p.country.to_string());
-        let detail = format!(
-            "{country} is none of our partners: {}",
-            known.collect::<Vec<_>>().join(", ")
-        );
+    let Some(partner) = directory.partner(country).filter(|partner| partner.state != "removed") else {
+        let known = directory.partners().filter(|p| p.is_active()).map(|p| p.country.to_string());
+        let detail = format!("{country} is none of our partners: {}", known.collect::<Vec<_>>().join(", "));
         return Err(Box::new(Problem::new(Code::PartnerUnknown).detail(detail)));
     };
     let known = &partner.card.content().authorities;
     if !known.is_empty() && !known.contains(&envelope.recipient) {
-        let known = known
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let known = known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let detail =
             format!("{country}'s card names {known}; if the authority is new there, ask for their new card");
         return Err(Box::new(Problem::new(Code::RecipientUnknown).detail(detail)));
     }
     times(&envelope, partner.agreement.lifetime_ms(), now)?;
     let catalogue = Catalogue::embedded();
-    let message_type = catalogue
-        .by_schema_id(&envelope.dataschema)
-        .filter(|t| t.name() == envelope.kind);
+    let message_type = catalogue.by_schema_id(&envelope.dataschema).filter(|t| t.name() == envelope.kind);
     let message_type = message_type.ok_or_else(|| {
-        let known = catalogue
-            .types()
-            .iter()
-            .map(MessageType::name)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let known = catalogue.types().iter().map(MessageType::name).collect::<Vec<_>>().join(", ");
         Box::new(Problem::new(Code::SchemaUnknown).detail(format!("the catalogue holds {known}")))
     })?;
-    partner
-        .agreement
-        .check(Direction::Send, &envelope, message_type.version())?;
+    partner.agreement.check(Direction::Send, &envelope, message_type.version())?;
     let warnings = conform(message_type, &event)?;
     let payload = serde_json::to_vec(&event).map_err(|_| unavailable("the event cannot be written"))?;
     let body_max_bytes = partner.agreement.body_max_bytes as usize;
-    Ok(Checked {
-        envelope,
-        payload,
-        message_type,
-        warnings,
-        body_max_bytes,
-    })
+    Ok(Checked { envelope, payload, message_type, warnings, body_max_bytes })
 }
 
 fn partner_of<'d>(
@@ -268,11 +226,8 @@ fn fill_in(event: &mut Map<String, Value>, party: &Party, now: Instant, lifetime
         event.entry("subject").or_insert(record);
     }
     if let Some(kind) = event.get("type").and_then(Value::as_str) {
-        let newest = Catalogue::embedded()
-            .types()
-            .iter()
-            .filter(|t| t.name() == kind)
-            .max_by_key(|t| t.version());
+        let newest =
+            Catalogue::embedded().types().iter().filter(|t| t.name() == kind).max_by_key(|t| t.version());
         if let Some(newest) = newest {
             let schema = json!(newest.schema_id());
             event.entry("dataschema").or_insert(schema);
@@ -283,22 +238,13 @@ fn fill_in(event: &mut Map<String, Value>, party: &Party, now: Instant, lifetime
 fn times(envelope: &Envelope, lifetime_ms: i64, now: Instant) -> Result<(), Box<Problem>> {
     let refuse = |code: Code, detail: String| Err(Box::new(Problem::new(code).detail(detail)));
     if envelope.expires_at <= now {
-        return refuse(
-            Code::Expired,
-            format!("`expirytime` has passed; the gateway's clock shows {now}"),
-        );
+        return refuse(Code::Expired, format!("`expirytime` has passed; the gateway's clock shows {now}"));
     }
     if envelope.expires_at > Instant::from_seconds(now.seconds()).plus_ms(lifetime_ms) {
-        return refuse(
-            Code::LifetimeTooLong,
-            format!("at most {} h are agreed", lifetime_ms / 3_600_000),
-        );
+        return refuse(Code::LifetimeTooLong, format!("at most {} h are agreed", lifetime_ms / 3_600_000));
     }
     if (event::uuid_instant(&envelope.id).0 - now.0).abs() > event::SKEW_MS - 1000 {
-        return refuse(
-            Code::IdTimeMismatch,
-            "make the UUIDv7 when you submit, or leave `id` out".to_owned(),
-        );
+        return refuse(Code::IdTimeMismatch, "make the UUIDv7 when you submit, or leave `id` out".to_owned());
     }
     if envelope.time > now.plus_ms(event::SKEW_MS - 1000) {
         return refuse(Code::TimeInFuture, format!("the gateway's clock shows {now}"));
@@ -379,9 +325,7 @@ async fn own(
     id: &Uuid,
 ) -> Result<Option<Message>, StoreError> {
     let rows = message::by_id(conn, id).await?;
-    Ok(rows
-        .into_iter()
-        .find(|row| row.way == Way::Sent && row.source == party.as_str()))
+    Ok(rows.into_iter().find(|row| row.way == Way::Sent && row.source == party.as_str()))
 }
 
 async fn look(gateway: &Gateway, party: &Party, id: &Uuid) -> Result<Option<Status>, StoreError> {

@@ -45,11 +45,7 @@ pub fn decode_bundle(mut bytes: &[u8]) -> Result<Vec<&[u8]>, BundleError> {
         entries.push(entry);
         bytes = rest;
     }
-    if entries.is_empty() {
-        Err(BundleError::Count)
-    } else {
-        Ok(entries)
-    }
+    if entries.is_empty() { Err(BundleError::Count) } else { Ok(entries) }
 }
 
 #[cfg(test)]

@@ -36,17 +36,13 @@ pub(super) fn is_uuid(text: &str) -> bool {
 pub(super) fn is_message_type(text: &str) -> bool {
     text.len() <= TYPE_MAX
         && text.contains('.')
-        && text
-            .split('.')
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase()))
+        && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase()))
 }
 
 /// `^[a-z0-9_]{1,48}$`.
 pub(super) fn is_code(text: &str) -> bool {
     (1..=CODE_MAX).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// The id of a retention or erasure rule: a code, with dots and hyphens between its parts.
@@ -147,14 +143,7 @@ mod tests {
                 "0199a6f0-7c1b-7def-8123-456789abcdef",
                 "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
             ],
-            &[
-                "",
-                "00",
-                "-1",
-                "18446744073709551616",
-                "abc",
-                "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV",
-            ],
+            &["", "00", "-1", "18446744073709551616", "abc", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFV"],
         );
     }
 }

@@ -98,8 +98,6 @@ impl Verdict {
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::Accepted, Self::Rejected]
-            .into_iter()
-            .find(|verdict| verdict.as_str() == text)
+        [Self::Accepted, Self::Rejected].into_iter().find(|verdict| verdict.as_str() == text)
     }
 }

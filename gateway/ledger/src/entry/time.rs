@@ -49,9 +49,7 @@ impl UtcMillis {
             return None;
         }
         let days = days_before_year(year) + days_before_month(year, month) + day - 1;
-        Some(Self(
-            days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + ms,
-        ))
+        Some(Self(days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + ms))
     }
 }
 
@@ -74,10 +72,7 @@ impl fmt::Display for UtcMillis {
         }
         let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         let (day, ms) = (day + 1, ms % 1000);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 }
 
@@ -118,10 +113,7 @@ mod tests {
     fn the_ends_of_its_range() {
         assert_eq!(UtcMillis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(UtcMillis(LATEST_MS).to_string(), "9999-12-31T23:59:59.999Z");
-        assert_eq!(
-            UtcMillis::parse("9999-12-31T23:59:59.999Z"),
-            UtcMillis::from_unix_ms(LATEST_MS)
-        );
+        assert_eq!(UtcMillis::parse("9999-12-31T23:59:59.999Z"), UtcMillis::from_unix_ms(LATEST_MS));
         assert_eq!(UtcMillis::from_unix_ms(-1), None);
         assert_eq!(UtcMillis::from_unix_ms(LATEST_MS + 1), None);
     }

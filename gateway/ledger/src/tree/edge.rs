@@ -26,12 +26,7 @@ pub struct Edge {
 impl Edge {
     /// The edge of the empty tree.
     pub fn empty() -> Self {
-        Self {
-            size: 0,
-            partial: Vec::new(),
-            completed: BTreeMap::new(),
-            taken_size: 0,
-        }
+        Self { size: 0, partial: Vec::new(), completed: BTreeMap::new(), taken_size: 0 }
     }
 
     /// The stored tiles that [`Edge::from_tiles`] needs, each with the hashes it must hold at least.
@@ -51,11 +46,7 @@ impl Edge {
         if size > MAX_TREE_SIZE {
             return Err(TreeError::TooLarge);
         }
-        let mut edge = Self {
-            size,
-            taken_size: size,
-            ..Self::empty()
-        };
+        let mut edge = Self { size, taken_size: size, ..Self::empty() };
         for (id, needed) in Self::tiles_needed(size) {
             let mut tile = tiles.remove(id).ok_or(TreeError::TileMissing(id))?;
             let width = tile.width();
@@ -87,10 +78,7 @@ impl Edge {
                 break;
             }
             let Some(root) = tile.root() else { break };
-            let id = TileId {
-                level,
-                index: right_tile(level, self.size).index.saturating_sub(1),
-            };
+            let id = TileId { level, index: right_tile(level, self.size).index.saturating_sub(1) };
             self.completed.insert(id, std::mem::take(tile));
             carried = root;
         }
@@ -112,9 +100,7 @@ impl Edge {
                 .filter(move |height| width >> height & 1 == 1)
                 .filter_map(move |height| tile.node(height, (width >> height) - 1))
         });
-        subtrees
-            .reduce(|right, left| node_hash(left, right))
-            .unwrap_or(EMPTY_ROOT)
+        subtrees.reduce(|right, left| node_hash(left, right)).unwrap_or(EMPTY_ROOT)
     }
 
     /// Proves a leaf lying in the edge, at the tree's present size, without loading anything.
@@ -144,9 +130,7 @@ impl Edge {
 impl TileSource for Edge {
     fn tile(&self, id: TileId) -> Option<&Tile> {
         if id == right_tile(id.level, self.size) {
-            self.partial
-                .get(usize::from(id.level))
-                .filter(|tile| tile.width() > 0)
+            self.partial.get(usize::from(id.level)).filter(|tile| tile.width() > 0)
         } else {
             self.completed.get(&id)
         }
@@ -155,10 +139,7 @@ impl TileSource for Edge {
 
 /// The tile of `level` that the next leaf of a tree of `size` leaves grows.
 fn right_tile(level: u8, size: u64) -> TileId {
-    TileId {
-        level,
-        index: shift_right(size, TILE_HEIGHT * (u32::from(level) + 1)),
-    }
+    TileId { level, index: shift_right(size, TILE_HEIGHT * (u32::from(level) + 1)) }
 }
 
 #[cfg(test)]
@@ -233,11 +214,8 @@ mod tests {
                 assert!(count <= step / 256 + 5);
                 assert_eq!(edge.take_changed(), vec![]);
             }
-            let hashes: Vec<_> = stored
-                .iter()
-                .filter(|(id, _)| id.level == 0)
-                .flat_map(|(_, t)| t.hashes())
-                .collect();
+            let hashes: Vec<_> =
+                stored.iter().filter(|(id, _)| id.level == 0).flat_map(|(_, t)| t.hashes()).collect();
             assert_eq!(hashes.len() as u64, edge.size());
             assert!(hashes.iter().zip(0..).all(|(hash, index)| **hash == leaf(index)));
         }
@@ -258,10 +236,7 @@ mod tests {
             let proof = edge.inclusion_proof(index).unwrap();
             crate::tree::verify_inclusion(leaf(index), index, 66_000, &proof, edge.root()).unwrap();
         }
-        assert!(matches!(
-            edge.inclusion_proof(65_279),
-            Err(TreeError::TileMissing(_))
-        ));
+        assert!(matches!(edge.inclusion_proof(65_279), Err(TreeError::TileMissing(_))));
         edge.take_changed();
         assert!(edge.inclusion_proof(65_999).is_ok());
         assert!(edge.inclusion_proof(65_500).is_err());
@@ -276,26 +251,13 @@ mod tests {
         let stored: Tiles = edge.take_changed().into_iter().collect();
         assert_eq!(
             Edge::tiles_needed(300),
-            [
-                (TileId { level: 0, index: 1 }, 44),
-                (TileId { level: 1, index: 0 }, 1)
-            ]
+            [(TileId { level: 0, index: 1 }, 44), (TileId { level: 1, index: 0 }, 1)]
         );
         let id = TileId { level: 0, index: 1 };
-        let narrow = TreeError::TileTooNarrow {
-            id,
-            width: 44,
-            needed: 45,
-        };
+        let narrow = TreeError::TileTooNarrow { id, width: 44, needed: 45 };
         assert_eq!(Edge::from_tiles(301, stored), Err(narrow));
-        assert_eq!(
-            Edge::from_tiles(301, Tiles::new()),
-            Err(TreeError::TileMissing(id))
-        );
-        assert_eq!(
-            Edge::from_tiles(MAX_TREE_SIZE + 1, Tiles::new()),
-            Err(TreeError::TooLarge)
-        );
+        assert_eq!(Edge::from_tiles(301, Tiles::new()), Err(TreeError::TileMissing(id)));
+        assert_eq!(Edge::from_tiles(MAX_TREE_SIZE + 1, Tiles::new()), Err(TreeError::TooLarge));
         assert!(Edge::tiles_needed(u64::MAX).len() == 8);
     }
 }

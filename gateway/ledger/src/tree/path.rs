@@ -57,11 +57,7 @@ impl fmt::Display for TilePath {
                 _ => write!(f, "{digit}")?,
             }
         }
-        if width == TILE_WIDTH {
-            Ok(())
-        } else {
-            write!(f, ".p/{width}")
-        }
+        if width == TILE_WIDTH { Ok(()) } else { write!(f, ".p/{width}") }
     }
 }
 
@@ -79,21 +75,12 @@ impl FromStr for TilePath {
         let path = if kind == "entries" {
             Self::Entries { index, width }
         } else {
-            let level = parse_decimal(kind)
-                .filter(|level| *level <= LEVEL_MAX)
-                .ok_or(TilePathError)?;
+            let level = parse_decimal(kind).filter(|level| *level <= LEVEL_MAX).ok_or(TilePathError)?;
             let level = u8::try_from(level).map_err(|_| TilePathError)?;
-            Self::Hashes {
-                id: TileId { level, index },
-                width,
-            }
+            Self::Hashes { id: TileId { level, index }, width }
         };
         // Surplus zero groups (`x000/001`) are another spelling of the same tile: refuse them.
-        if path.to_string() == text {
-            Ok(path)
-        } else {
-            Err(TilePathError)
-        }
+        if path.to_string() == text { Ok(path) } else { Err(TilePathError) }
     }
 }
 
@@ -121,10 +108,7 @@ mod tests {
     use super::*;
 
     fn hashes(level: u8, index: u64, width: u16) -> TilePath {
-        TilePath::Hashes {
-            id: TileId { level, index },
-            width,
-        }
+        TilePath::Hashes { id: TileId { level, index }, width }
     }
 
     #[test]
@@ -134,17 +118,8 @@ mod tests {
             ("tile/0/000", hashes(0, 0, 256)),
             ("tile/63/999.p/255", hashes(63, 999, 255)),
             ("tile/1/x001/000.p/1", hashes(1, 1000, 1)),
-            (
-                "tile/entries/x123/456.p/7",
-                TilePath::Entries {
-                    index: 123_456,
-                    width: 7,
-                },
-            ),
-            (
-                "tile/0/x018/x446/x744/x073/x709/x551/615",
-                hashes(0, u64::MAX, 256),
-            ),
+            ("tile/entries/x123/456.p/7", TilePath::Entries { index: 123_456, width: 7 }),
+            ("tile/0/x018/x446/x744/x073/x709/x551/615", hashes(0, u64::MAX, 256)),
         ] {
             assert_eq!(path.to_string(), text);
             assert_eq!(text.parse(), Ok(path));

@@ -21,29 +21,19 @@ pub fn consistency_tiles(old: u64, new: u64) -> Vec<TileId> {
 
 /// The audit path of leaf `index` in the tree of the first `size` leaves, leaf upward (RFC 6962 §2.1.1).
 pub fn inclusion_proof(index: u64, size: u64, tiles: &impl TileSource) -> Result<Vec<Hash>, TreeError> {
-    inclusion_ranges(index, size)?
-        .into_iter()
-        .map(|range| range_root(range, tiles))
-        .collect()
+    inclusion_ranges(index, size)?.into_iter().map(|range| range_root(range, tiles)).collect()
 }
 
 /// The proof that the tree of `old` leaves is a prefix of that of `new` leaves (RFC 6962 §2.1.2).
 ///
 /// Empty for equal sizes and for `old` = 0.
 pub fn consistency_proof(old: u64, new: u64, tiles: &impl TileSource) -> Result<Vec<Hash>, TreeError> {
-    consistency_ranges(old, new)?
-        .into_iter()
-        .map(|range| range_root(range, tiles))
-        .collect()
+    consistency_ranges(old, new)?.into_iter().map(|range| range_root(range, tiles)).collect()
 }
 
 /// The root of the tree of the first `size` leaves, in O(log size) hashes.
 pub fn root_of(size: u64, tiles: &impl TileSource) -> Result<Hash, TreeError> {
-    if size == 0 {
-        Ok(EMPTY_ROOT)
-    } else {
-        range_root(0..size, tiles)
-    }
+    if size == 0 { Ok(EMPTY_ROOT) } else { range_root(0..size, tiles) }
 }
 
 /// The largest power of two below `width`, which is at least 2: RFC 6962's `k`.
@@ -115,25 +105,14 @@ impl Node {
         // Height is at most 63, so the level at most 7; the index within a tile is below 256.
         let level = u8::try_from(self.height / TILE_HEIGHT).unwrap_or(u8::MAX);
         let inner = u16::try_from(self.index & ((1 << per_tile) - 1)).unwrap_or(TILE_WIDTH);
-        (
-            TileId {
-                level,
-                index: self.index >> per_tile,
-            },
-            within as u8,
-            inner,
-        )
+        (TileId { level, index: self.index >> per_tile }, within as u8, inner)
     }
 
     fn hash(self, tiles: &impl TileSource) -> Result<Hash, TreeError> {
         let (id, height, index) = self.place();
         let tile = tiles.tile(id).ok_or(TreeError::TileMissing(id))?;
         let needed = (index + 1) << height;
-        tile.node(height, index).ok_or(TreeError::TileTooNarrow {
-            id,
-            width: tile.width(),
-            needed,
-        })
+        tile.node(height, index).ok_or(TreeError::TileTooNarrow { id, width: tile.width(), needed })
     }
 }
 
@@ -144,22 +123,14 @@ fn nodes_of(range: Range<u64>) -> impl Iterator<Item = Node> {
     std::iter::from_fn(move || {
         let left = range.end.checked_sub(from).filter(|left| *left > 0)?;
         let height = left.ilog2();
-        let node = Node {
-            height,
-            index: from >> height,
-        };
+        let node = Node { height, index: from >> height };
         from += 1 << height;
         Some(node)
     })
 }
 
 fn tiles_of(ranges: &[Range<u64>]) -> Vec<TileId> {
-    let mut ids: Vec<_> = ranges
-        .iter()
-        .cloned()
-        .flat_map(nodes_of)
-        .map(|node| node.place().0)
-        .collect();
+    let mut ids: Vec<_> = ranges.iter().cloned().flat_map(nodes_of).map(|node| node.place().0).collect();
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -167,14 +138,8 @@ fn tiles_of(ranges: &[Range<u64>]) -> Vec<TileId> {
 
 /// The Merkle tree hash of the leaves of a non-empty range.
 fn range_root(range: Range<u64>, tiles: &impl TileSource) -> Result<Hash, TreeError> {
-    let nodes = nodes_of(range)
-        .map(|node| node.hash(tiles))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(nodes
-        .into_iter()
-        .rev()
-        .reduce(|right, left| node_hash(left, right))
-        .unwrap_or(EMPTY_ROOT))
+    let nodes = nodes_of(range).map(|node| node.hash(tiles)).collect::<Result<Vec<_>, _>>()?;
+    Ok(nodes.into_iter().rev().reduce(|right, left| node_hash(left, right)).unwrap_or(EMPTY_ROOT))
 }
 
 #[cfg(test)]
@@ -188,11 +153,7 @@ mod tests {
         let mut tiles = Tiles::new();
         assert_eq!(inclusion_proof(0, 2, &tiles), Err(TreeError::TileMissing(id)));
         tiles.insert(id, Tile::from_hashes(&[leaf_hash(b"")]).unwrap());
-        let narrow = TreeError::TileTooNarrow {
-            id,
-            width: 1,
-            needed: 2,
-        };
+        let narrow = TreeError::TileTooNarrow { id, width: 1, needed: 2 };
         assert_eq!(inclusion_proof(0, 2, &tiles), Err(narrow));
         assert_eq!(inclusion_proof(0, 1, &tiles), Ok(vec![]));
     }
@@ -200,14 +161,8 @@ mod tests {
     #[test]
     fn refuses_what_is_not_in_the_tree() {
         let tiles = Tiles::new();
-        assert_eq!(
-            inclusion_proof(0, 0, &tiles),
-            Err(TreeError::IndexOutside { index: 0, size: 0 })
-        );
-        assert_eq!(
-            consistency_proof(2, 1, &tiles),
-            Err(TreeError::SizeOrder { old: 2, new: 1 })
-        );
+        assert_eq!(inclusion_proof(0, 0, &tiles), Err(TreeError::IndexOutside { index: 0, size: 0 }));
+        assert_eq!(consistency_proof(2, 1, &tiles), Err(TreeError::SizeOrder { old: 2, new: 1 }));
         assert_eq!(consistency_proof(0, 9, &tiles), Ok(vec![]));
         assert_eq!(consistency_proof(9, 9, &tiles), Ok(vec![]));
         assert_eq!(root_of(0, &tiles), Ok(EMPTY_ROOT));
@@ -223,10 +178,7 @@ mod tests {
             assert!(consistency_tiles(size / 3, size).len() <= 24);
         }
         assert_eq!(inclusion_tiles(0, 256), [TileId { level: 0, index: 0 }]);
-        assert_eq!(
-            inclusion_tiles(0, 257),
-            [TileId { level: 0, index: 0 }, TileId { level: 0, index: 1 }]
-        );
+        assert_eq!(inclusion_tiles(0, 257), [TileId { level: 0, index: 0 }, TileId { level: 0, index: 1 }]);
     }
 
     #[test]
@@ -237,28 +189,14 @@ mod tests {
         }
         let all: Tiles = edge.take_changed().into_iter().collect();
         let only = |ids: Vec<TileId>| -> Tiles {
-            ids.into_iter()
-                .map(|id| (id, all.tile(id).unwrap().clone()))
-                .collect()
+            ids.into_iter().map(|id| (id, all.tile(id).unwrap().clone())).collect()
         };
-        for (index, size) in [
-            (0, 70_000),
-            (69_999, 70_000),
-            (65_535, 65_536),
-            (300, 65_537),
-            (255, 257),
-        ] {
+        for (index, size) in [(0, 70_000), (69_999, 70_000), (65_535, 65_536), (300, 65_537), (255, 257)] {
             let tiles = only(inclusion_tiles(index, size));
-            assert_eq!(
-                inclusion_proof(index, size, &tiles),
-                inclusion_proof(index, size, &all)
-            );
+            assert_eq!(inclusion_proof(index, size, &tiles), inclusion_proof(index, size, &all));
             assert!(inclusion_proof(index, size, &tiles).is_ok());
             let tiles = only(consistency_tiles(index + 1, size));
-            assert_eq!(
-                consistency_proof(index + 1, size, &tiles),
-                consistency_proof(index + 1, size, &all)
-            );
+            assert_eq!(consistency_proof(index + 1, size, &tiles), consistency_proof(index + 1, size, &all));
             assert!(consistency_proof(index + 1, size, &tiles).is_ok());
         }
     }

@@ -127,10 +127,7 @@ impl Tile {
 
     /// The complete node `index` of `height` (0 to 8) above the tile's hashes.
     pub fn node(&self, height: u8, index: u16) -> Option<Hash> {
-        self.nodes
-            .get(usize::from(height))?
-            .get(usize::from(index))
-            .copied()
+        self.nodes.get(usize::from(height))?.get(usize::from(index)).copied()
     }
 
     /// The root of a full tile: the hash that stands for it on the level above.
@@ -197,9 +194,7 @@ impl TileSource for Tiles {
 
 impl FromIterator<(TileId, Tile)> for Tiles {
     fn from_iter<I: IntoIterator<Item = (TileId, Tile)>>(tiles: I) -> Self {
-        Self {
-            tiles: tiles.into_iter().collect(),
-        }
+        Self { tiles: tiles.into_iter().collect() }
     }
 }
 
@@ -232,11 +227,7 @@ mod tests {
     #[test]
     fn refuses_other_lengths() {
         for length in [0, 1, 31, 33, 257 * 32] {
-            assert_eq!(
-                Tile::from_bytes(&vec![0; length]),
-                Err(TreeError::TileLength),
-                "{length}"
-            );
+            assert_eq!(Tile::from_bytes(&vec![0; length]), Err(TreeError::TileLength), "{length}");
         }
         assert_eq!(Tile::from_hashes(&[]), Err(TreeError::TileLength));
         assert_eq!(Tile::from_hashes(&hashes(257)), Err(TreeError::TileLength));
@@ -280,13 +271,6 @@ mod tests {
         assert_eq!((width(0, 272), width(0, 273), width(0, 274)), (256, 112, 0));
         assert_eq!((width(1, 0), width(1, 1)), (256, 17));
         assert_eq!((width(2, 0), width(2, 1), width(3, 0)), (1, 0, 0));
-        assert_eq!(
-            TileId {
-                level: 255,
-                index: u64::MAX
-            }
-            .width_at(u64::MAX),
-            0
-        );
+        assert_eq!(TileId { level: 255, index: u64::MAX }.width_at(u64::MAX), 0);
     }
 }

@@ -53,11 +53,7 @@ pub fn verify_inclusion(
     if last_node != 0 {
         return Err(ProofError::Length);
     }
-    if hash == root {
-        Ok(())
-    } else {
-        Err(ProofError::Root)
-    }
+    if hash == root { Ok(()) } else { Err(ProofError::Root) }
 }
 
 /// Checks that the tree of `old_size` leaves with `old_root` is a prefix of that of `new_size` leaves
@@ -117,9 +113,5 @@ pub fn verify_consistency(
     if last_node != 0 {
         return Err(ProofError::Length);
     }
-    if old_hash == old_root && new_hash == new_root {
-        Ok(())
-    } else {
-        Err(ProofError::Root)
-    }
+    if old_hash == old_root && new_hash == new_root { Ok(()) } else { Err(ProofError::Root) }
 }

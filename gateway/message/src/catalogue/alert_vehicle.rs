@@ -11,10 +11,9 @@ const EASTERNMOST_MS: i64 = 14 * 3_600_000;
 
 pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     let Some(data) = event.get("data") else { return };
-    if let (Some(date), Some(issued)) = (
-        text(data, "eventDate"),
-        text(event, "time").and_then(Instant::parse),
-    ) {
+    if let (Some(date), Some(issued)) =
+        (text(data, "eventDate"), text(event, "time").and_then(Instant::parse))
+    {
         let latest = issued.plus_ms(EASTERNMOST_MS).to_string();
         let later = latest.get(..10).is_some_and(|latest| date > latest);
         findings.add_if(later, "alert.vehicle.event_date", "/data/eventDate");
@@ -32,20 +31,11 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     }
     let category = text(data, "category").unwrap_or_default();
     if matches!(category, "trailer" | "caravan") {
-        let heavy = data
-            .get("maximumMassKg")
-            .and_then(Value::as_u64)
-            .is_some_and(|mass| mass > 750);
-        findings.add_if(
-            !heavy && is_whole(data),
-            "alert.vehicle.trailer_mass",
-            "/data/maximumMassKg",
-        );
+        let heavy = data.get("maximumMassKg").and_then(Value::as_u64).is_some_and(|mass| mass > 750);
+        findings.add_if(!heavy && is_whole(data), "alert.vehicle.trailer_mass", "/data/maximumMassKg");
     }
     if category == "plates" {
-        let vehicle = ["vin", "chassisNumber"]
-            .iter()
-            .any(|name| data.get(name).is_some());
+        let vehicle = ["vin", "chassisNumber"].iter().any(|name| data.get(name).is_some());
         findings.add_if(
             vehicle || data.get("plate").is_none(),
             "alert.vehicle.plates_only",
@@ -67,11 +57,7 @@ fn judge_plate(stated: &Value, findings: &mut Findings<'_>) {
         findings.add("alert.vehicle.plate_tatweel", "/data/plate/display");
     }
     if let Some(script) = text(stated, "script").and_then(plate::Script::parse) {
-        findings.add_if(
-            !script.covers(display),
-            "alert.vehicle.plate_script",
-            "/data/plate/script",
-        );
+        findings.add_if(!script.covers(display), "alert.vehicle.plate_script", "/data/plate/script");
     }
     let key = plate::match_key(display);
     if let Some(stated_key) = text(stated, "matchKey")
@@ -82,10 +68,6 @@ fn judge_plate(stated: &Value, findings: &mut Findings<'_>) {
     }
     if let Some(country) = text(stated, "registrationCountry") {
         let fits = plate::fits_grammar(country, &key);
-        findings.add_if(
-            fits == Some(false),
-            "alert.vehicle.plate_grammar",
-            "/data/plate/display",
-        );
+        findings.add_if(fits == Some(false), "alert.vehicle.plate_grammar", "/data/plate/display");
     }
 }

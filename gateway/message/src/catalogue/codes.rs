@@ -13,9 +13,7 @@ pub(super) const LISTS: [&str; 2] = [HS6, LOCODES];
 pub(super) fn is_hs6(code: &str) -> bool {
     // Sorted lines of six digits and a newline: searched in place.
     let lines: &[[u8; 7]] = HS6.as_bytes().as_chunks().0;
-    lines
-        .binary_search_by(|line| line[..6].cmp(code.as_bytes()))
-        .is_ok()
+    lines.binary_search_by(|line| line[..6].cmp(code.as_bytes())).is_ok()
 }
 
 /// Whether a code is in UN/LOCODE 2024-12-11.
@@ -32,9 +30,7 @@ pub(super) fn is_locode(code: &str) -> bool {
         return false;
     };
     let places: &[[u8; 3]] = countries.get(country).map_or(&[], |codes| codes.as_chunks().0);
-    places
-        .binary_search_by(|known| known[..].cmp(place.as_bytes()))
-        .is_ok()
+    places.binary_search_by(|known| known[..].cmp(place.as_bytes())).is_ok()
 }
 
 #[cfg(test)]

@@ -9,10 +9,7 @@ use crate::instant::Instant;
 use crate::values::{imo, iso6346, mass};
 
 pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
-    let Some(data) = event
-        .get("data")
-        .filter(|data| text(data, "action") != Some("cancel"))
-    else {
+    let Some(data) = event.get("data").filter(|data| text(data, "action") != Some("cancel")) else {
         return;
     };
     totals(data, findings);
@@ -34,20 +31,14 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
 fn totals(data: &Value, findings: &mut Findings<'_>) {
     let items = list(data, "items");
     let numbered = items.iter().enumerate().all(|(index, item)| {
-        item.get("number")
-            .and_then(Value::as_u64)
-            .is_none_or(|number| number == index as u64 + 1)
+        item.get("number").and_then(Value::as_u64).is_none_or(|number| number == index as u64 + 1)
     });
     findings.add_if(!numbered, "manifest.cargo.item_numbers", "/data/items");
     if let Some(seals) = data.get("sealCount").and_then(Value::as_u64) {
         let found = list(data, "seals").len() as u64;
         findings.add_if(seals != found, "manifest.cargo.seal_count", "/data/sealCount");
     } else {
-        findings.add_if(
-            !list(data, "seals").is_empty(),
-            "manifest.cargo.seal_count",
-            "/data/sealCount",
-        );
+        findings.add_if(!list(data, "seals").is_empty(), "manifest.cargo.seal_count", "/data/sealCount");
     }
     let Some(totals) = data.get("totals") else { return };
     // HMRC 8206.
@@ -64,9 +55,7 @@ fn totals(data: &Value, findings: &mut Findings<'_>) {
         .filter_map(|package| package.get("count").and_then(Value::as_u64))
         .collect();
     let stated = totals.get("packages").and_then(Value::as_u64);
-    let sum = packages
-        .iter()
-        .fold(0u64, |sum, count| sum.saturating_add(*count));
+    let sum = packages.iter().fold(0u64, |sum, count| sum.saturating_add(*count));
     if stated != (!packages.is_empty()).then_some(sum) {
         let hint = Some(if packages.is_empty() {
             "no item has packages".to_owned()
@@ -75,10 +64,7 @@ fn totals(data: &Value, findings: &mut Findings<'_>) {
         });
         findings.add_with_hint("manifest.cargo.total_packages", "/data/totals/packages", hint);
     }
-    let masses: Option<Vec<u64>> = items
-        .iter()
-        .map(|item| mass::grams(text(item, "grossMassKg")?))
-        .collect();
+    let masses: Option<Vec<u64>> = items.iter().map(|item| mass::grams(text(item, "grossMassKg")?)).collect();
     if let (Some(masses), Some(stated)) = (masses, text(totals, "grossMassKg").and_then(mass::grams)) {
         let sum = masses.into_iter().fold(0u64, u64::saturating_add);
         if sum != stated {
@@ -101,11 +87,7 @@ fn route(data: &Value, findings: &mut Findings<'_>) {
         ("unloading", countries.last(), "manifest.cargo.route_end"),
     ] {
         let Some(place) = text(data, member) else { continue };
-        findings.add_if(
-            !is_locode(place),
-            "manifest.cargo.locode",
-            &format!("/data/{member}"),
-        );
+        findings.add_if(!is_locode(place), "manifest.cargo.locode", &format!("/data/{member}"));
         if let (Some(country), Some(end)) = (place.get(..2), end) {
             findings.add_if(country != *end, rule, "/data/route");
         }
@@ -135,11 +117,7 @@ fn transport(data: &Value, findings: &mut Findings<'_>) {
             );
         }
         // HMRC 8113.
-        Some("air") => findings.add_if(
-            identification.is_some(),
-            "manifest.cargo.air_identification",
-            place,
-        ),
+        Some("air") => findings.add_if(identification.is_some(), "manifest.cargo.air_identification", place),
         Some("road" | "rail") => {
             findings.add_if(
                 !matches!(scheme, Some("plate" | "wagon")),
@@ -187,16 +165,8 @@ fn containers(data: &Value, findings: &mut Findings<'_>) {
 fn judge_item(index: usize, item: &Value, findings: &mut Findings<'_>) {
     let place = format!("/data/items/{index}");
     if let Some(code) = item.get("hs").and_then(|hs| text(hs, "code")) {
-        findings.add_if(
-            !is_hs6(code),
-            "manifest.cargo.hs_code",
-            &format!("{place}/hs/code"),
-        );
+        findings.add_if(!is_hs6(code), "manifest.cargo.hs_code", &format!("{place}/hs/code"));
     }
     let unnumbered = item.get("dangerousGoodsClass").is_some() && item.get("unNumber").is_none();
-    findings.add_if(
-        unnumbered,
-        "manifest.cargo.dangerous_goods",
-        &format!("{place}/unNumber"),
-    );
+    findings.add_if(unnumbered, "manifest.cargo.dangerous_goods", &format!("{place}/unNumber"));
 }

@@ -101,20 +101,8 @@ macro_rules! source {
         Source {
             name: $name,
             version: $version,
-            schema: include_str!(concat!(
-                "../../../../schemas/",
-                $name,
-                "/",
-                $version,
-                "/schema.json"
-            )),
-            rules: include_str!(concat!(
-                "../../../../schemas/",
-                $name,
-                "/",
-                $version,
-                "/rules.json"
-            )),
+            schema: include_str!(concat!("../../../../schemas/", $name, "/", $version, "/schema.json")),
+            rules: include_str!(concat!("../../../../schemas/", $name, "/", $version, "/rules.json")),
             judge: $judge,
             example: include_str!(concat!(
                 "../../../../schemas/",
@@ -137,9 +125,7 @@ impl Catalogue {
     /// The catalogue of this binary.
     pub fn embedded() -> &'static Catalogue {
         static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
-        CATALOGUE.get_or_init(|| Catalogue {
-            types: SOURCES.iter().map(MessageType::compile).collect(),
-        })
+        CATALOGUE.get_or_init(|| Catalogue { types: SOURCES.iter().map(MessageType::compile).collect() })
     }
 
     /// Every type version.
@@ -204,7 +190,10 @@ impl MessageType {
         let mut findings = Findings::new(&self.rules);
         rules::common(event, &mut findings);
         (self.judge)(event, &mut findings);
-        violations.extend(findings.finish());
+        // Where the schema already speaks of a place, a rule has nothing to add.
+        let found = findings.finish().into_iter();
+        let found: Vec<_> = found.filter(|f| violations.iter().all(|v| v.pointer != f.pointer)).collect();
+        violations.extend(found);
         violations.sort_by(|a, b| (&a.pointer, &a.rule).cmp(&(&b.pointer, &b.rule)));
         violations
     }

@@ -49,10 +49,7 @@ pub(super) struct Findings<'b> {
 
 impl<'b> Findings<'b> {
     pub(super) fn new(book: &'b RuleBook) -> Self {
-        Self {
-            book,
-            found: Vec::new(),
-        }
+        Self { book, found: Vec::new() }
     }
 
     /// The rule `id` is broken at `pointer`.
@@ -97,18 +94,10 @@ pub(super) fn common(event: &Value, findings: &mut Findings<'_>) {
         let issued = text(event, "time").and_then(|time| time.get(..10));
         if let (Some(issued), Some(delete)) = (issued, text(retention, "deleteBy")) {
             // Dates in ISO 8601 compare as text.
-            findings.add_if(
-                delete <= issued,
-                "common.retention_delete",
-                "/data/retention/deleteBy",
-            );
+            findings.add_if(delete <= issued, "common.retention_delete", "/data/retention/deleteBy");
         }
         if let (Some(review), Some(delete)) = (text(retention, "reviewBy"), text(retention, "deleteBy")) {
-            findings.add_if(
-                review > delete,
-                "common.retention_review",
-                "/data/retention/reviewBy",
-            );
+            findings.add_if(review > delete, "common.retention_review", "/data/retention/reviewBy");
         }
     }
     normalised(data, &mut "/data".to_owned(), findings);
@@ -147,8 +136,5 @@ pub(super) fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
 
 /// A list member; absent or of another type: empty.
 pub(super) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

@@ -31,19 +31,13 @@ impl Schema {
     #[allow(clippy::expect_used)]
     pub(super) fn compile(text: &str) -> Self {
         let mut schema: Value = serde_json::from_str(text).expect("embedded schema is JSON");
-        let id = schema["$id"]
-            .as_str()
-            .expect("embedded schema has an $id")
-            .to_owned();
+        let id = schema["$id"].as_str().expect("embedded schema has an $id").to_owned();
         let mut known = BTreeSet::new();
         // A compound document (JSON Schema Core 2020-12 §9.3.1): shared documents keep their own $id.
         for shared in SHARED {
             let shared: Value = serde_json::from_str(shared).expect("embedded schema is JSON");
             collect_names(&shared, &mut known);
-            let name = shared["$id"]
-                .as_str()
-                .expect("embedded schema has an $id")
-                .to_owned();
+            let name = shared["$id"].as_str().expect("embedded schema has an $id").to_owned();
             schema["$defs"][name] = shared;
         }
         collect_names(&schema, &mut known);
@@ -52,11 +46,7 @@ impl Schema {
             .offline()
             .should_validate_formats(true)
             .should_ignore_unknown_formats(false)
-            .with_pattern_options(
-                PatternOptions::regex()
-                    .size_limit(1 << 20)
-                    .dfa_size_limit(1 << 20),
-            )
+            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
             .build(&schema)
             .expect("embedded schema compiles");
         Self { id, validator, known }
@@ -95,39 +85,22 @@ impl Schema {
             ValidationErrorKind::UnevaluatedProperties { unexpected } => {
                 // A member that failed for its own reason is reported as unevaluated too: leave that out.
                 let follows = faulty.iter().any(|path| path.starts_with(&place));
-                let unexpected = unexpected
-                    .iter()
-                    .filter(|name| !(follows && self.known.contains(*name)));
+                let unexpected = unexpected.iter().filter(|name| !(follows && self.known.contains(*name)));
                 unexpected
                     .map(|name| {
                         let hint = nearest(name, &self.known).map(|near| format!("did you mean `{near}`?"));
                         let text = "The type has no such member here.".to_owned();
-                        violation(
-                            "unevaluatedProperties",
-                            format!("{place}/{}", escape(name)),
-                            text,
-                            hint,
-                        )
+                        violation("unevaluatedProperties", format!("{place}/{}", escape(name)), text, hint)
                     })
                     .collect()
             }
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
                 let text = format!("`{name}` is missing.");
-                vec![violation(
-                    "required",
-                    format!("{place}/{}", escape(name)),
-                    text,
-                    None,
-                )]
+                vec![violation("required", format!("{place}/{}", escape(name)), text, None)]
             }
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-                vec![violation(
-                    error.kind().keyword(),
-                    place,
-                    alternatives(context),
-                    None,
-                )]
+                vec![violation(error.kind().keyword(), place, alternatives(context), None)]
             }
             kind => vec![violation(kind.keyword(), place, sentence(kind), None)],
         }
@@ -137,19 +110,15 @@ impl Schema {
 /// What is expected, without the value that was found.
 fn sentence(kind: &ValidationErrorKind) -> String {
     match kind {
-        ValidationErrorKind::Type {
-            kind: TypeKind::Single(expected),
-        } => format!("Must be of type {expected}."),
+        ValidationErrorKind::Type { kind: TypeKind::Single(expected) } => {
+            format!("Must be of type {expected}.")
+        }
         ValidationErrorKind::Enum { options } => {
             let options = options.as_array().cloned().unwrap_or_default();
             if options.len() > 24 {
                 return format!("Must be one of the {} codes of the list.", options.len());
             }
-            let list = options
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let list = options.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             format!("Must be one of {list}.")
         }
         ValidationErrorKind::Constant { expected_value } => format!("Must be {expected_value}."),
@@ -218,10 +187,7 @@ fn nearest<'n>(name: &str, known: &'n BTreeSet<String>) -> Option<&'n str> {
         return None;
     }
     let scored = known.iter().map(|other| (distance(name, other), other.as_str()));
-    scored
-        .filter(|(edits, _)| *edits <= 2)
-        .min()
-        .map(|(_, other)| other)
+    scored.filter(|(edits, _)| *edits <= 2).min().map(|(_, other)| other)
 }
 
 /// Levenshtein distance, case folded.
@@ -248,10 +214,7 @@ fn distance(a: &str, b: &str) -> usize {
 /// The digest of an edition: SHA-256 over the SHA-256 of the schema, the rules, the common rules,
 /// the shared definitions and every code list, in this order.
 pub(super) fn edition(schema: &str, rules: &str) -> [u8; 32] {
-    let parts = [schema, rules, super::rules::COMMON]
-        .into_iter()
-        .chain(SHARED)
-        .chain(super::codes::LISTS);
+    let parts = [schema, rules, super::rules::COMMON].into_iter().chain(SHARED).chain(super::codes::LISTS);
     let digests: Vec<u8> = parts.flat_map(|part| Digest::of(part.as_bytes()).0).collect();
     Digest::of(&digests).0
 }

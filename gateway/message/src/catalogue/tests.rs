@@ -10,10 +10,7 @@ use super::*;
 
 fn folder(message_type: &MessageType, kind: &str) -> PathBuf {
     let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
-    schemas
-        .join(message_type.name())
-        .join(message_type.version().to_string())
-        .join(kind)
+    schemas.join(message_type.name()).join(message_type.version().to_string()).join(kind)
 }
 
 fn examples(message_type: &MessageType, kind: &str) -> Vec<(String, Value)> {
@@ -30,10 +27,7 @@ fn examples(message_type: &MessageType, kind: &str) -> Vec<(String, Value)> {
 }
 
 fn places(violations: &[Violation]) -> BTreeSet<(String, String)> {
-    violations
-        .iter()
-        .map(|v| (v.rule.clone(), v.pointer.clone()))
-        .collect()
+    violations.iter().map(|v| (v.rule.clone(), v.pointer.clone())).collect()
 }
 
 #[test]
@@ -42,11 +36,8 @@ fn accepted_examples_pass_and_are_whole_events() {
         let accepted = examples(message_type, "accept");
         assert!(accepted.len() >= 3, "{}", message_type.name());
         for (name, event) in accepted {
-            let errors: Vec<_> = message_type
-                .check(&event)
-                .into_iter()
-                .filter(|v| v.severity == Severity::Error)
-                .collect();
+            let errors: Vec<_> =
+                message_type.check(&event).into_iter().filter(|v| v.severity == Severity::Error).collect();
             assert_eq!(errors, [], "{} {name}", message_type.name());
             let envelope = crate::event::read(&event).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
             assert_eq!(envelope.dataschema, message_type.schema_id(), "{name}");
@@ -62,12 +53,7 @@ fn rejected_examples_break_exactly_what_they_name() {
                 .as_array()
                 .unwrap()
                 .iter()
-                .map(|e| {
-                    (
-                        e["rule"].as_str().unwrap().to_owned(),
-                        e["pointer"].as_str().unwrap().to_owned(),
-                    )
-                })
+                .map(|e| (e["rule"].as_str().unwrap().to_owned(), e["pointer"].as_str().unwrap().to_owned()))
                 .collect();
             let found = message_type.check(&example["event"]);
             assert_eq!(places(&found), expected, "{} {name}", message_type.name());
@@ -88,11 +74,7 @@ fn every_rule_fires_in_an_example() {
             if common_elsewhere && id.starts_with("common.") {
                 continue;
             }
-            assert!(
-                fired.contains(id),
-                "{}: no example breaks {id}",
-                message_type.name()
-            );
+            assert!(fired.contains(id), "{}: no example breaks {id}", message_type.name());
         }
     }
 }
@@ -105,14 +87,7 @@ fn released_versions_keep_their_digest() {
     let now: String = Catalogue::embedded()
         .types()
         .iter()
-        .map(|t| {
-            format!(
-                "{}/{} {}\n",
-                t.name(),
-                t.version(),
-                crate::jws::Digest(t.digest())
-            )
-        })
+        .map(|t| format!("{}/{} {}\n", t.name(), t.version(), crate::jws::Digest(t.digest())))
         .collect();
     assert_eq!(released, now);
 }
@@ -156,10 +131,7 @@ fn schemas_use_known_keywords_only() {
             return;
         };
         for (name, value) in members {
-            assert!(
-                KEYWORDS.contains(&name.as_str()),
-                "{path}: unknown keyword {name}"
-            );
+            assert!(KEYWORDS.contains(&name.as_str()), "{path}: unknown keyword {name}");
             match name.as_str() {
                 "properties" | "$defs" => {
                     value
@@ -169,11 +141,7 @@ fn schemas_use_known_keywords_only() {
                         .for_each(|(n, s)| walk(s, &format!("{path}/{name}/{n}")));
                 }
                 "allOf" | "anyOf" => {
-                    value
-                        .as_array()
-                        .unwrap()
-                        .iter()
-                        .for_each(|s| walk(s, &format!("{path}/{name}")));
+                    value.as_array().unwrap().iter().for_each(|s| walk(s, &format!("{path}/{name}")));
                 }
                 "items" | "if" | "then" | "else" => walk(value, &format!("{path}/{name}")),
                 _ => {}
@@ -182,15 +150,8 @@ fn schemas_use_known_keywords_only() {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
     let mut seen = 0;
-    for name in [
-        "common/1/schema.json",
-        "alert.vehicle/1/schema.json",
-        "manifest.cargo/1/schema.json",
-    ] {
-        walk(
-            &serde_json::from_slice(&std::fs::read(root.join(name)).unwrap()).unwrap(),
-            name,
-        );
+    for name in ["common/1/schema.json", "alert.vehicle/1/schema.json", "manifest.cargo/1/schema.json"] {
+        walk(&serde_json::from_slice(&std::fs::read(root.join(name)).unwrap()).unwrap(), name);
         seen += 1;
     }
     assert_eq!(seen, 1 + SOURCES.len());
@@ -205,14 +166,9 @@ fn mutations_are_caught_where_they_are() {
             let mut pointers = Vec::new();
             walk_pointers(&event["data"], "/data", &mut pointers);
             for pointer in pointers {
-                for broken in [
-                    json!({"x": 1}),
-                    json!([]),
-                    json!("\u{202e}"),
-                    json!(""),
-                    json!(-1),
-                    json!(null),
-                ] {
+                for broken in
+                    [json!({"x": 1}), json!([]), json!("\u{202e}"), json!(""), json!(-1), json!(null)]
+                {
                     let mut event = event.clone();
                     *event.pointer_mut(&pointer).unwrap() = broken.clone();
                     let found = message_type.check(&event);
@@ -232,9 +188,7 @@ fn mutations_are_caught_where_they_are() {
 fn walk_pointers(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
-            members
-                .iter()
-                .for_each(|(name, member)| walk_pointers(member, &format!("{path}/{name}"), found));
+            members.iter().for_each(|(name, member)| walk_pointers(member, &format!("{path}/{name}"), found));
         }
         Value::Array(items) => {
             items

@@ -5,11 +5,7 @@ pub fn is_valid(number: &str) -> bool {
     let digits: Option<Vec<u32>> = number.chars().map(|c| c.to_digit(10)).collect();
     match digits.as_deref() {
         Some([first @ .., check]) if first.len() == 6 => {
-            let sum: u32 = first
-                .iter()
-                .zip((2..=7).rev())
-                .map(|(digit, weight)| digit * weight)
-                .sum();
+            let sum: u32 = first.iter().zip((2..=7).rev()).map(|(digit, weight)| digit * weight).sum();
             sum % 10 == *check
         }
         _ => false,

@@ -47,14 +47,7 @@ mod tests {
         assert_eq!(check("CSQU3054383"), Some(Check::Valid));
         assert_eq!(check("CSQU3054384"), Some(Check::Expected(3)));
         assert_eq!(check("TASU1170000"), Some(Check::ValidTen));
-        for bad in [
-            "",
-            "CSQU305438",
-            "CSQU30543833",
-            "1SQU3054383",
-            "csqu3054383",
-            "CSQU305438X",
-        ] {
+        for bad in ["", "CSQU305438", "CSQU30543833", "1SQU3054383", "csqu3054383", "CSQU305438X"] {
             assert_eq!(check(bad), None, "{bad}");
         }
     }

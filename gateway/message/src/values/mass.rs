@@ -30,13 +30,7 @@ mod tests {
     fn exact() {
         assert_eq!(grams("0.1").and_then(|a| Some(a + grams("0.2")?)), grams("0.3"));
         assert_eq!(
-            (
-                grams("12.5"),
-                grams("1.0005"),
-                grams("1."),
-                grams(""),
-                grams("-1")
-            ),
+            (grams("12.5"), grams("1.0005"), grams("1."), grams(""), grams("-1")),
             (Some(12_500), None, None, None, None)
         );
         assert_eq!(kilograms(100_000), "100");

@@ -57,9 +57,7 @@ pub fn match_key(display: &str) -> String {
 pub fn fits_grammar(country: &str, key: &str) -> Option<bool> {
     let chars: Vec<char> = key.chars().collect();
     let digits = |from: usize, to: usize| {
-        chars
-            .get(from..to)
-            .is_some_and(|part| !part.is_empty() && part.iter().all(char::is_ascii_digit))
+        chars.get(from..to).is_some_and(|part| !part.is_empty() && part.iter().all(char::is_ascii_digit))
     };
     let n = chars.len();
     let letters = chars.iter().filter(|c| !c.is_ascii_digit()).count();
@@ -78,11 +76,7 @@ pub fn fits_grammar(country: &str, key: &str) -> Option<bool> {
         // Province 01–81, then letters and digits: 1/4–5, 2/3–4, 3/2–3; no Q, W, X.
         "TR" => {
             let province = key.get(..2).and_then(|code| code.parse::<u32>().ok());
-            let block = chars
-                .iter()
-                .skip(2)
-                .take_while(|c| c.is_ascii_uppercase())
-                .count();
+            let block = chars.iter().skip(2).take_while(|c| c.is_ascii_uppercase()).count();
             let rest = n.saturating_sub(2 + block);
             let lengths = matches!((block, rest), (1, 4 | 5) | (2, 3 | 4) | (3, 2 | 3));
             let allowed = !key.contains(['Q', 'W', 'X']);

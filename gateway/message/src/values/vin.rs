@@ -44,12 +44,7 @@ mod tests {
     /// Vectors of the design catalogue, section 2, recomputed there.
     #[test]
     fn vectors() {
-        for valid in [
-            "1M8GDM9AXKP042788",
-            "11111111111111111",
-            "1HGCM82633A004352",
-            "5GZCZ43D13S812715",
-        ] {
+        for valid in ["1M8GDM9AXKP042788", "11111111111111111", "1HGCM82633A004352", "5GZCZ43D13S812715"] {
             assert_eq!(check_digit(valid), valid.chars().nth(8), "{valid}");
         }
         let german = "WVWZZZ1JZ3W386752";

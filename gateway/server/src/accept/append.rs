@@ -31,10 +31,7 @@ pub struct Grown {
 impl Logs {
     /// With the log key, PKCS#8.
     pub fn new(key_pkcs8: Vec<u8>) -> Self {
-        Self {
-            key_pkcs8,
-            edges: HashMap::new(),
-        }
+        Self { key_pkcs8, edges: HashMap::new() }
     }
 
     /// Forgets what it saw: the next transaction reads the edges again.
@@ -45,17 +42,9 @@ impl Logs {
     /// Begins to grow the logs. Another process may have appended since: the heads are read in this
     /// transaction, and an edge that does not fit its head is read again from the tiles.
     pub async fn begin(&mut self, conn: &mut Connection) -> Result<Growth<'_>, StoreError> {
-        let heads: BTreeMap<i64, Head> = ledger::heads(conn)
-            .await?
-            .into_iter()
-            .map(|head| (head.id, head))
-            .collect();
-        Ok(Growth {
-            logs: self,
-            heads,
-            added: Vec::new(),
-            sizes: BTreeMap::new(),
-        })
+        let heads: BTreeMap<i64, Head> =
+            ledger::heads(conn).await?.into_iter().map(|head| (head.id, head)).collect();
+        Ok(Growth { logs: self, heads, added: Vec::new(), sizes: BTreeMap::new() })
     }
 }
 
@@ -63,9 +52,7 @@ impl Growth<'_> {
     /// The house log.
     pub fn house(&self) -> Result<i64, StoreError> {
         let house = self.heads.values().find(|head| head.partner.is_none());
-        house
-            .map(|head| head.id)
-            .ok_or_else(|| StoreError::Corrupt("there is no house log".into()))
+        house.map(|head| head.id).ok_or_else(|| StoreError::Corrupt("there is no house log".into()))
     }
 
     /// The channel log with `partner`.
@@ -83,30 +70,19 @@ impl Growth<'_> {
         log: i64,
         entry: &Entry,
     ) -> Result<u64, StoreError> {
-        let head = self
-            .heads
-            .get(&log)
-            .ok_or_else(|| StoreError::Corrupt("an unknown log".into()))?;
+        let head = self.heads.get(&log).ok_or_else(|| StoreError::Corrupt("an unknown log".into()))?;
         if !self.sizes.contains_key(&log) {
-            let fits = self
-                .logs
-                .edges
-                .get(&log)
-                .is_some_and(|e| e.size() == head.size && e.root() == head.root);
+            let fits =
+                self.logs.edges.get(&log).is_some_and(|e| e.size() == head.size && e.root() == head.root);
             if !fits {
                 let edge = read_edge(conn, head).await?;
                 self.logs.edges.insert(log, edge);
             }
             self.sizes.insert(log, head.size);
         }
-        let edge = self
-            .logs
-            .edges
-            .get_mut(&log)
-            .ok_or_else(|| StoreError::Corrupt("an unknown log".into()))?;
-        let body = entry
-            .encode()
-            .map_err(|error| StoreError::Corrupt(format!("log entry: {error}")))?;
+        let edge =
+            self.logs.edges.get_mut(&log).ok_or_else(|| StoreError::Corrupt("an unknown log".into()))?;
+        let body = entry.encode().map_err(|error| StoreError::Corrupt(format!("log entry: {error}")))?;
         let index = edge.size();
         edge.append(leaf_hash(&body));
         self.added.push(EntryRow { log, index, body });
@@ -125,37 +101,20 @@ impl Growth<'_> {
             let (Some(head), Some(edge)) = (self.heads.get(log), self.logs.edges.get_mut(log)) else {
                 continue;
             };
-            let origin = head
-                .origin
-                .parse::<Origin>()
-                .map_err(|error| corrupt("log.origin", &error))?;
+            let origin = head.origin.parse::<Origin>().map_err(|error| corrupt("log.origin", &error))?;
             let signer = NoteSigner::from_pkcs8(origin.as_str(), &self.logs.key_pkcs8)
                 .map_err(|error| corrupt("log key", &error))?;
             let root = edge.root();
-            let checkpoint = Checkpoint {
-                origin,
-                size: edge.size(),
-                root,
-            };
+            let checkpoint = Checkpoint { origin, size: edge.size(), root };
             let note =
                 sign_checkpoint(&checkpoint, &signer).map_err(|error| corrupt("checkpoint", &error))?;
             for row in self.added.iter().filter(|row| row.log == *log) {
-                let hashes = edge
-                    .inclusion_proof(row.index)
-                    .map_err(|error| corrupt("proof", &error))?;
+                let hashes = edge.inclusion_proof(row.index).map_err(|error| corrupt("proof", &error))?;
                 let extra = Some(row.body.clone());
-                let proof = TlogProof {
-                    extra,
-                    index: row.index,
-                    hashes,
-                    checkpoint: note.clone(),
-                };
+                let proof = TlogProof { extra, index: row.index, hashes, checkpoint: note.clone() };
                 proofs.insert((*log, row.index), proof.encode());
             }
-            let tiles = edge
-                .take_changed()
-                .into_iter()
-                .map(|(id, tile)| (id, tile.to_bytes()));
+            let tiles = edge.take_changed().into_iter().map(|(id, tile)| (id, tile.to_bytes()));
             ledger::put_tiles(conn, *log, &tiles.collect::<Vec<_>>()).await?;
             ledger::move_head(conn, *log, *old_size, edge.size(), &root).await?;
             notes.insert(*log, (edge.size(), note.encode()));
@@ -182,18 +141,12 @@ impl Grown {
 }
 
 async fn read_edge(conn: &mut Connection, head: &Head) -> Result<Edge, StoreError> {
-    let needed: Vec<_> = Edge::tiles_needed(head.size)
-        .into_iter()
-        .map(|(id, _)| id)
-        .collect();
+    let needed: Vec<_> = Edge::tiles_needed(head.size).into_iter().map(|(id, _)| id).collect();
     let tiles = ledger::tiles(conn, head.id, &needed).await?;
     let edge = Edge::from_tiles(head.size, tiles).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     // The tiles are what every later checkpoint will rest on: they must give the root signed before.
     if edge.root() != head.root {
-        return Err(StoreError::Corrupt(format!(
-            "the tiles of {} do not give its root",
-            head.origin
-        )));
+        return Err(StoreError::Corrupt(format!("the tiles of {} do not give its root", head.origin)));
     }
     Ok(edge)
 }

@@ -57,15 +57,8 @@ pub(super) async fn run(
 /// An answer that still lacks its receipt.
 enum Draft {
     Ready(Answer),
-    Accepted {
-        log: i64,
-        index: u64,
-    },
-    Rejected {
-        log: i64,
-        index: u64,
-        problem: Box<Problem>,
-    },
+    Accepted { log: i64, index: u64 },
+    Rejected { log: i64, index: u64, problem: Box<Problem> },
 }
 
 type MessageKey = (Way, String, Uuid, String);
@@ -102,9 +95,8 @@ impl Batch<'_> {
             Err(parts) => parts.clone(),
         };
         if let (Some(id), Some(source)) = (parts.id, &parts.source) {
-            if let Some(first) = self
-                .find(conn, (Way::Received, partner.clone(), id, source.to_string()))
-                .await?
+            if let Some(first) =
+                self.find(conn, (Way::Received, partner.clone(), id, source.to_string())).await?
             {
                 if first.digest == received.digest {
                     // The first answer again, whatever has expired, was revoked or changed since.
@@ -119,17 +111,12 @@ impl Batch<'_> {
             return self.reject(conn, received, &parts, problem.clone(), true).await;
         }
         let Ok(envelope) = &received.envelope else {
-            return self
-                .reject(conn, received, &parts, Problem::new(Code::EventInvalid), true)
-                .await;
+            return self.reject(conn, received, &parts, Problem::new(Code::EventInvalid), true).await;
         };
         let mut next = None;
         if let Some(step) = &received.step {
-            let key = RecordKey {
-                partner: partner.clone(),
-                way: Way::Received,
-                subject: envelope.subject.clone(),
-            };
+            let key =
+                RecordKey { partner: partner.clone(), way: Way::Received, subject: envelope.subject.clone() };
             let record = self.record(conn, &key).await?;
             match self.follow(conn, &key, record.head.as_ref(), step).await? {
                 Ok(state) => next = Some((key, state)),
@@ -139,9 +126,7 @@ impl Batch<'_> {
                     )));
                 }
                 Err(code) => {
-                    return self
-                        .reject(conn, received, &parts, Problem::new(code), true)
-                        .await;
+                    return self.reject(conn, received, &parts, Problem::new(code), true).await;
                 }
             }
         }
@@ -157,16 +142,9 @@ impl Batch<'_> {
         self.payloads.push((seq, received.bytes.clone()));
         let recipient = envelope.recipient.to_string();
         self.changed.recipients.push(recipient.clone());
-        self.deliveries
-            .push((seq, recipient, partner, envelope.subject.clone()));
+        self.deliveries.push((seq, recipient, partner, envelope.subject.clone()));
         if let Some((key, state)) = next {
-            self.records.insert(
-                key,
-                Record {
-                    head: Some(state.clone()),
-                    settled: Some(state),
-                },
-            );
+            self.records.insert(key, Record { head: Some(state.clone()), settled: Some(state) });
         }
         Ok(Draft::Accepted { log, index })
     }
@@ -191,37 +169,20 @@ impl Batch<'_> {
                 Err(_) => (String::new(), received.signed_at),
             };
             let code = Some(problem.code.to_string());
-            let seq = self.take(
-                received_row(received, parts, times, State::Rejected, code),
-                log,
-                index,
-            );
+            let seq = self.take(received_row(received, parts, times, State::Rejected, code), log, index);
             self.refusals.push((seq, problem.to_json()));
         }
-        Ok(Draft::Rejected {
-            log,
-            index,
-            problem: Box::new(problem),
-        })
+        Ok(Draft::Rejected { log, index, problem: Box::new(problem) })
     }
 
     async fn submit(&mut self, conn: &mut Connection, submission: &Submission) -> Result<Draft, StoreError> {
         let envelope = &submission.envelope;
         let country = envelope.recipient.country();
         let partner = country.to_string();
-        let key = (
-            Way::Sent,
-            partner.clone(),
-            envelope.id,
-            envelope.source.to_string(),
-        );
+        let key = (Way::Sent, partner.clone(), envelope.id, envelope.source.to_string());
         if let Some(first) = self.find(conn, key).await? {
             if first.request == Some(submission.request) {
-                let answer = Answer::Submitted {
-                    id: first.id,
-                    digest: first.digest,
-                    state: first.state,
-                };
+                let answer = Answer::Submitted { id: first.id, digest: first.digest, state: first.state };
                 return Ok(Draft::Ready(answer));
             }
             let problem =
@@ -229,28 +190,15 @@ impl Batch<'_> {
             return Ok(Draft::Ready(Answer::Refused(problem)));
         }
         if !self.active.contains(&partner) {
-            return Ok(Draft::Ready(Answer::Refused(Problem::new(
-                Code::PartnerSuspended,
-            ))));
+            return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::PartnerSuspended))));
         }
         let mut next = None;
         if let Some(step) = &submission.step {
-            let key = RecordKey {
-                partner: partner.clone(),
-                way: Way::Sent,
-                subject: envelope.subject.clone(),
-            };
+            let key =
+                RecordKey { partner: partner.clone(), way: Way::Sent, subject: envelope.subject.clone() };
             let record = self.record(conn, &key).await?;
             match self.follow(conn, &key, record.head.as_ref(), step).await? {
-                Ok(state) => {
-                    next = Some((
-                        key,
-                        Record {
-                            head: Some(state),
-                            settled: record.settled,
-                        },
-                    ))
-                }
+                Ok(state) => next = Some((key, Record { head: Some(state), settled: record.settled })),
                 Err(code) => {
                     let problem = Problem::new(code).detail(lifecycle_hint(record.head.as_ref()));
                     return Ok(Draft::Ready(Answer::Refused(problem)));
@@ -299,11 +247,7 @@ impl Batch<'_> {
         if let Some((key, record)) = next {
             self.records.insert(key, record);
         }
-        let answer = Answer::Submitted {
-            id: envelope.id,
-            digest: submission.digest,
-            state: State::Queued,
-        };
+        let answer = Answer::Submitted { id: envelope.id, digest: submission.digest, state: State::Queued };
         Ok(Draft::Ready(answer))
     }
 
@@ -340,21 +284,11 @@ impl Batch<'_> {
             Outcome::Dead { code } => (State::Dead, Some(code.clone())),
         };
         self.conclude(conn, &row, state, code).await?;
-        let key = RecordKey {
-            partner: row.partner.clone(),
-            way: Way::Sent,
-            subject: row.subject.clone(),
-        };
+        let key = RecordKey { partner: row.partner.clone(), way: Way::Sent, subject: row.subject.clone() };
         if state == State::Receipted {
             if let Some(settled) = record {
                 let head = self.record(conn, &key).await?.head;
-                self.records.insert(
-                    key,
-                    Record {
-                        head,
-                        settled: Some(settled),
-                    },
-                );
+                self.records.insert(key, Record { head, settled: Some(settled) });
             }
         } else {
             self.return_later(conn, &row, key).await?;
@@ -377,13 +311,7 @@ impl Batch<'_> {
             self.conclude(conn, &later, State::Returned, Some(code)).await?;
         }
         let settled = self.record(conn, &key).await?.settled;
-        self.records.insert(
-            key,
-            Record {
-                head: settled.clone(),
-                settled,
-            },
-        );
+        self.records.insert(key, Record { head: settled.clone(), settled });
         Ok(())
     }
 
@@ -408,11 +336,7 @@ impl Batch<'_> {
         entry.verdict = verdict;
         entry.code = code.clone();
         // What we gave up sending is our own business; everything else belongs to the channel.
-        let log = if kind == Kind::Dead {
-            self.growth.house()?
-        } else {
-            row.log
-        };
+        let log = if kind == Kind::Dead { self.growth.house()? } else { row.log };
         self.growth.append(conn, log, &entry).await?;
         message::set_state(conn, row.seq, state, code.as_deref()).await?;
         outbox::remove(conn, row.seq).await?;
@@ -424,9 +348,7 @@ impl Batch<'_> {
 
     async fn hand_over(&mut self, conn: &mut Connection, hand_over: &HandOver) -> Result<Draft, StoreError> {
         let recipient = hand_over.recipient.as_str();
-        let found = delivery::find(conn, hand_over.seq)
-            .await?
-            .filter(|found| found.recipient == recipient);
+        let found = delivery::find(conn, hand_over.seq).await?.filter(|found| found.recipient == recipient);
         let Some(found) = found else {
             return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::NotFound))));
         };
@@ -467,16 +389,7 @@ impl Batch<'_> {
         drafts: Vec<Draft>,
     ) -> Result<(Vec<Answer>, Changed), StoreError> {
         let Batch {
-            growth,
-            mut messages,
-            payloads,
-            refusals,
-            records,
-            deliveries,
-            sends,
-            changed,
-            now,
-            ..
+            growth, mut messages, payloads, refusals, records, deliveries, sends, changed, now, ..
         } = self;
         let grown = growth.finish(conn).await?;
         for row in &mut messages {
@@ -530,16 +443,11 @@ impl Batch<'_> {
         step: &Step,
     ) -> Result<Result<RecordState, Code>, StoreError> {
         // Looked up only where it decides something: an update that does not follow the last version.
-        let named = step
-            .supersedes
-            .as_ref()
-            .and_then(|(id, _)| Uuid::try_parse(id).ok());
+        let named = step.supersedes.as_ref().and_then(|(id, _)| Uuid::try_parse(id).ok());
         let known = match (last, named) {
             (Some(last), Some(id)) if last.last_id != id.to_string() => {
                 let key = (key.way, key.partner.clone(), id, step.originator.clone());
-                self.find(conn, key)
-                    .await?
-                    .is_some_and(|message| message.state != State::Rejected)
+                self.find(conn, key).await?.is_some_and(|message| message.state != State::Rejected)
             }
             _ => true,
         };
@@ -560,12 +468,8 @@ impl Batch<'_> {
     fn entry(&self, kind: Kind, received: &Received, parts: &Fragments) -> Result<Entry, StoreError> {
         let mut entry = entry_at(kind, self.now);
         // Where the message's own words are unsound, the peer that sent it is all that is known.
-        entry.from = Some(
-            parts
-                .source
-                .as_ref()
-                .map_or_else(|| received.partner.to_string(), ToString::to_string),
-        );
+        entry.from =
+            Some(parts.source.as_ref().map_or_else(|| received.partner.to_string(), ToString::to_string));
         entry.to = parts.recipient.as_ref().map(ToString::to_string);
         entry.id = parts.id.as_ref().map(ToString::to_string);
         entry.message_type = parts.kind.clone();

@@ -63,19 +63,8 @@ impl Accept {
     pub fn new(store: Store, logs: Logs, queue_per_partner: usize) -> (Self, Committer) {
         let queue = Arc::new(Queue::new(queue_per_partner));
         let halted = Arc::new(AtomicBool::new(false));
-        let accept = Self {
-            queue: queue.clone(),
-            halted: halted.clone(),
-        };
-        (
-            accept,
-            Committer {
-                queue,
-                halted,
-                store,
-                logs,
-            },
-        )
+        let accept = Self { queue: queue.clone(), halted: halted.clone() };
+        (accept, Committer { queue, halted, store, logs })
     }
 
     /// Commits `work` and gives its answer. The work is done even if the caller goes away.
@@ -156,11 +145,7 @@ impl Committer {
     }
 
     async fn batch(&mut self, works: &[Work]) -> Result<(Vec<Answer>, Changed), Failure> {
-        let mut tx = self
-            .store
-            .write()
-            .await
-            .map_err(|error| Failure::Aborted(error.to_string()))?;
+        let mut tx = self.store.write().await.map_err(|error| Failure::Aborted(error.to_string()))?;
         let done = batch::run(&mut tx, &mut self.logs, works).await;
         match done {
             Ok(done) => match tx.commit().await {

@@ -26,16 +26,8 @@ struct Lanes<T> {
 impl<T> Queue<T> {
     /// A queue that holds at most `per_lane` jobs of each lane.
     pub fn new(per_lane: usize) -> Self {
-        let lanes = Lanes {
-            waiting: BTreeMap::new(),
-            last: Lane::new(),
-            closed: false,
-        };
-        Self {
-            lanes: Mutex::new(lanes),
-            filled: Notify::new(),
-            per_lane,
-        }
+        let lanes = Lanes { waiting: BTreeMap::new(), last: Lane::new(), closed: false };
+        Self { lanes: Mutex::new(lanes), filled: Notify::new(), per_lane }
     }
 
     /// Adds a job; gives it back where its lane is full or the queue is closed.
@@ -89,15 +81,8 @@ impl<T> Lanes<T> {
     fn take(&mut self, most: usize) -> Vec<T> {
         let mut jobs = Vec::new();
         while jobs.len() < most {
-            let after = (
-                std::ops::Bound::Excluded(self.last.clone()),
-                std::ops::Bound::Unbounded,
-            );
-            let next = self
-                .waiting
-                .range(after)
-                .next()
-                .or_else(|| self.waiting.iter().next());
+            let after = (std::ops::Bound::Excluded(self.last.clone()), std::ops::Bound::Unbounded);
+            let next = self.waiting.range(after).next().or_else(|| self.waiting.iter().next());
             let Some(lane) = next.map(|(lane, _)| lane.clone()) else {
                 break;
             };

@@ -32,11 +32,7 @@ async fn verify(cx: &Cx) -> Result<Found> {
     let certificate = keys::one(&cx.home.certificate("message"))?;
     let report = audit::verify(&store, &config, &log_pkcs8, &certificate).await?;
     cx.print(&report, || text(&report))?;
-    Ok(if report.findings.is_empty() {
-        Found::Good
-    } else {
-        Found::Wrong
-    })
+    Ok(if report.findings.is_empty() { Found::Good } else { Found::Wrong })
 }
 
 fn text(report: &Report) -> String {

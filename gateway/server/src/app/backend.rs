@@ -39,35 +39,18 @@ pub(crate) async fn run(cx: &Cx, command: Backend) -> Result<Found> {
 async fn add(cx: &Cx, party: &Party) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     if party.country() != config.country() {
-        bail!(
-            "{party} is of another state; this gateway serves {}",
-            config.country()
-        );
+        bail!("{party} is of another state; this gateway serves {}", config.country());
     }
-    let issued = issue_client(
-        &cx.home,
-        "backend",
-        party.as_str(),
-        &format!("backend-{}", party.slug()),
-    )?;
+    let issued = issue_client(&cx.home, "backend", party.as_str(), &format!("backend-{}", party.slug()))?;
     let mut tx = store.write().await?;
     partner::add_client(&mut tx, &issued.row, clock::now()).await?;
-    let act = Act {
-        log: Where::House,
-        what: "client",
-        digest: Some(issued.row.certificate),
-        about: None,
-    };
+    let act = Act { log: Where::House, what: "client", digest: Some(issued.row.certificate), about: None };
     admin::commit(cx, tx, &[act]).await?;
     let report = serde_json::json!({
         "party": party, "certificate": issued.certificate, "key": issued.key, "until": issued.row.until.to_string(),
     });
     cx.print(&report, || {
-        format!(
-            "{party} may connect with\n  {}\n  {}",
-            issued.certificate.display(),
-            issued.key.display()
-        )
+        format!("{party} may connect with\n  {}\n  {}", issued.certificate.display(), issued.key.display())
     })?;
     Ok(Found::Good)
 }

@@ -30,10 +30,9 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let mut tx = store.write().await?;
     let file = cx.home.path().join("own.card");
     let before = match fs::read(&file) {
-        Ok(bytes) => Some((
-            Card::parse(&bytes).map_err(|error| anyhow!("{}: {error}", file.display()))?,
-            bytes,
-        )),
+        Ok(bytes) => {
+            Some((Card::parse(&bytes).map_err(|error| anyhow!("{}: {error}", file.display()))?, bytes))
+        }
         Err(_) => None,
     };
     let authorities: Vec<_> = {
@@ -57,12 +56,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             let digest = Digest::of(&bytes);
             partner::keep_card(&mut tx, config.country().as_str(), &digest, &bytes, clock::now()).await?;
             fs::write(&file, &bytes).with_context(|| file.display().to_string())?;
-            let act = Act {
-                log: Where::House,
-                what: "own_card",
-                digest: Some(digest),
-                about: None,
-            };
+            let act = Act { log: Where::House, what: "own_card", digest: Some(digest), about: None };
             admin::commit(cx, tx, &[act]).await?;
             bytes
         }
@@ -101,11 +95,7 @@ fn content(
         _ => {
             let pkcs8 = keys::private_key(&cx.home.key("card"))?;
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8.secret_der());
-            encode(
-                pair.map_err(|_| anyhow!("the card key cannot be read"))?
-                    .public_key()
-                    .as_ref(),
-            )
+            encode(pair.map_err(|_| anyhow!("the card key cannot be read"))?.public_key().as_ref())
         }
     };
     let schemas = Catalogue::embedded().types().iter().map(|t| SchemaRef {
@@ -123,14 +113,8 @@ fn content(
         authorities,
         tls_anchors: vec![keys::one(&cx.home.certificate("tls-ca"))?.to_vec()],
         signing_certificates: vec![keys::one(&cx.home.certificate("message"))?.to_vec()],
-        logs: vec![LogKey {
-            origin: house.clone(),
-            key: key("log", &house)?.to_string(),
-        }],
-        witness: LogKey {
-            key: key("witness", &witness)?.to_string(),
-            origin: witness,
-        },
+        logs: vec![LogKey { origin: house.clone(), key: key("log", &house)?.to_string() }],
+        witness: LogKey { key: key("witness", &witness)?.to_string(), origin: witness },
         schemas: schemas.collect(),
         version: before.map_or(1, |card| card.content().version + 1),
         previous: before.map(|card| Digest(card.digest()).to_string()),

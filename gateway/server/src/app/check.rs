@@ -32,16 +32,9 @@ pub(crate) fn run(cx: &Cx, args: Args) -> Result<Found> {
     let mut judged = Vec::new();
     for file in &args.files {
         let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-        judged.push(Judged {
-            file: file.display().to_string(),
-            violations: judge(&bytes),
-        });
+        judged.push(Judged { file: file.display().to_string(), violations: judge(&bytes) });
     }
-    let wrong = |j: &Judged| {
-        j.violations
-            .iter()
-            .any(|(violation, _)| violation.severity == Severity::Error)
-    };
+    let wrong = |j: &Judged| j.violations.iter().any(|(violation, _)| violation.severity == Severity::Error);
     let report: Vec<Value> = judged
         .iter()
         .map(|j| {
@@ -61,11 +54,7 @@ pub(crate) fn run(cx: &Cx, args: Args) -> Result<Found> {
         })
         .collect();
     cx.print(&report, || judged.iter().map(text).collect::<Vec<_>>().join("\n"))?;
-    Ok(if judged.iter().any(wrong) {
-        Found::Wrong
-    } else {
-        Found::Good
-    })
+    Ok(if judged.iter().any(wrong) { Found::Wrong } else { Found::Good })
 }
 
 /// All violations of one event, with line and column of each.
@@ -89,23 +78,13 @@ fn judge(bytes: &[u8]) -> Vec<(Violation, Option<(usize, usize)>)> {
         Ok(_) => Vec::new(),
         Err((violations, _)) => violations,
     };
-    let schema = event["dataschema"]
-        .as_str()
-        .and_then(|id| Catalogue::embedded().by_schema_id(id));
+    let schema = event["dataschema"].as_str().and_then(|id| Catalogue::embedded().by_schema_id(id));
     match schema.filter(|t| event["type"].as_str() == Some(t.name())) {
         Some(message_type) => violations.extend(message_type.check(&event)),
         None => {
-            let known = Catalogue::embedded()
-                .types()
-                .iter()
-                .map(|t| t.schema_id())
-                .collect::<Vec<_>>()
-                .join(", ");
-            violations.push(plain(
-                "schema_unknown",
-                "/dataschema",
-                format!("the catalogue holds {known}"),
-            ));
+            let known =
+                Catalogue::embedded().types().iter().map(|t| t.schema_id()).collect::<Vec<_>>().join(", ");
+            violations.push(plain("schema_unknown", "/dataschema", format!("the catalogue holds {known}")));
         }
     }
     let source = std::str::from_utf8(bytes).unwrap_or_default();
@@ -128,15 +107,10 @@ fn position(source: &str, pointer: &str) -> Option<(usize, usize)> {
     for step in pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");
         let next = match node {
-            Node::Object(object) => object
-                .properties
-                .iter()
-                .find(|p| p.name.as_str() == step)
-                .map(|p| &p.value),
-            Node::Array(array) => step
-                .parse::<usize>()
-                .ok()
-                .and_then(|index| array.elements.get(index)),
+            Node::Object(object) => {
+                object.properties.iter().find(|p| p.name.as_str() == step).map(|p| &p.value)
+            }
+            Node::Array(array) => step.parse::<usize>().ok().and_then(|index| array.elements.get(index)),
             _ => None,
         };
         match next {
@@ -151,27 +125,17 @@ fn position(source: &str, pointer: &str) -> Option<(usize, usize)> {
 }
 
 fn text(judged: &Judged) -> String {
-    let (red, yellow, plain) = if colourful() {
-        ("\x1b[31m", "\x1b[33m", "\x1b[0m")
-    } else {
-        ("", "", "")
-    };
+    let (red, yellow, plain) = if colourful() { ("\x1b[31m", "\x1b[33m", "\x1b[0m") } else { ("", "", "") };
     if judged.violations.is_empty() {
         return format!("{}: conforms", judged.file);
     }
     let line = |(violation, place): &(Violation, Option<(usize, usize)>)| {
-        let place = place
-            .map(|(line, column)| format!(":{line}:{column}"))
-            .unwrap_or_default();
+        let place = place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
         let (colour, word) = match violation.severity {
             Severity::Error => (red, "error"),
             Severity::Warning => (yellow, "warning"),
         };
-        let hint = violation
-            .hint
-            .as_ref()
-            .map(|hint| format!("\n    hint: {hint}"))
-            .unwrap_or_default();
+        let hint = violation.hint.as_ref().map(|hint| format!("\n    hint: {hint}")).unwrap_or_default();
         format!(
             "{}{place}: {colour}{word}{plain}[{}] {}: {}{hint}",
             judged.file, violation.rule, violation.pointer, violation.text

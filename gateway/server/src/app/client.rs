@@ -44,11 +44,7 @@ impl Client {
         let mut config = (*tls::client(anchors, identity.chain, identity.key)?).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.to_owned()).map_err(|_| anyhow!("`{host}` is no host name"))?;
-        Ok(Self {
-            config: Arc::new(config),
-            name,
-            address: address.to_owned(),
-        })
+        Ok(Self { config: Arc::new(config), name, address: address.to_owned() })
     }
 
     /// The back end `slug` of a home, at its national plane.
@@ -56,12 +52,7 @@ impl Client {
         let certificate = home.client(&format!("backend-{slug}"));
         let identity = Identity::read(&certificate, &certificate.with_extension("key"))?;
         let anchor = keys::one(&home.certificate("national-ca"))?;
-        Self::new(
-            &[anchor],
-            identity,
-            &config.host,
-            &config.national_plane.listen.to_string(),
-        )
+        Self::new(&[anchor], identity, &config.host, &config.national_plane.listen.to_string())
     }
 
     /// One request on a connection of its own.
@@ -76,9 +67,7 @@ impl Client {
         let stream =
             stream.with_context(|| format!("{}: is the gateway running? (silkgate serve)", self.address))?;
         stream.set_nodelay(true)?;
-        let tls = TlsConnector::from(self.config.clone())
-            .connect(self.name.clone(), stream)
-            .await;
+        let tls = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream).await;
         let tls = tls.with_context(|| format!("TLS with {}", self.address))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
         let driver = tokio::spawn(connection);
@@ -91,10 +80,8 @@ impl Client {
         let exchange = async {
             let response = sender.send_request(request).await?;
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_MAX_BYTES)
-                .collect()
-                .await
-                .map_err(|error| anyhow!("{error}"))?;
+            let body =
+                Limited::new(body, ANSWER_MAX_BYTES).collect().await.map_err(|error| anyhow!("{error}"))?;
             Ok::<_, anyhow::Error>(Answer {
                 status: parts.status,
                 headers: parts.headers,
@@ -110,8 +97,7 @@ impl Client {
 
     /// `GET`.
     pub(super) async fn get(&self, path: &str) -> Result<Answer> {
-        self.request(Method::GET, path, "application/json", Vec::new())
-            .await
+        self.request(Method::GET, path, "application/json", Vec::new()).await
     }
 
     /// `POST`.

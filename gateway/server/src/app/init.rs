@@ -57,18 +57,9 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
             home.config_file().display()
         );
     }
-    let endpoint = args
-        .endpoint
-        .clone()
-        .unwrap_or_else(|| format!("https://{}:8443", args.host));
+    let endpoint = args.endpoint.clone().unwrap_or_else(|| format!("https://{}:8443", args.host));
     let address = address_of(&endpoint).map_err(|what| anyhow!("--endpoint: {what}"))?;
-    let text = Config::text(
-        &args.party,
-        &args.host,
-        &args.listen,
-        &endpoint,
-        &args.national_listen,
-    );
+    let text = Config::text(&args.party, &args.host, &args.listen, &endpoint, &args.national_listen);
     let config = Config::parse(&text).map_err(|what| anyhow!("{what}"))?;
     for folder in ["", "keys", "certs", "clients"] {
         private_folder(&home.path().join(folder))?;
@@ -78,24 +69,15 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
         ed25519(&home.key(name))?;
     }
     let operator = issue_client(home, "operator", "operator", "operator")?;
-    let back_end = issue_client(
-        home,
-        "backend",
-        args.party.as_str(),
-        &format!("backend-{}", args.party.slug()),
-    )?;
+    let back_end =
+        issue_client(home, "backend", args.party.as_str(), &format!("backend-{}", args.party.slug()))?;
     let store = Store::open(&home.database(&config), Open::Create).await?;
     let mut tx = store.write().await?;
     ledger::create(&mut tx, &config.house_origin(), None).await?;
     for issued in [&operator, &back_end] {
         partner::add_client(&mut tx, &issued.row, clock::now()).await?;
     }
-    let entry = |what, digest| Act {
-        log: Where::House,
-        what,
-        digest: Some(digest),
-        about: None,
-    };
+    let entry = |what, digest| Act { log: Where::House, what, digest: Some(digest), about: None };
     let acts = [
         entry("init", Digest::of(text.as_bytes())),
         entry("client", operator.row.certificate),
@@ -126,15 +108,10 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
 fn certificates(home: &Home, config: &Config, address: &str) -> Result<()> {
     let now = clock::now().to_offset(UtcOffset::UTC);
     let country = config.country();
-    let dialled = address
-        .rsplit_once(':')
-        .and_then(|(host, _)| host.parse::<IpAddr>().ok());
+    let dialled = address.rsplit_once(':').and_then(|(host, _)| host.parse::<IpAddr>().ok());
     let (tls_ca, issued) = Authority::create(&format!("Silkgate TLS {country}"), now)?;
     save(home, "tls-ca", &issued)?;
-    let profile = Profile::Gateway {
-        host: config.host.clone(),
-        addresses: dialled.into_iter().collect(),
-    };
+    let profile = Profile::Gateway { host: config.host.clone(), addresses: dialled.into_iter().collect() };
     save(home, "tls", &tls_ca.issue(&profile, now)?)?;
     save(home, "message", &message_signing(country.as_str(), now)?)?;
     let (national_ca, issued) = Authority::create(&format!("Silkgate national {country}"), now)?;
@@ -142,11 +119,7 @@ fn certificates(home: &Home, config: &Config, address: &str) -> Result<()> {
     let listen = config.national_plane.listen.ip();
     let profile = Profile::NationalServer {
         host: config.host.clone(),
-        addresses: if listen.is_unspecified() {
-            Vec::new()
-        } else {
-            vec![listen]
-        },
+        addresses: if listen.is_unspecified() { Vec::new() } else { vec![listen] },
     };
     save(home, "national", &national_ca.issue(&profile, now)?)
 }
@@ -161,19 +134,12 @@ pub(super) struct IssuedClient {
 /// Issues a client certificate under clients/.
 pub(super) fn issue_client(home: &Home, role: &str, subject: &str, name: &str) -> Result<IssuedClient> {
     let read = |path: PathBuf| fs::read_to_string(&path).with_context(|| path.display().to_string());
-    let authority = Authority::load(
-        &read(home.certificate("national-ca"))?,
-        &read(home.key("national-ca"))?,
-    )?;
-    let profile = Profile::NationalClient {
-        role: role.to_owned(),
-        subject: subject.to_owned(),
-    };
+    let authority =
+        Authority::load(&read(home.certificate("national-ca"))?, &read(home.key("national-ca"))?)?;
+    let profile = Profile::NationalClient { role: role.to_owned(), subject: subject.to_owned() };
     let issued = authority.issue(&profile, clock::now().to_offset(UtcOffset::UTC))?;
     let free = |n: &u32| !home.client(&numbered(name, *n)).exists();
-    let number = (1..1000)
-        .find(free)
-        .ok_or_else(|| anyhow!("too many certificates of {subject}"))?;
+    let number = (1..1000).find(free).ok_or_else(|| anyhow!("too many certificates of {subject}"))?;
     let certificate = home.client(&numbered(name, number));
     let key = certificate.with_extension("key");
     write_private(&key, issued.key_pem.as_bytes(), 0o600)?;
@@ -184,19 +150,11 @@ pub(super) fn issue_client(home: &Home, role: &str, subject: &str, name: &str) -
         subject: subject.to_owned(),
         until: Instant::from_seconds(issued.until_s),
     };
-    Ok(IssuedClient {
-        row,
-        certificate,
-        key,
-    })
+    Ok(IssuedClient { row, certificate, key })
 }
 
 fn numbered(name: &str, n: u32) -> String {
-    if n == 1 {
-        name.to_owned()
-    } else {
-        format!("{name}-{n}")
-    }
+    if n == 1 { name.to_owned() } else { format!("{name}-{n}") }
 }
 
 fn save(home: &Home, name: &str, issued: &Issued) -> Result<()> {
@@ -216,21 +174,13 @@ fn private_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| path.display().to_string())
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| path.display().to_string())
 }
 
 /// Writes a new file, with its mode from the first byte on; an existing one is never overwritten.
 fn write_private(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };

@@ -70,25 +70,12 @@ async fn round(cx: &Cx, args: &Args, store: &Store, seen: &mut Vec<(i64, u64)>) 
     };
     let mut lines = Vec::new();
     for head in chosen(&mut tx, args).await? {
-        let known = seen
-            .iter()
-            .find(|(log, _)| *log == head.id)
-            .map(|(_, size)| *size);
+        let known = seen.iter().find(|(log, _)| *log == head.id).map(|(_, size)| *size);
         seen.retain(|(log, _)| *log != head.id);
         seen.push((head.id, head.size));
-        matching(
-            &mut tx,
-            args,
-            &head,
-            known.unwrap_or(0),
-            ids.as_deref(),
-            &mut lines,
-        )
-        .await?;
+        matching(&mut tx, args, &head, known.unwrap_or(0), ids.as_deref(), &mut lines).await?;
         if known.is_none() {
-            let surplus = lines
-                .len()
-                .saturating_sub(usize::try_from(args.last).unwrap_or(usize::MAX));
+            let surplus = lines.len().saturating_sub(usize::try_from(args.last).unwrap_or(usize::MAX));
             lines.drain(..surplus);
         }
     }
@@ -113,10 +100,7 @@ async fn chosen(conn: &mut Connection, args: &Args) -> Result<Vec<Head>> {
     };
     let wanted = match partner.as_str() {
         "house" => None,
-        code => Some(
-            code.parse::<Country>()
-                .map_err(|error| anyhow!("--partner: {error}"))?,
-        ),
+        code => Some(code.parse::<Country>().map_err(|error| anyhow!("--partner: {error}"))?),
     };
     Ok(heads.into_iter().filter(|head| head.partner == wanted).collect())
 }
@@ -147,15 +131,10 @@ async fn matching(
 }
 
 fn fits(args: &Args, entry: &Entry, ids: Option<&[Uuid]>) -> bool {
-    let kind = args
-        .kind
-        .as_ref()
-        .is_none_or(|kind| entry.message_type.as_ref() == Some(kind));
+    let kind = args.kind.as_ref().is_none_or(|kind| entry.message_type.as_ref() == Some(kind));
     let since = args.since.is_none_or(|since| entry.at.unix_ms() >= since.0);
-    let verdict = args
-        .verdict
-        .as_ref()
-        .is_none_or(|v| entry.verdict.is_some_and(|found| found.as_str() == v));
+    let verdict =
+        args.verdict.as_ref().is_none_or(|v| entry.verdict.is_some_and(|found| found.as_str() == v));
     let id = entry.id.as_ref().and_then(|id| Uuid::try_parse(id).ok());
     let record = ids.is_none_or(|ids| id.is_some_and(|id| ids.contains(&id)));
     kind && since && verdict && record
@@ -163,11 +142,8 @@ fn fits(args: &Args, entry: &Entry, ids: Option<&[Uuid]>) -> bool {
 
 /// One line for a reader.
 fn readable(entry: &Entry, origin: &str, index: u64) -> String {
-    let mut text = format!(
-        "{}  {origin} #{index}  {}",
-        both_times(Instant(entry.at.unix_ms())),
-        entry.kind.as_str()
-    );
+    let mut text =
+        format!("{}  {origin} #{index}  {}", both_times(Instant(entry.at.unix_ms())), entry.kind.as_str());
     let mut add = |what: &str, value: Option<&str>| {
         if let Some(value) = value {
             text.push_str(what);

@@ -107,11 +107,7 @@ pub(crate) struct Cx {
 impl Cx {
     /// Prints `value` as JSON, or the text.
     fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let text = if self.json {
-            serde_json::to_string(value)?
-        } else {
-            text()
-        };
+        let text = if self.json { serde_json::to_string(value)? } else { text() };
         line(&text)
     }
 }
@@ -154,10 +150,7 @@ pub(crate) fn run() -> ExitCode {
 }
 
 async fn command(cli: Cli) -> anyhow::Result<Found> {
-    let cx = Cx {
-        home: Home::new(cli.home),
-        json: cli.json,
-    };
+    let cx = Cx { home: Home::new(cli.home), json: cli.json };
     match cli.command {
         Command::Init(args) => init::run(&cx, args).await,
         Command::Card(args) => card::run(&cx, args).await,

@@ -107,11 +107,7 @@ pub(crate) struct Allow {
 /// Runs the command.
 pub(crate) async fn run(cx: &Cx, command: Partner) -> Result<Found> {
     match command {
-        Partner::Add {
-            card,
-            fingerprint,
-            connect,
-        } => add(cx, &card, &fingerprint, connect).await,
+        Partner::Add { card, fingerprint, connect } => add(cx, &card, &fingerprint, connect).await,
         Partner::List => list(cx).await,
         Partner::Show { country } => show(cx, country).await,
         Partner::Test { country } => probe::run(cx, country).await,
@@ -126,14 +122,12 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let card =
         Card::parse(&bytes).map_err(|error| anyhow!("{}: {} ({error})", file.display(), error.code()))?;
-    let said: Fingerprint = fingerprint
-        .parse()
-        .map_err(|error| anyhow!("--fingerprint: {error}"))?;
+    let said: Fingerprint = fingerprint.parse().map_err(|error| anyhow!("--fingerprint: {error}"))?;
     if said != card.fingerprint() {
+        // The card's own fingerprint is not shown: whoever swapped the card would like it copied.
         eprintln!(
-            "silkgate: the fingerprint is not this card's. The card has {}. Ask the partner again, by telephone; do not \
-             add the card because it looks right.",
-            card.fingerprint()
+            "silkgate: the fingerprint is not this card's. Ask the partner again, by telephone; do not add a card \
+             because it looks right."
         );
         return Ok(Found::Wrong);
     }
@@ -145,8 +139,7 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
     let known = partner::all(&mut tx).await?;
     if let Some(before) = known.iter().find(|row| row.country == country.as_str()) {
         let before = Card::parse(&before.card).map_err(|error| anyhow!("stored card: {error}"))?;
-        card.succeeds(&before)
-            .map_err(|error| anyhow!("{country} is a partner already, and {error}"))?;
+        card.succeeds(&before).map_err(|error| anyhow!("{country} is a partner already, and {error}"))?;
     }
     refuse_shared_anchor(&card, &known)?;
     let agreement = first_agreement(&card);
@@ -166,12 +159,7 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
     partner::keep_card(&mut tx, country.as_str(), &card_digest, &bytes, clock::now()).await?;
     let acts = [
         act(Where::Channel(country), "card", Some(card_digest), None),
-        act(
-            Where::Channel(country),
-            "agreement",
-            Some(Digest::of(row.agreement.as_bytes())),
-            None,
-        ),
+        act(Where::Channel(country), "agreement", Some(Digest::of(row.agreement.as_bytes())), None),
         act(Where::House, "partner_add", Some(card_digest), Some(country)),
     ];
     admin::commit(cx, tx, &acts).await?;
@@ -192,16 +180,8 @@ fn refuse_shared_anchor(card: &Card, known: &[PartnerRow]) -> Result<()> {
         let Ok(other) = Card::parse(&row.card) else {
             continue;
         };
-        if other
-            .content()
-            .tls_anchors
-            .iter()
-            .any(|anchor| content.tls_anchors.contains(anchor))
-        {
-            bail!(
-                "the card's TLS anchor is also that of {}; each partner needs its own",
-                row.country
-            );
+        if other.content().tls_anchors.iter().any(|anchor| content.tls_anchors.contains(anchor)) {
+            bail!("the card's TLS anchor is also that of {}; each partner needs its own", row.country);
         }
         if other.content().host == content.host {
             bail!("the card's host is also that of {}", row.country);
@@ -234,31 +214,18 @@ fn first_agreement(card: &Card) -> Agreement {
         }
         clauses
     };
-    Agreement {
-        receive: clauses(),
-        send: clauses(),
-        ..Agreement::empty(card.content().country)
-    }
+    Agreement { receive: clauses(), send: clauses(), ..Agreement::empty(card.content().country) }
 }
 
 async fn ensure_channel(conn: &mut Connection, config: &Config, country: Country) -> Result<()> {
-    if ledger::heads(conn)
-        .await?
-        .iter()
-        .all(|head| head.partner != Some(country))
-    {
+    if ledger::heads(conn).await?.iter().all(|head| head.partner != Some(country)) {
         ledger::create(conn, &config.channel_origin(country), Some(country)).await?;
     }
     Ok(())
 }
 
 fn act(log: Where, what: &'static str, digest: Option<Digest>, about: Option<Country>) -> Act {
-    Act {
-        log,
-        what,
-        digest,
-        about,
-    }
+    Act { log, what, digest, about }
 }
 
 /// Changes a stored partner and logs the change: the edit says what it did.
@@ -280,30 +247,20 @@ async fn change(
     }
     admin::commit(cx, tx, &acts).await?;
     let report = serde_json::json!({ "partner": country, "state": row.state });
-    cx.print(&report, || {
-        format!("{country} is {}.\n\n{}", row.state, row.agreement)
-    })?;
+    cx.print(&report, || format!("{country} is {}.\n\n{}", row.state, row.agreement))?;
     Ok(Found::Good)
 }
 
 async fn find(conn: &mut Connection, country: Country) -> Result<PartnerRow> {
     let rows = partner::all(conn).await?;
-    let known = rows
-        .iter()
-        .map(|row| row.country.clone())
-        .collect::<Vec<_>>()
-        .join(", ");
+    let known = rows.iter().map(|row| row.country.clone()).collect::<Vec<_>>().join(", ");
     let found = rows.into_iter().find(|row| row.country == country.as_str());
     found.ok_or_else(|| anyhow!("{country} is no partner; known: {known}"))
 }
 
 fn set_state(row: &mut PartnerRow, state: &'static str) -> Result<&'static str> {
     row.state = state.to_owned();
-    Ok(if state == "suspended" {
-        "partner_suspend"
-    } else {
-        "partner_remove"
-    })
+    Ok(if state == "suspended" { "partner_suspend" } else { "partner_remove" })
 }
 
 fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
@@ -315,11 +272,8 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
     }
     let mut agreement =
         Agreement::parse(&row.agreement).map_err(|what| anyhow!("stored agreement: {what}"))?;
-    let (send, receive) = if allow.send || allow.receive {
-        (allow.send, allow.receive)
-    } else {
-        (true, true)
-    };
+    let (send, receive) =
+        if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
     let mut found = false;
     for (chosen, clauses) in [(send, &mut agreement.send), (receive, &mut agreement.receive)] {
         for clause in clauses.iter_mut().filter(|_| chosen) {
@@ -332,12 +286,7 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
         }
     }
     if !found {
-        let kinds = agreement
-            .send
-            .iter()
-            .map(|clause| clause.kind.as_str())
-            .collect::<Vec<_>>()
-            .join(", ");
+        let kinds = agreement.send.iter().map(|clause| clause.kind.as_str()).collect::<Vec<_>>().join(", ");
         bail!("the agreement holds no such type; it holds {kinds}");
     }
     row.agreement = agreement.to_toml();
@@ -357,14 +306,8 @@ async fn list(cx: &Cx) -> Result<Found> {
     let rows = partner::all(&mut tx).await?;
     let named = |row: &PartnerRow| {
         let card = Card::parse(&row.card).ok();
-        let name = card
-            .as_ref()
-            .map_or("?", |card| card.content().name.as_str())
-            .to_owned();
-        let fingerprint = card
-            .as_ref()
-            .map(|card| card.fingerprint().to_string())
-            .unwrap_or_default();
+        let name = card.as_ref().map_or("?", |card| card.content().name.as_str()).to_owned();
+        let fingerprint = card.as_ref().map(|card| card.fingerprint().to_string()).unwrap_or_default();
         (name, fingerprint)
     };
     let report: Vec<_> = rows

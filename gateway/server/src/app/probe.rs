@@ -34,31 +34,19 @@ pub(super) async fn run(cx: &Cx, country: Country) -> Result<Found> {
     let mut steps = Vec::new();
     walk(&partner, identity, &mut steps).await;
     let passed = steps.iter().all(|step| step.passed);
-    cx.print(
-        &serde_json::json!({ "partner": country, "passed": passed, "steps": steps }),
-        || {
-            let line = |step: &Step| {
-                format!(
-                    "{} {:<10} {}",
-                    if step.passed { "ok    " } else { "FAILED" },
-                    step.step,
-                    step.says
-                )
-            };
-            steps.iter().map(line).collect::<Vec<_>>().join("\n")
-        },
-    )?;
+    cx.print(&serde_json::json!({ "partner": country, "passed": passed, "steps": steps }), || {
+        let line = |step: &Step| {
+            format!("{} {:<10} {}", if step.passed { "ok    " } else { "FAILED" }, step.step, step.says)
+        };
+        steps.iter().map(line).collect::<Vec<_>>().join("\n")
+    })?;
     Ok(if passed { Found::Good } else { Found::Wrong })
 }
 
 async fn walk(partner: &Partner, identity: Identity, steps: &mut Vec<Step>) {
     let mut say = |step: &'static str, result: Result<String, String>| {
         let passed = result.is_ok();
-        steps.push(Step {
-            step,
-            passed,
-            says: result.unwrap_or_else(|says| says),
-        });
+        steps.push(Step { step, passed, says: result.unwrap_or_else(|says| says) });
         passed
     };
     let address = partner.address.as_str();
@@ -100,26 +88,17 @@ async fn walk(partner: &Partner, identity: Identity, steps: &mut Vec<Step>) {
     };
     say(
         "TLS",
-        Ok(format!(
-            "mutual TLS 1.3; the certificate is for {} under the card's anchor",
-            content.host
-        )),
+        Ok(format!("mutual TLS 1.3; the certificate is for {} under the card's anchor", content.host)),
     );
     let said = String::from_utf8_lossy(&answer.body).into_owned();
     if answer.status != 200 {
         say("partner", Err(format!("they answer {}: {said}", answer.status)));
         return;
     }
-    say(
-        "partner",
-        Ok("they know us, and the exchange is active on their side".to_owned()),
-    );
+    say("partner", Ok("they know us, and the exchange is active on their side".to_owned()));
     say("clock", skew(&answer.headers));
     say("log", checkpoint(&answer.json().unwrap_or_default(), partner));
-    say(
-        "agreement",
-        agreement(&answer.json().unwrap_or_default(), partner),
-    );
+    say("agreement", agreement(&answer.json().unwrap_or_default(), partner));
 }
 
 /// The difference of the two clocks by their `Date`, which has whole seconds.
@@ -145,10 +124,7 @@ fn checkpoint(answer: &serde_json::Value, partner: &Partner) -> Result<String, S
     note.verify(std::slice::from_ref(&partner.log_key))
         .map_err(|error| format!("their checkpoint: {error}"))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-    Ok(format!(
-        "{} has {} entries, signed by the card's log key",
-        checkpoint.origin, checkpoint.size
-    ))
+    Ok(format!("{} has {} entries, signed by the card's log key", checkpoint.origin, checkpoint.size))
 }
 
 /// What we may send and they do not accept, the commonest surprise.
@@ -159,9 +135,7 @@ fn agreement(answer: &serde_json::Value, partner: &Partner) -> Result<String, St
         let their = theirs.iter().find(|their| their["type"] == clause.kind.as_str());
         for status in &clause.status {
             let holds = their.is_some_and(|t| {
-                t["status"]
-                    .as_array()
-                    .is_some_and(|s| s.iter().any(|s| s == status.as_str()))
+                t["status"].as_array().is_some_and(|s| s.iter().any(|s| s == status.as_str()))
             });
             if !holds {
                 gaps.push(format!("{} {}", clause.kind, status.as_str()));
@@ -171,9 +145,6 @@ fn agreement(answer: &serde_json::Value, partner: &Partner) -> Result<String, St
     if gaps.is_empty() {
         Ok("they accept every type and status that we may send".to_owned())
     } else {
-        Err(format!(
-            "we may send, but they do not accept: {}",
-            gaps.join(", ")
-        ))
+        Err(format!("we may send, but they do not accept: {}", gaps.join(", ")))
     }
 }

@@ -53,10 +53,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let (accept, committer) = Accept::new(store.clone(), logs, config.limits.queue_per_partner);
     let gateway = Arc::new(Gateway::new(config, keys, store, accept, directory)?);
     let (strangers, refused) = mpsc::channel(64);
-    let partner_plane = Arc::new(Partners {
-        gateway: gateway.clone(),
-        strangers: strangers.clone(),
-    });
+    let partner_plane = Arc::new(Partners { gateway: gateway.clone(), strangers: strangers.clone() });
     let national_plane = Arc::new(National::new(&gateway, strangers)?);
     let partner_listener = bind(gateway.config.partner_plane.listen).await?;
     let national_listener = bind(gateway.config.national_plane.listen).await?;
@@ -87,11 +84,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             limits,
             stop.clone(),
         )),
-        tokio::spawn(dispatch::run(
-            gateway.clone(),
-            Arc::new(Sender::new(gateway.clone())),
-            stop.clone(),
-        )),
+        tokio::spawn(dispatch::run(gateway.clone(), Arc::new(Sender::new(gateway.clone())), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
     ];
     let mut commits = commits;
@@ -119,22 +112,15 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
 fn start_logging(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| "silkgate=info,warn".into());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    if json {
-        log.json().init()
-    } else {
-        log.with_ansi(false).init()
-    }
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { log.json().init() } else { log.with_ansi(false).init() }
 }
 
 /// One gateway per home: two would fight over leases and ports.
 fn lock(cx: &Cx) -> Result<File> {
     let path = cx.home.path().join("silkgate.lock");
     let file = File::create(&path).with_context(|| path.display().to_string())?;
-    file.try_lock()
-        .map_err(|_| anyhow!("{}: another gateway serves this home", path.display()))?;
+    file.try_lock().map_err(|_| anyhow!("{}: another gateway serves this home", path.display()))?;
     Ok(file)
 }
 
@@ -147,9 +133,7 @@ async fn recover(store: &Store) -> Result<()> {
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}"))
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 async fn stop_signal() {
@@ -266,11 +250,7 @@ impl National {
         let keys = &gateway.keys;
         let identity = keys.national.clone();
         let config = tls::national_server(identity.chain, identity.key, keys.national_anchor.clone())?;
-        Ok(Self {
-            gateway: gateway.clone(),
-            config,
-            strangers,
-        })
+        Ok(Self { gateway: gateway.clone(), config, strangers })
     }
 }
 

@@ -79,11 +79,7 @@ async fn life(conn: &mut Connection, row: &Message) -> Result<Life> {
         "event": jws.map(|jws| jws.event),
         "receipt": receipt.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
     });
-    Ok(Life {
-        payload,
-        receipt,
-        report,
-    })
+    Ok(Life { payload, receipt, report })
 }
 
 /// The checks that a message passed, by what its state implies: they are made in this order, and the
@@ -157,13 +153,7 @@ fn save(folder: &Path, row: &Message, life: &Life) -> Result<()> {
 
 fn readable(row: &Message, life: &Life) -> String {
     let mut lines = vec![
-        format!(
-            "{} {} of record {}, {}",
-            row.kind,
-            row.id,
-            row.subject,
-            row.way.as_str()
-        ),
+        format!("{} {} of record {}, {}", row.kind, row.id, row.subject, row.way.as_str()),
         format!("  from         {} to {}", row.source, row.recipient),
         format!("  signed       {}", both_times(row.signed_at)),
         format!(
@@ -183,48 +173,28 @@ fn readable(row: &Message, life: &Life) -> String {
     ];
     let list = |name: &str| life.report[name].as_array().cloned().unwrap_or_default();
     for attempt in list("attempts") {
-        let at = attempt["at"]
-            .as_str()
-            .and_then(Instant::parse)
-            .map(both_times)
-            .unwrap_or_default();
+        let at = attempt["at"].as_str().and_then(Instant::parse).map(both_times).unwrap_or_default();
         lines.push(format!(
             "  attempt {:<4} {at}: {}",
             attempt["n"],
             attempt["outcome"].as_str().unwrap_or_default()
         ));
     }
-    for violation in life.report["problem"]["violations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
+    for violation in life.report["problem"]["violations"].as_array().into_iter().flatten() {
         let text = |name: &str| violation[name].as_str().unwrap_or_default();
-        lines.push(format!(
-            "  violation    {} {}: {}",
-            text("pointer"),
-            text("rule"),
-            text("text")
-        ));
+        lines.push(format!("  violation    {} {}: {}", text("pointer"), text("rule"), text("text")));
     }
     if let Some(to) = life.report["delivery"]["to"].as_str() {
-        let done = life.report["delivery"]["acknowledged_at"]
-            .as_str()
-            .and_then(Instant::parse)
-            .map(both_times);
-        let done = done.map_or("not yet acknowledged".to_owned(), |at| {
-            format!("acknowledged {at}")
-        });
+        let done =
+            life.report["delivery"]["acknowledged_at"].as_str().and_then(Instant::parse).map(both_times);
+        let done = done.map_or("not yet acknowledged".to_owned(), |at| format!("acknowledged {at}"));
         lines.push(format!(
             "  delivery     to {to}, handed out {} times, {done}",
             life.report["delivery"]["handed_out"]
         ));
     }
     if let Some(receipt) = &life.receipt {
-        lines.push(format!(
-            "  receipt      {} bytes; --save writes it for `silkgate verify`",
-            receipt.len()
-        ));
+        lines.push(format!("  receipt      {} bytes; --save writes it for `silkgate verify`", receipt.len()));
     }
     lines.join("\n")
 }

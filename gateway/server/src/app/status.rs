@@ -46,27 +46,16 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
                 config.party,
                 if running { "running" } else { "stopped" }
             ),
-            format!(
-                "  partner plane   {} as {}",
-                config.partner_plane.listen, config.partner_plane.endpoint
-            ),
+            format!("  partner plane   {} as {}", config.partner_plane.listen, config.partner_plane.endpoint),
             format!("  national plane  {}", config.national_plane.listen),
             format!("  database        {}", cx.home.database(&config).display()),
         ];
+        lines.extend(partners.iter().map(|row| format!("  partner         {} {}", row.country, row.state)));
         lines.extend(
-            partners
-                .iter()
-                .map(|row| format!("  partner         {} {}", row.country, row.state)),
-        );
-        lines.extend(
-            logs.iter()
-                .map(|head| format!("  log             {} with {} entries", head.origin, head.size)),
+            logs.iter().map(|head| format!("  log             {} with {} entries", head.origin, head.size)),
         );
         let wait = |what: &str, (name, count, oldest): &(String, i64, Instant)| {
-            format!(
-                "  {what:<15} {count} for {name}, the oldest since {}",
-                both_times(*oldest)
-            )
+            format!("  {what:<15} {count} for {name}, the oldest since {}", both_times(*oldest))
         };
         lines.extend(sending.iter().map(|queue| wait("to be sent", queue)));
         lines.extend(delivering.iter().map(|queue| wait("to be fetched", queue)));

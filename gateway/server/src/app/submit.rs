@@ -58,11 +58,7 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
             "queued" => unsettled |= !args.no_wait,
             _ => found = Found::Wrong,
         }
-        if cx.json {
-            line(&outcome.to_string())?
-        } else {
-            line(&readable(party, &outcome))?
-        }
+        if cx.json { line(&outcome.to_string())? } else { line(&readable(party, &outcome))? }
     }
     if unsettled && found == Found::Good {
         return Err(anyhow!(
@@ -73,13 +69,8 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
 }
 
 async fn one(client: &Client, args: &Args, event: &Value) -> Result<Value> {
-    let answer = client
-        .post(
-            "/v1/submissions",
-            "application/cloudevents+json",
-            serde_json::to_vec(event)?,
-        )
-        .await?;
+    let answer =
+        client.post("/v1/submissions", "application/cloudevents+json", serde_json::to_vec(event)?).await?;
     let mut status = answer.json()?;
     if answer.status != 202 {
         return Ok(status);
@@ -89,10 +80,7 @@ async fn one(client: &Client, args: &Args, event: &Value) -> Result<Value> {
     let wait = Duration::from_secs(if args.no_wait { 0 } else { args.wait });
     while status["state"] == "queued" && started.elapsed() < wait {
         let left = (wait - started.elapsed()).as_secs().clamp(1, 20);
-        status = client
-            .get(&format!("/v1/submissions/{id}?wait={left}"))
-            .await?
-            .json()?;
+        status = client.get(&format!("/v1/submissions/{id}?wait={left}")).await?.json()?;
     }
     if let Some(folder) = &args.save {
         let message = client.get(&format!("/v1/submissions/{id}/message")).await?;
@@ -113,20 +101,12 @@ fn readable(party: &Party, outcome: &Value) -> String {
     let text = |name: &str| outcome[name].as_str().unwrap_or_default();
     let Some(state) = outcome["state"].as_str() else {
         // A problem document: the national plane refused it.
-        let mut lines = vec![format!(
-            "{party}: refused, {}: {} {}",
-            text("code"),
-            text("title"),
-            text("detail")
-        )];
+        let mut lines =
+            vec![format!("{party}: refused, {}: {} {}", text("code"), text("title"), text("detail"))];
         lines.extend(violations(&outcome["violations"]));
         return lines.join("\n");
     };
-    let mut lines = vec![format!(
-        "{party}: {state}\n  id      {}\n  digest  {}",
-        text("id"),
-        text("digest")
-    )];
+    let mut lines = vec![format!("{party}: {state}\n  id      {}\n  digest  {}", text("id"), text("digest"))];
     if let Some(code) = outcome["code"].as_str() {
         lines.push(format!("  code    {code}"));
     }
@@ -139,13 +119,6 @@ fn readable(party: &Party, outcome: &Value) -> String {
 
 fn violations(list: &Value) -> Vec<String> {
     let text = |violation: &Value, name: &str| violation[name].as_str().unwrap_or_default().to_owned();
-    let line = |v: &Value| {
-        format!(
-            "  {} {}: {}",
-            text(v, "pointer"),
-            text(v, "rule"),
-            text(v, "text")
-        )
-    };
+    let line = |v: &Value| format!("  {} {}: {}", text(v, "pointer"), text(v, "rule"), text(v, "text"));
     list.as_array().into_iter().flatten().map(line).collect()
 }

@@ -49,13 +49,8 @@ pub(crate) fn run(cx: &Cx, args: &Args) -> Result<Found> {
     let checks = judge(&read(&args.receipt)?, &cards, message.as_deref());
     let passed = checks.iter().all(|check| check.passed);
     cx.print(&serde_json::json!({ "valid": passed, "checks": checks }), || {
-        let line = |check: &Check| {
-            format!(
-                "{} {}",
-                if check.passed { "ok    " } else { "FAILED" },
-                check.says
-            )
-        };
+        let line =
+            |check: &Check| format!("{} {}", if check.passed { "ok    " } else { "FAILED" }, check.says);
         let mut lines: Vec<String> = checks.iter().map(line).collect();
         lines.push(if passed {
             "The receipt is good.".into()
@@ -72,11 +67,7 @@ fn judge(receipt: &[u8], cards: &[Card], message: Option<&[u8]>) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut say = |check: &'static str, result: Result<String, String>| {
         let passed = result.is_ok();
-        checks.push(Check {
-            check,
-            passed,
-            says: result.unwrap_or_else(|says| says),
-        });
+        checks.push(Check { check, passed, says: result.unwrap_or_else(|says| says) });
         passed
     };
     let parsed = Receipt::parse(receipt).map_err(|error| format!("not a receipt: {error}"));
@@ -87,10 +78,7 @@ fn judge(receipt: &[u8], cards: &[Card], message: Option<&[u8]>) -> Vec<Check> {
             return checks;
         }
     };
-    say(
-        "format",
-        Ok("The file is a C2SP tlog-proof that carries a log entry.".into()),
-    );
+    say("format", Ok("The file is a C2SP tlog-proof that carries a log entry.".into()));
     let keys: Vec<_> = channel_keys(&receipt, cards).collect();
     let verified = match receipt.verify(&keys) {
         Ok(verified) => verified,
@@ -106,18 +94,11 @@ fn judge(receipt: &[u8], cards: &[Card], message: Option<&[u8]>) -> Vec<Check> {
             verified.origin, verified.size
         )),
     );
-    say(
-        "inclusion",
-        Ok(format!("The log holds the entry at index {}.", verified.index)),
-    );
+    say("inclusion", Ok(format!("The log holds the entry at index {}.", verified.index)));
     let entry = &verified.entry;
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".into());
     let verdict = entry.verdict.map_or("no verdict", |verdict| verdict.as_str());
-    let code = entry
-        .code
-        .as_ref()
-        .map(|code| format!(" ({code})"))
-        .unwrap_or_default();
+    let code = entry.code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
     say(
         "entry",
         Ok(format!(
@@ -133,13 +114,7 @@ fn judge(receipt: &[u8], cards: &[Card], message: Option<&[u8]>) -> Vec<Check> {
     let jws = match Jws::parse(message) {
         Ok(jws) => jws,
         Err(problem) => {
-            say(
-                "message",
-                Err(format!(
-                    "the message cannot be read: {} {}",
-                    problem.code, problem.detail
-                )),
-            );
+            say("message", Err(format!("the message cannot be read: {} {}", problem.code, problem.detail)));
             return checks;
         }
     };
@@ -171,18 +146,11 @@ fn channel_keys<'c>(
     cards: &'c [Card],
 ) -> impl Iterator<Item = silkgate_ledger::VerifierKey> + 'c {
     let text = receipt.proof().checkpoint.text();
-    let partner = text
-        .lines()
-        .next()
-        .and_then(|origin| origin.rsplit('/').next()?.parse().ok());
-    cards
-        .iter()
-        .filter_map(move |card| channel_key(card, partner?).ok())
+    let partner = text.lines().next().and_then(|origin| origin.rsplit('/').next()?.parse().ok());
+    cards.iter().filter_map(move |card| channel_key(card, partner?).ok())
 }
 
 fn signer(jws: &Jws, cards: &[Card]) -> Option<SigningCertificate> {
     let certificates = cards.iter().flat_map(|card| &card.content().signing_certificates);
-    certificates
-        .filter_map(|der| SigningCertificate::parse(der))
-        .find(|c| c.thumbprint == jws.thumbprint)
+    certificates.filter_map(|der| SigningCertificate::parse(der)).find(|c| c.thumbprint == jws.thumbprint)
 }

@@ -94,11 +94,7 @@ pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, S
 
 /// Marks a hand-over as done.
 pub async fn finish(conn: &mut Connection, seq: i64, at: Instant) -> Result<(), StoreError> {
-    sqlx::query("UPDATE delivery SET done_ms = $1 WHERE seq = $2")
-        .bind(at.0)
-        .bind(seq)
-        .execute(conn)
-        .await?;
+    sqlx::query("UPDATE delivery SET done_ms = $1 WHERE seq = $2").bind(at.0).bind(seq).execute(conn).await?;
     Ok(())
 }
 
@@ -110,8 +106,5 @@ pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.get(0), row.get(1), Instant(row.get(2))))
-        .collect())
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1), Instant(row.get(2)))).collect())
 }

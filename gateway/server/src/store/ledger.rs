@@ -49,9 +49,8 @@ pub async fn create(
 
 /// Every log, in ascending id: the order in which they are written.
 pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
-    let rows = sqlx::query("SELECT id, origin, partner, size, root FROM log ORDER BY id")
-        .fetch_all(conn)
-        .await?;
+    let rows =
+        sqlx::query("SELECT id, origin, partner, size, root FROM log ORDER BY id").fetch_all(conn).await?;
     rows.into_iter()
         .map(|row| {
             let partner: Option<String> = row.get(2);
@@ -84,11 +83,7 @@ pub async fn move_head(
         .bind(signed(old_size))
         .execute(conn)
         .await?;
-    if done.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(corrupt("another writer moved the log's head"))
-    }
+    if done.rows_affected() == 1 { Ok(()) } else { Err(corrupt("another writer moved the log's head")) }
 }
 
 /// Appends entries.
@@ -96,10 +91,7 @@ pub async fn insert_entries(conn: &mut Connection, rows: &[EntryRow]) -> Result<
     for piece in pieces(rows) {
         let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, idx, body) ");
         query.push_values(piece, |mut values, row| {
-            values
-                .push_bind(row.log)
-                .push_bind(signed(row.index))
-                .push_bind(row.body.clone());
+            values.push_bind(row.log).push_bind(signed(row.index)).push_bind(row.body.clone());
         });
         query.build().execute(&mut *conn).await?;
     }
@@ -139,10 +131,8 @@ pub async fn tiles(conn: &mut Connection, log: i64, ids: &[TileId]) -> Result<Ti
             .await?;
         let row = row.ok_or_else(|| corrupt("a tile of the tree is missing"))?;
         let bytes: Vec<u8> = row.get(0);
-        tiles.insert(
-            *id,
-            Tile::from_bytes(&bytes).map_err(|_| corrupt("a tile does not hold whole hashes"))?,
-        );
+        tiles
+            .insert(*id, Tile::from_bytes(&bytes).map_err(|_| corrupt("a tile does not hold whole hashes"))?);
     }
     Ok(tiles)
 }
@@ -156,13 +146,7 @@ pub async fn all_tiles(conn: &mut Connection, log: i64) -> Result<Vec<(TileId, V
         .map(|row| {
             let level: i64 = row.get(0);
             let level = u8::try_from(level).map_err(|_| corrupt("tile.level"))?;
-            Ok((
-                TileId {
-                    level,
-                    index: unsigned(row.get(1))?,
-                },
-                row.get(2),
-            ))
+            Ok((TileId { level, index: unsigned(row.get(1))? }, row.get(2)))
         })
         .collect()
 }
@@ -185,9 +169,8 @@ pub async fn put_checkpoint(
 
 /// The checkpoint of that size.
 pub async fn checkpoint(conn: &mut Connection, log: i64, size: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let query = sqlx::query("SELECT note FROM checkpoint WHERE log = $1 AND size = $2")
-        .bind(log)
-        .bind(signed(size));
+    let query =
+        sqlx::query("SELECT note FROM checkpoint WHERE log = $1 AND size = $2").bind(log).bind(signed(size));
     Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
 }
 
@@ -205,16 +188,13 @@ pub async fn checkpoints(
             .bind(i64::from(limit))
             .fetch_all(conn)
             .await?;
-    rows.into_iter()
-        .map(|row| Ok((unsigned(row.get(0))?, row.get(1))))
-        .collect()
+    rows.into_iter().map(|row| Ok((unsigned(row.get(0))?, row.get(1)))).collect()
 }
 
 /// One entry.
 pub async fn entry(conn: &mut Connection, log: i64, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let query = sqlx::query("SELECT body FROM entry WHERE log = $1 AND idx = $2")
-        .bind(log)
-        .bind(signed(index));
+    let query =
+        sqlx::query("SELECT body FROM entry WHERE log = $1 AND idx = $2").bind(log).bind(signed(index));
     Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
 }
 
@@ -231,9 +211,7 @@ pub async fn entries(
         .bind(i64::from(limit))
         .fetch_all(conn)
         .await?;
-    rows.into_iter()
-        .map(|row| Ok((unsigned(row.get(0))?, row.get(1))))
-        .collect()
+    rows.into_iter().map(|row| Ok((unsigned(row.get(0))?, row.get(1)))).collect()
 }
 
 /// SQL integers are signed; sizes and indexes stay far below 2^63.

@@ -153,22 +153,15 @@ fn from_row(row: &SqliteRow) -> Result<Message, StoreError> {
         log: row.get(13),
         entry: number(14, "entry")?,
         checkpoint: number(15, "checkpoint")?,
-        state: State::ALL
-            .into_iter()
-            .find(|s| s.as_str() == state)
-            .ok_or_else(|| corrupt("state"))?,
+        state: State::ALL.into_iter().find(|s| s.as_str() == state).ok_or_else(|| corrupt("state"))?,
         code: row.get(17),
-        request: request
-            .map(|bytes| bytes32(bytes, "message.request").map(Digest))
-            .transpose()?,
+        request: request.map(|bytes| bytes32(bytes, "message.request").map(Digest)).transpose()?,
     })
 }
 
 /// The next free `seq`. Call inside the write transaction that uses it.
 pub async fn next_seq(conn: &mut Connection) -> Result<i64, StoreError> {
-    let row = sqlx::query("SELECT coalesce(max(seq), 0) + 1 FROM message")
-        .fetch_one(conn)
-        .await?;
+    let row = sqlx::query("SELECT coalesce(max(seq), 0) + 1 FROM message").fetch_one(conn).await?;
     Ok(row.get(0))
 }
 
@@ -224,56 +217,36 @@ pub async fn find(
     source: &str,
 ) -> Result<Option<Message>, StoreError> {
     let sql = const_format("WHERE partner = $1 AND direction = $2 AND id = $3 AND source = $4");
-    let query = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(partner.to_owned())
-        .bind(way.as_str());
+    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(partner.to_owned()).bind(way.as_str());
     let query = query.bind(id.as_bytes().to_vec()).bind(source.to_owned());
-    query
-        .fetch_optional(conn)
-        .await?
-        .as_ref()
-        .map(from_row)
-        .transpose()
+    query.fetch_optional(conn).await?.as_ref().map(from_row).transpose()
 }
 
 /// Every message of that id, both ways and of all partners.
 pub async fn by_id(conn: &mut Connection, id: &Uuid) -> Result<Vec<Message>, StoreError> {
     let sql = const_format("WHERE id = $1 ORDER BY seq");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(id.as_bytes().to_vec())
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_bytes().to_vec()).fetch_all(conn).await?;
     rows.iter().map(from_row).collect()
 }
 
 /// The message of that `seq`.
 pub async fn by_seq(conn: &mut Connection, seq: i64) -> Result<Option<Message>, StoreError> {
     let sql = const_format("WHERE seq = $1");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(seq)
-        .fetch_optional(conn)
-        .await?;
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(seq).fetch_optional(conn).await?;
     row.as_ref().map(from_row).transpose()
 }
 
 /// Messages after `seq`, ascending, at most `limit`.
 pub async fn after(conn: &mut Connection, seq: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
     let sql = const_format("WHERE seq > $1 ORDER BY seq LIMIT $2");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(seq)
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(seq).bind(i64::from(limit)).fetch_all(conn).await?;
     rows.iter().map(from_row).collect()
 }
 
 /// Messages of one record, in order.
 pub async fn by_subject(conn: &mut Connection, subject: &str) -> Result<Vec<Message>, StoreError> {
     let sql = const_format("WHERE subject = $1 ORDER BY seq");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(subject.to_owned())
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(subject.to_owned()).fetch_all(conn).await?;
     rows.iter().map(from_row).collect()
 }
 
@@ -300,45 +273,35 @@ pub async fn set_state(
 
 /// The signed bytes, unless erased.
 pub async fn payload(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
-    let row = sqlx::query("SELECT bytes FROM payload WHERE seq = $1")
-        .bind(seq)
-        .fetch_optional(conn)
-        .await?;
+    let row = sqlx::query("SELECT bytes FROM payload WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
     Ok(row.map(|row| row.get(0)))
 }
 
 /// Keeps the problem document of a refusal.
 pub async fn put_refusal(conn: &mut Connection, seq: i64, problem: &[u8]) -> Result<(), StoreError> {
-    let query = sqlx::query("INSERT INTO refusal (seq, problem) VALUES ($1, $2)")
-        .bind(seq)
-        .bind(problem.to_vec());
+    let query =
+        sqlx::query("INSERT INTO refusal (seq, problem) VALUES ($1, $2)").bind(seq).bind(problem.to_vec());
     query.execute(conn).await?;
     Ok(())
 }
 
 /// The problem document of a refusal.
 pub async fn refusal(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
-    let row = sqlx::query("SELECT problem FROM refusal WHERE seq = $1")
-        .bind(seq)
-        .fetch_optional(conn)
-        .await?;
+    let row =
+        sqlx::query("SELECT problem FROM refusal WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
     Ok(row.map(|row| row.get(0)))
 }
 
 /// Keeps the partner's receipt.
 pub async fn put_receipt(conn: &mut Connection, seq: i64, receipt: &[u8]) -> Result<(), StoreError> {
-    let query = sqlx::query("INSERT INTO receipt (seq, bytes) VALUES ($1, $2)")
-        .bind(seq)
-        .bind(receipt.to_vec());
+    let query =
+        sqlx::query("INSERT INTO receipt (seq, bytes) VALUES ($1, $2)").bind(seq).bind(receipt.to_vec());
     query.execute(conn).await?;
     Ok(())
 }
 
 /// The partner's receipt for a message sent.
 pub async fn receipt(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
-    let row = sqlx::query("SELECT bytes FROM receipt WHERE seq = $1")
-        .bind(seq)
-        .fetch_optional(conn)
-        .await?;
+    let row = sqlx::query("SELECT bytes FROM receipt WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
     Ok(row.map(|row| row.get(0)))
 }

@@ -65,13 +65,7 @@ pub struct Store {
 fn migrations() -> Migrator {
     let first = include_str!("migrations/sqlite/0001_first.sql");
     let step = |version, name: &'static str, sql: &'static str| {
-        Migration::new(
-            version,
-            name.into(),
-            MigrationType::Simple,
-            sql.into_sql_str(),
-            false,
-        )
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
     Migrator::with_migrations(vec![step(1, "first", first)])
 }
@@ -109,10 +103,7 @@ impl Store {
             .acquire_timeout(Duration::from_secs(30))
             .connect_with(options.clone())
             .await?;
-        let version: String = sqlx::query("SELECT sqlite_version()")
-            .fetch_one(&writer)
-            .await?
-            .get(0);
+        let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&writer).await?.get(0);
         if !at_least(&version, [3, 51, 3]) {
             return Err(StoreError::Version(version));
         }
@@ -151,16 +142,8 @@ async fn schema_is_current(pool: &SqlitePool) -> Result<(), StoreError> {
         .fetch_one(pool)
         .await?
         .get(0);
-    let needed = migrations()
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
-    if found == needed {
-        Ok(())
-    } else {
-        Err(StoreError::Schema { found, needed })
-    }
+    let needed = migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
+    if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
 }
 
 fn at_least(version: &str, floor: [u32; 3]) -> bool {
@@ -170,9 +153,7 @@ fn at_least(version: &str, floor: [u32; 3]) -> bool {
 
 /// 32 bytes, or a sentence about the row that does not hold them.
 fn bytes32(bytes: Vec<u8>, what: &str) -> Result<[u8; 32], StoreError> {
-    bytes
-        .try_into()
-        .map_err(|_| StoreError::Corrupt(format!("{what} is not 32 bytes")))
+    bytes.try_into().map_err(|_| StoreError::Corrupt(format!("{what} is not 32 bytes")))
 }
 
 /// Cuts rows into pieces of 64, 16, 4 and 1, so that multi-row statements come in four sizes only

@@ -83,9 +83,7 @@ pub async fn lease_due(
 
 /// When something will be due: the earliest of due times and running leases.
 pub async fn next_due(conn: &mut Connection) -> Result<Option<Instant>, StoreError> {
-    let row = sqlx::query("SELECT min(max(due_ms, lease_ms)) FROM outbox")
-        .fetch_one(conn)
-        .await?;
+    let row = sqlx::query("SELECT min(max(due_ms, lease_ms)) FROM outbox").fetch_one(conn).await?;
     Ok(row.get::<Option<i64>, _>(0).map(Instant))
 }
 
@@ -123,21 +121,14 @@ pub async fn put_back(
 
 /// Takes a row out: the message has its outcome.
 pub async fn remove(conn: &mut Connection, seq: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM outbox WHERE seq = $1")
-        .bind(seq)
-        .execute(conn)
-        .await?;
+    sqlx::query("DELETE FROM outbox WHERE seq = $1").bind(seq).execute(conn).await?;
     Ok(())
 }
 
 /// Frees every lease. Only for the sole gateway of a database, at its start: whatever held them died.
 pub async fn free_leases(conn: &mut Connection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE outbox SET lease_ms = 0, lease = NULL")
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query("UPDATE delivery SET lease_ms = 0, lease = NULL WHERE done_ms IS NULL")
-        .execute(conn)
-        .await?;
+    sqlx::query("UPDATE outbox SET lease_ms = 0, lease = NULL").execute(&mut *conn).await?;
+    sqlx::query("UPDATE delivery SET lease_ms = 0, lease = NULL WHERE done_ms IS NULL").execute(conn).await?;
     Ok(())
 }
 
@@ -150,12 +141,7 @@ pub async fn later_of_record(
 ) -> Result<Vec<i64>, StoreError> {
     let query =
         sqlx::query("SELECT seq FROM outbox WHERE partner = $1 AND subject = $2 AND seq > $3 ORDER BY seq");
-    let rows = query
-        .bind(partner.to_owned())
-        .bind(subject.to_owned())
-        .bind(seq)
-        .fetch_all(conn)
-        .await?;
+    let rows = query.bind(partner.to_owned()).bind(subject.to_owned()).bind(seq).fetch_all(conn).await?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
@@ -182,10 +168,7 @@ pub async fn note_attempt(
 pub async fn attempts(conn: &mut Connection, seq: i64) -> Result<Vec<(i64, Instant, String)>, StoreError> {
     let rows = sqlx::query("SELECT n, at_ms, outcome FROM attempt WHERE seq = $1 ORDER BY n").bind(seq);
     let rows = rows.fetch_all(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.get(0), Instant(row.get(1)), row.get(2)))
-        .collect())
+    Ok(rows.into_iter().map(|row| (row.get(0), Instant(row.get(1)), row.get(2))).collect())
 }
 
 /// Waiting messages per partner: count and the time of the oldest.
@@ -196,8 +179,5 @@ pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>,
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.get(0), row.get(1), Instant(row.get(2))))
-        .collect())
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1), Instant(row.get(2)))).collect())
 }

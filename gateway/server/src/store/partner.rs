@@ -75,9 +75,7 @@ pub async fn put(conn: &mut Connection, row: &PartnerRow) -> Result<(), StoreErr
 
 /// The partners that may exchange messages now.
 pub async fn active(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query("SELECT country FROM partner WHERE state = 'active'")
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query("SELECT country FROM partner WHERE state = 'active'").fetch_all(conn).await?;
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
@@ -103,9 +101,7 @@ pub async fn keep_card(
 
 /// Every card that was ever in force.
 pub async fn cards(conn: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let rows = sqlx::query("SELECT country, bytes FROM card ORDER BY at_ms")
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query("SELECT country, bytes FROM card ORDER BY at_ms").fetch_all(conn).await?;
     Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
@@ -144,15 +140,10 @@ pub async fn clients(conn: &mut Connection) -> Result<Vec<ClientRow>, StoreError
 
 /// The number of changes to partners and clients so far.
 pub async fn generation(conn: &mut Connection) -> Result<i64, StoreError> {
-    Ok(sqlx::query("SELECT value FROM generation WHERE id = 1")
-        .fetch_one(conn)
-        .await?
-        .get(0))
+    Ok(sqlx::query("SELECT value FROM generation WHERE id = 1").fetch_one(conn).await?.get(0))
 }
 
 async fn touch(conn: &mut Connection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE generation SET value = value + 1 WHERE id = 1")
-        .execute(conn)
-        .await?;
+    sqlx::query("UPDATE generation SET value = value + 1 WHERE id = 1").execute(conn).await?;
     Ok(())
 }

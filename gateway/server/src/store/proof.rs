@@ -9,22 +9,12 @@ use super::{Connection, StoreError, ledger};
 /// The C2SP tlog-proof of entry `index` of `log` under its checkpoint of `size` entries.
 pub async fn receipt(conn: &mut Connection, log: i64, index: u64, size: u64) -> Result<Vec<u8>, StoreError> {
     let missing = |what: &str| StoreError::Corrupt(format!("{what} of log {log} is missing"));
-    let entry = ledger::entry(conn, log, index)
-        .await?
-        .ok_or_else(|| missing("an entry"))?;
-    let note = ledger::checkpoint(conn, log, size)
-        .await?
-        .ok_or_else(|| missing("a checkpoint"))?;
+    let entry = ledger::entry(conn, log, index).await?.ok_or_else(|| missing("an entry"))?;
+    let note = ledger::checkpoint(conn, log, size).await?.ok_or_else(|| missing("a checkpoint"))?;
     let checkpoint =
         Note::parse(&note).map_err(|error| StoreError::Corrupt(format!("checkpoint: {error}")))?;
     let tiles = ledger::tiles(conn, log, &inclusion_tiles(index, size)).await?;
     let hashes = inclusion_proof(index, size, &tiles)
         .map_err(|error| StoreError::Corrupt(format!("proof: {error}")))?;
-    Ok(TlogProof {
-        extra: Some(entry),
-        index,
-        hashes,
-        checkpoint,
-    }
-    .encode())
+    Ok(TlogProof { extra: Some(entry), index, hashes, checkpoint }.encode())
 }

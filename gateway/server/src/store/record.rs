@@ -44,15 +44,9 @@ pub async fn load(conn: &mut Connection, key: &RecordKey) -> Result<Record, Stor
     let query = sqlx::query(
         "SELECT head, settled FROM record WHERE partner = $1 AND direction = $2 AND subject = $3",
     );
-    let row = query
-        .bind(key.partner.clone())
-        .bind(key.way.as_str())
-        .bind(key.subject.clone());
+    let row = query.bind(key.partner.clone()).bind(key.way.as_str()).bind(key.subject.clone());
     match row.fetch_optional(conn).await? {
-        Some(row) => Ok(Record {
-            head: from_text(row.get(0))?,
-            settled: from_text(row.get(1))?,
-        }),
+        Some(row) => Ok(Record { head: from_text(row.get(0))?, settled: from_text(row.get(1))? }),
         None => Ok(Record::default()),
     }
 }

@@ -49,10 +49,7 @@ impl PartnerServer {
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(partners.clone())
             .with_single_cert(chain, key)?;
-        Ok(Self {
-            config: Arc::new(without_resumption(config)),
-            partners,
-        })
+        Ok(Self { config: Arc::new(without_resumption(config)), partners })
     }
 
     /// The settings for the next handshake.
@@ -71,10 +68,7 @@ impl PartnerServer {
     pub fn identify(&self, certificate: &CertificateDer<'_>) -> Option<String> {
         let known = self.partners.known.load();
         let names = dns_names(certificate)?;
-        known
-            .iter()
-            .find(|partner| names.contains(&partner.trust.host))
-            .map(|p| p.trust.partner.clone())
+        known.iter().find(|partner| names.contains(&partner.trust.host)).map(|p| p.trust.partner.clone())
     }
 }
 
@@ -123,17 +117,10 @@ impl ClientCertVerifier for Partners {
         let partner = known.iter().find(|partner| names.contains(&partner.trust.host));
         let partner = partner.ok_or(Error::InvalidCertificate(CertificateError::NotValidForName))?;
         // One certificate, one gateway: a further partner's name in it would be a second identity.
-        if known
-            .iter()
-            .filter(|partner| names.contains(&partner.trust.host))
-            .count()
-            != 1
-        {
+        if known.iter().filter(|partner| names.contains(&partner.trust.host)).count() != 1 {
             return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
         }
-        partner
-            .verifier
-            .verify_client_cert(end_entity, intermediates, now)
+        partner.verifier.verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(

@@ -103,12 +103,7 @@ impl Line {
         let identity = Identity::read(&self.sender.certificate("tls"), &self.sender.key("tls"))?;
         let anchor: CertificateDer<'static> = keys::one(&self.receiver.certificate("tls-ca"))?;
         let host = self.receiver.config()?.host;
-        let client = Client::new(
-            &[anchor],
-            identity,
-            &host,
-            &format!("127.0.0.1:{}", self.receiver_port),
-        )?;
+        let client = Client::new(&[anchor], identity, &host, &format!("127.0.0.1:{}", self.receiver_port))?;
         let answer = client.post(&path, "application/jose+json", altered).await?;
         let mut response = hyper::Response::new(Full::new(answer.body.clone()));
         *response.status_mut() = answer.status;
@@ -120,10 +115,7 @@ impl Line {
 /// Changes the wanted vehicle's colour inside the signed message.
 fn paint_black(message: &[u8]) -> Result<Vec<u8>> {
     let mut jws: serde_json::Value = serde_json::from_slice(message)?;
-    let payload = jws["payload"]
-        .as_str()
-        .and_then(decode)
-        .ok_or_else(|| anyhow!("no message"))?;
+    let payload = jws["payload"].as_str().and_then(decode).ok_or_else(|| anyhow!("no message"))?;
     let payload = String::from_utf8(payload)?;
     let altered = payload.replace(r#""colour":"red""#, r#""colour":"black""#);
     (altered != payload).then_some(()).context("nothing to alter")?;

@@ -82,12 +82,7 @@ impl Pair {
         jo.add_partner(folder, "IQ", &cards[0], None).await?;
         let proxy = Proxy::start(proxy_port, &folder.join("iq"), &folder.join("jo"), jo_partner).await?;
         let (iq, jo) = (iq.start(folder).await?, jo.start(folder).await?);
-        Ok(Self {
-            folder: folder.to_owned(),
-            iq,
-            jo,
-            proxy,
-        })
+        Ok(Self { folder: folder.to_owned(), iq, jo, proxy })
     }
 
     /// Ends both gateways.
@@ -120,12 +115,8 @@ impl Pair {
                 "  silkgate -d {folder}/iq submit {folder}/alert.json --to JO/public-security"
             ));
         } else {
-            lines.push(format!(
-                "  silkgate -d {folder}/iq serve                run Iraq's gateway again"
-            ));
-            lines.push(format!(
-                "  rm -r {folder}                               forget it all"
-            ));
+            lines.push(format!("  silkgate -d {folder}/iq serve                run Iraq's gateway again"));
+            lines.push(format!("  rm -r {folder}                               forget it all"));
         }
         lines.join("\n")
     }
@@ -135,10 +126,8 @@ impl Plan {
     async fn init(&self, folder: &Path) -> Result<PathBuf> {
         let home = folder.join(self.folder);
         let host = format!("gateway.{}.example", self.country.to_lowercase());
-        let (partner, national) = (
-            format!("127.0.0.1:{}", self.partner_port),
-            format!("127.0.0.1:{}", self.national_port),
-        );
+        let (partner, national) =
+            (format!("127.0.0.1:{}", self.partner_port), format!("127.0.0.1:{}", self.national_port));
         let endpoint = format!("https://{partner}");
         silkgate(
             &home,
@@ -176,12 +165,7 @@ impl Plan {
         let fingerprint = said["fingerprint"].as_str().unwrap_or_default();
         let card = card.to_string_lossy();
         let mut add = vec!["partner", "add", &card, "--fingerprint", fingerprint];
-        add.extend(
-            connect
-                .map(|address| ["--connect", address])
-                .into_iter()
-                .flatten(),
-        );
+        add.extend(connect.map(|address| ["--connect", address]).into_iter().flatten());
         silkgate(&home, &add).await?;
         silkgate(&home, &["partner", "allow", country, "--status", "actual"]).await?;
         Ok(())
@@ -200,13 +184,7 @@ impl Plan {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()?;
-        let mut state = State {
-            country: self.country,
-            name: self.name,
-            home,
-            config,
-            gateway,
-        };
+        let mut state = State { country: self.country, name: self.name, home, config, gateway };
         state.wait_until_up(self.party).await?;
         Ok(state)
     }
@@ -223,12 +201,7 @@ impl State {
     pub(super) fn as_partner_of(&self, other: &State) -> Result<Client> {
         let identity = Identity::read(&self.home.certificate("tls"), &self.home.key("tls"))?;
         let anchor = keys::one(&other.home.certificate("tls-ca"))?;
-        Client::new(
-            &[anchor],
-            identity,
-            &other.config.host,
-            &other.config.partner_plane.listen.to_string(),
-        )
+        Client::new(&[anchor], identity, &other.config.host, &other.config.partner_plane.listen.to_string())
     }
 
     /// Runs a command of the shipped binary on this home and gives what it prints.
@@ -240,11 +213,7 @@ impl State {
         let client = self.back_end(party)?;
         let started = tokio::time::Instant::now();
         loop {
-            if client
-                .get("/v1/deliveries")
-                .await
-                .is_ok_and(|answer| answer.status == 200)
-            {
+            if client.get("/v1/deliveries").await.is_ok_and(|answer| answer.status == 200) {
                 return Ok(());
             }
             if let Some(ended) = self.gateway.try_wait()? {
@@ -252,11 +221,7 @@ impl State {
                 bail!("{}'s gateway ended at its start ({ended}):\n{log}", self.name);
             }
             if started.elapsed() > START {
-                bail!(
-                    "{}'s gateway did not come up within {} s",
-                    self.name,
-                    START.as_secs()
-                );
+                bail!("{}'s gateway did not come up within {} s", self.name, START.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -264,16 +229,9 @@ impl State {
 
     async fn stop(&mut self) {
         if let Some(id) = self.gateway.id() {
-            let _ = Command::new("kill")
-                .arg("-TERM")
-                .arg(id.to_string())
-                .status()
-                .await;
+            let _ = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await;
         }
-        if tokio::time::timeout(Duration::from_secs(15), self.gateway.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(Duration::from_secs(15), self.gateway.wait()).await.is_err() {
             let _ = self.gateway.kill().await;
         }
     }
@@ -281,12 +239,8 @@ impl State {
 
 /// Runs this very binary on a home; what it printed, or an error with what it said.
 async fn silkgate(home: &Path, args: &[&str]) -> Result<String> {
-    let output = Command::new(std::env::current_exe()?)
-        .arg("-d")
-        .arg(home)
-        .args(args)
-        .stdin(Stdio::null())
-        .output();
+    let output =
+        Command::new(std::env::current_exe()?).arg("-d").arg(home).args(args).stdin(Stdio::null()).output();
     let output = output.await.context("this binary cannot be started again")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -297,9 +251,8 @@ async fn silkgate(home: &Path, args: &[&str]) -> Result<String> {
 
 /// Ports free at this moment, all different.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let listeners: Vec<TcpListener> = (0..N)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
+    let listeners: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let mut ports = [0; N];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
         *port = listener.local_addr()?.port();

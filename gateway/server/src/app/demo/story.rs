@@ -25,6 +25,13 @@ struct Sent {
     digest: String,
 }
 
+/// Where what is to be verified offline is kept.
+fn receipts(pair: &Pair) -> Result<std::path::PathBuf> {
+    let folder = pair.folder.join("receipts");
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
 /// Tells the whole story. The finding: whether everything verified in the end.
 pub(super) async fn tell(pair: &mut Pair) -> Result<Found> {
     line("Two neighbouring states, each with its own keys, gateway and database:")?;
@@ -42,7 +49,7 @@ pub(super) async fn tell(pair: &mut Pair) -> Result<Found> {
     let mut saved = Vec::new();
     saved.extend(wanted_vehicle(pair).await?);
     saved.push(manifest(pair).await?);
-    invalid_manifest(pair).await?;
+    saved.push(invalid_manifest(pair).await?);
     let altered = altered_on_the_way(pair).await?;
     sent_twice(pair, &altered).await?;
     saved.push(altered);
@@ -51,9 +58,7 @@ pub(super) async fn tell(pair: &mut Pair) -> Result<Found> {
 
 /// The example of a type, as a back end would submit it: without what the gateway fills in.
 fn example(kind: &str, to: &str, record: &str) -> Result<Value> {
-    let message_type = Catalogue::embedded()
-        .find(kind, 1)
-        .context("the catalogue lacks the type")?;
+    let message_type = Catalogue::embedded().find(kind, 1).context("the catalogue lacks the type")?;
     let mut event: Value = serde_json::from_str(message_type.example())?;
     let members = event.as_object_mut().context("an example is an object")?;
     for filled_in in [
@@ -77,9 +82,7 @@ fn example(kind: &str, to: &str, record: &str) -> Result<Value> {
 
 /// Submits and waits for the outcome.
 async fn submit(back_end: &Client, event: &Value) -> Result<Value> {
-    let answer = back_end
-        .post("/v1/submissions", EVENT, serde_json::to_vec(event)?)
-        .await?;
+    let answer = back_end.post("/v1/submissions", EVENT, serde_json::to_vec(event)?).await?;
     let mut status = answer.json()?;
     if answer.status != 202 {
         bail!("the submission was refused: {status}");
@@ -90,10 +93,7 @@ async fn submit(back_end: &Client, event: &Value) -> Result<Value> {
         if started.elapsed() > Duration::from_secs(30) {
             bail!("no outcome within 30 s: {status}");
         }
-        status = back_end
-            .get(&format!("/v1/submissions/{id}?wait=5"))
-            .await?
-            .json()?;
+        status = back_end.get(&format!("/v1/submissions/{id}?wait=5")).await?.json()?;
     }
     Ok(status)
 }
@@ -101,14 +101,8 @@ async fn submit(back_end: &Client, event: &Value) -> Result<Value> {
 /// Fetches and acknowledges the next delivery.
 async fn fetch(back_end: &Client) -> Result<Value> {
     let answer = back_end.get("/v1/deliveries?wait=10").await?.json()?;
-    let delivery = answer["deliveries"]
-        .get(0)
-        .cloned()
-        .context("nothing was delivered within 10 s")?;
-    let path = format!(
-        "/v1/deliveries/{}/ack",
-        delivery["id"].as_str().unwrap_or_default()
-    );
+    let delivery = answer["deliveries"].get(0).cloned().context("nothing was delivered within 10 s")?;
+    let path = format!("/v1/deliveries/{}/ack", delivery["id"].as_str().unwrap_or_default());
     let lease = serde_json::to_vec(&json!({ "lease": delivery["lease"] }))?;
     let acknowledged = back_end.post(&path, "application/json", lease).await?;
     if acknowledged.status != 200 {
@@ -136,16 +130,8 @@ fn proves(receipt: &[u8], issuer: &State, other: &State) -> Result<String> {
 
 fn outcome(status: &Value, issuer: &State, other: &State) -> Result<(Sent, String)> {
     let text = |name: &str| status[name].as_str().unwrap_or_default().to_owned();
-    let receipt = status["receipt"]
-        .as_str()
-        .with_context(|| format!("no receipt: {status}"))?;
-    Ok((
-        Sent {
-            id: text("id"),
-            digest: text("digest"),
-        },
-        proves(receipt.as_bytes(), issuer, other)?,
-    ))
+    let receipt = status["receipt"].as_str().with_context(|| format!("no receipt: {status}"))?;
+    Ok((Sent { id: text("id"), digest: text("digest") }, proves(receipt.as_bytes(), issuer, other)?))
 }
 
 async fn wanted_vehicle(pair: &Pair) -> Result<Vec<Sent>> {
@@ -207,11 +193,7 @@ async fn wanted_vehicle(pair: &Pair) -> Result<Vec<Sent>> {
 
 async fn manifest(pair: &Pair) -> Result<Sent> {
     line("\nA pre-arrival cargo manifest, from Jordan's customs to Iraq's:")?;
-    let event = example(
-        "manifest.cargo",
-        "IQ/general-customs-authority",
-        "JO-MC-2026-0042",
-    )?;
+    let event = example("manifest.cargo", "IQ/general-customs-authority", "JO-MC-2026-0042")?;
     let status = submit(&pair.jo.back_end("JO/customs-department")?, &event).await?;
     let (message, receipt) = outcome(&status, &pair.iq, &pair.jo)?;
     let delivered = fetch(&pair.iq.back_end("IQ/general-customs-authority")?).await?;
@@ -231,27 +213,21 @@ async fn manifest(pair: &Pair) -> Result<Sent> {
 
 /// Jordan's own gateway would not let this one out. Here a careless system with Jordan's keys sends it
 /// straight to Iraq's gateway.
-async fn invalid_manifest(pair: &Pair) -> Result<()> {
+async fn invalid_manifest(pair: &Pair) -> Result<Sent> {
     line("\nAn invalid manifest, signed and sent past Jordan's own checks:")?;
-    let mut event = example(
-        "manifest.cargo",
-        "IQ/general-customs-authority",
-        "JO-MC-2026-0043",
-    )?;
+    let mut event = example("manifest.cargo", "IQ/general-customs-authority", "JO-MC-2026-0043")?;
     let now = clock::now();
     event["specversion"] = json!("1.0");
     event["datacontenttype"] = json!("application/json");
-    event["id"] = json!(clock::uuid_v7(now).to_string());
+    let id = clock::uuid_v7(now).to_string();
+    event["id"] = json!(id);
     event["source"] = json!("JO/customs-department");
     event["subject"] = event["data"]["recordId"].clone();
     event["time"] = json!(now.to_string());
     event["expirytime"] = json!(now.plus_ms(3_600_000).to_string());
     event["salt"] = json!(silkgate_message::jws::encode(&clock::random::<16>()));
-    event["dataschema"] = json!(
-        Catalogue::embedded()
-            .find("manifest.cargo", 1)
-            .map(|t| t.schema_id().to_owned())
-    );
+    event["dataschema"] =
+        json!(Catalogue::embedded().find("manifest.cargo", 1).map(|t| t.schema_id().to_owned()));
     event["data"]["totals"] = json!({ "items": 7, "packages": 130, "grossMassKg": "2050.7" });
     event["data"]["route"] = json!(["SY", "IQ"]);
     event["data"]["eta"] = json!("2026-11-24T03:00:00Z");
@@ -262,31 +238,32 @@ async fn invalid_manifest(pair: &Pair) -> Result<()> {
         .context("certificate")?;
     let key = keys::private_key(&pair.jo.home.key("message"))?;
     let key = SigningKey::new(key.secret_der(), &certificate).context("message key")?;
-    let message = key
-        .sign(&serde_json::to_vec(&event)?, now)
-        .context("random bytes")?;
+    let message = key.sign(&serde_json::to_vec(&event)?, now).context("random bytes")?;
     let answer = pair
         .jo
         .as_partner_of(&pair.iq)?
-        .post("/v1/messages", "application/jose+json", message)
+        .post("/v1/messages", "application/jose+json", message.clone())
         .await?;
     let problem: Problem = serde_json::from_slice(&answer.body)?;
     if problem.violations.is_empty() {
         bail!("Iraq found nothing wrong: {}", problem.code);
     }
-    line(&format!(
-        "  refused {} {}: Iraq found all of these at once",
-        answer.status.as_u16(),
-        problem.code
-    ))?;
+    line(&format!("  refused {} {}: Iraq found all of these at once", answer.status.as_u16(), problem.code))?;
     for violation in &problem.violations {
         line(&format!("          {:<34} {}", violation.pointer, violation.text))?;
     }
     let receipt = problem.receipt.context("a refusal has a receipt")?;
-    line(&format!(
-        "          {}",
-        proves(receipt.as_bytes(), &pair.iq, &pair.jo)?
-    ))
+    // The refused message never passed Jordan's gateway: its sender keeps message and receipt itself.
+    let folder = receipts(pair)?;
+    std::fs::write(folder.join(format!("{id}.jws")), &message)?;
+    std::fs::write(folder.join(format!("{id}.receipt")), &receipt)?;
+    line(&format!("          {}", proves(receipt.as_bytes(), &pair.iq, &pair.jo)?))?;
+    Ok(Sent {
+        id,
+        digest: silkgate_message::jws::Jws::parse(&message)
+            .map(|jws| jws.digest().to_string())
+            .unwrap_or_default(),
+    })
 }
 
 async fn altered_on_the_way(pair: &Pair) -> Result<Sent> {
@@ -299,18 +276,12 @@ async fn altered_on_the_way(pair: &Pair) -> Result<Sent> {
     let status = submit(&pair.iq.back_end("IQ/traffic-police")?, &event).await?;
     let (message, receipt) = outcome(&status, &pair.jo, &pair.iq)?;
     let log = pair.jo.silkgate(&["log", "--partner", "IQ", "--json"]).await?;
-    let entries = log
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let refused = entries
-        .filter(|entry| entry["kind"] == "rejected" && entry["code"] == "signature_invalid")
-        .last();
+    let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let refused =
+        entries.filter(|entry| entry["kind"] == "rejected" && entry["code"] == "signature_invalid").last();
     let refused = refused.context("Jordan's log holds no refusal of the altered message")?;
     let at = refused["at"].as_str().unwrap_or_default();
-    line(&format!(
-        "  refused signature_invalid: entry {} of Jordan's log, at {at}",
-        refused["index"]
-    ))?;
+    line(&format!("  refused signature_invalid: entry {} of Jordan's log, at {at}", refused["index"]))?;
     let delivered = fetch(&pair.jo.back_end("JO/public-security")?).await?;
     let colour = delivered["event"]["data"]["colour"].as_str().unwrap_or_default();
     line(&format!(
@@ -322,26 +293,15 @@ async fn altered_on_the_way(pair: &Pair) -> Result<Sent> {
 async fn sent_twice(pair: &Pair, message: &Sent) -> Result<()> {
     line("\nThe same message once more, straight to Jordan's gateway:")?;
     let back_end = pair.iq.back_end("IQ/traffic-police")?;
-    let first = back_end
-        .get(&format!("/v1/submissions/{}", message.id))
-        .await?
-        .json()?;
-    let bytes = back_end
-        .get(&format!("/v1/submissions/{}/message", message.id))
-        .await?
-        .body;
+    let first = back_end.get(&format!("/v1/submissions/{}", message.id)).await?.json()?;
+    let bytes = back_end.get(&format!("/v1/submissions/{}/message", message.id)).await?.body;
     let again = pair
         .iq
         .as_partner_of(&pair.jo)?
         .post("/v1/messages", "application/jose+json", bytes.to_vec())
         .await?;
     let same = first["receipt"].as_str().map(str::as_bytes) == Some(&again.body);
-    let waiting = pair
-        .jo
-        .back_end("JO/public-security")?
-        .get("/v1/deliveries")
-        .await?
-        .json()?;
+    let waiting = pair.jo.back_end("JO/public-security")?.get("/v1/deliveries").await?.json()?;
     let delivered = waiting["deliveries"].as_array().map_or(0, Vec::len);
     if !same || delivered != 0 {
         bail!("the duplicate was not recognised: same receipt {same}, delivered again {delivered}");
@@ -355,41 +315,23 @@ async fn sent_twice(pair: &Pair, message: &Sent) -> Result<()> {
 /// Every receipt and both logs, offline, by the commands that anyone would use.
 async fn verify(pair: &Pair, saved: &[Sent]) -> Result<Found> {
     line("\nOffline, from files alone:")?;
-    let folder = pair.folder.join("receipts");
-    std::fs::create_dir_all(&folder)?;
+    let folder = receipts(pair)?;
     let mut good = 0;
     for message in saved {
-        for state in [&pair.iq, &pair.jo] {
-            // Each side's `show` writes the message and the receipt that concern it.
+        let kept = folder.join(format!("{}.receipt", message.id)).exists();
+        for state in [&pair.iq, &pair.jo].into_iter().filter(|_| !kept) {
+            // `show` writes the message and its receipt, which both sides hold.
             let place = folder.to_string_lossy();
             state.silkgate(&["show", &message.id, "--save", &place]).await?;
         }
-        let file = |ending: &str| {
-            folder
-                .join(format!("{}.{ending}", message.id))
-                .to_string_lossy()
-                .into_owned()
-        };
+        let file =
+            |ending: &str| folder.join(format!("{}.{ending}", message.id)).to_string_lossy().into_owned();
         let card = |name: &str| pair.folder.join(name).to_string_lossy().into_owned();
         let (receipt, jws, iq, jo) = (file("receipt"), file("jws"), card("iq.card"), card("jo.card"));
-        pair.iq
-            .silkgate(&[
-                "verify",
-                &receipt,
-                "--card",
-                &jo,
-                "--card",
-                &iq,
-                "--message",
-                &jws,
-            ])
-            .await?;
+        pair.iq.silkgate(&["verify", &receipt, "--card", &jo, "--card", &iq, "--message", &jws]).await?;
         good += 1;
     }
-    line(&format!(
-        "  {good} of {} receipts verify against the cards and the messages",
-        saved.len()
-    ))?;
+    line(&format!("  {good} of {} receipts verify against the cards and the messages", saved.len()))?;
     let mut found = Found::Good;
     for state in [&pair.iq, &pair.jo] {
         let report = state.silkgate(&["audit", "verify", "--json"]).await;
@@ -400,13 +342,9 @@ async fn verify(pair: &Pair, saved: &[Sent]) -> Result<Found> {
         };
         let report: Value = serde_json::from_str(&report)?;
         let logs = report["logs"].as_array().cloned().unwrap_or_default();
-        let sizes = logs.iter().map(|log| {
-            format!(
-                "{} ({})",
-                log["origin"].as_str().unwrap_or_default(),
-                log["entries"]
-            )
-        });
+        let sizes = logs
+            .iter()
+            .map(|log| format!("{} ({})", log["origin"].as_str().unwrap_or_default(), log["entries"]));
         line(&format!(
             "  {}'s logs verify, entry by entry: {}",
             state.name,
