@@ -1,1 +1,32 @@
-//! Support for the end-to-end tests.
+//! Support for the end-to-end tests: two states set up by the shipped binary, and peers that can do
+//! over the wire what a gateway never would.
+
+pub mod home;
+pub mod peer;
+pub mod wire;
+
+use std::time::{Duration, Instant};
+
+pub use home::{Home, Pair, binary};
+pub use peer::{Message, event, sign, uuid_v7};
+pub use wire::{Answer, Client};
+
+/// Now, milliseconds since 1970. Tests make messages of the present.
+#[allow(clippy::disallowed_methods)] // the tests' one clock
+pub fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Waits until `ready` gives something; a deadline turns a hang into a failure that says on what.
+pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = ready() {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "waited 30 s for {what}");
+        // Not a wait for time to pass: the condition is asked again after each pause.
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}

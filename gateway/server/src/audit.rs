@@ -9,10 +9,9 @@ use silkgate_ledger::{Checkpoint, Entry, Hash, Note, NoteSigner, Receipt, Verifi
 use silkgate_message::card::Card;
 use silkgate_message::jws::{Jws, SigningCertificate};
 
-use crate::accept::hash;
 use crate::config::Config;
 use crate::directory::channel_key;
-use crate::store::ledger::{self, Head};
+use crate::store::ledger::{self, Head, hash};
 use crate::store::message::{self, Message, State, Way};
 use crate::store::{Connection, Store, StoreError, partner};
 

@@ -10,8 +10,9 @@ use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 use silkgate_message::problem::Code;
 
-use crate::accept::{Accept, Note, NoteLog, Work, entry_at, hash};
+use crate::accept::{Accept, Note, NoteLog, Work, entry_at};
 use crate::clock;
+use crate::store::ledger::hash;
 
 /// Entries a minute for each partner, in its channel log.
 const PER_PARTNER: u32 = 60;

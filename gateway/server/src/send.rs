@@ -22,9 +22,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::accept::hash;
 use crate::directory::Partner;
 use crate::gateway::Gateway;
+use crate::store::ledger::hash;
 use crate::store::message::Message;
 use crate::tls;
 

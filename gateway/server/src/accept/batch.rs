@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::Changed;
 use super::append::{Growth, Logs};
 use super::work::{
-    Answer, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work, entry_at, hash,
+    Answer, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work, entry_at,
 };
 use crate::clock;
+use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::{Connection, StoreError, delivery, outbox, partner};

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 pub use append::Logs;
 pub use work::{
-    Answer, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work, entry_at, hash,
+    Answer, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work, entry_at,
 };
 
 use crate::store::Store;

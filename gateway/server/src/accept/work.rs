@@ -1,7 +1,6 @@
 //! What can be committed, and the answers.
 
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis};
-use silkgate_ledger::tree::Hash;
 use silkgate_message::event::{Envelope, Fragments};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
@@ -192,9 +191,4 @@ pub fn entry_at(kind: Kind, at: Instant) -> Entry {
     let at = UtcMillis::from_unix_ms(at.0).or(UtcMillis::from_unix_ms(0));
     #[allow(clippy::expect_used)] // 0 is within the bounds
     Entry::new(kind, at.expect("the first instant is one"))
-}
-
-/// A digest as a log entry holds it.
-pub fn hash(digest: Digest) -> Hash {
-    Hash::from_bytes(digest.0)
 }

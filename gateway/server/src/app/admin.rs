@@ -7,10 +7,11 @@ use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
 use super::Cx;
-use crate::accept::{Logs, entry_at, hash};
+use crate::accept::{Logs, entry_at};
 use crate::clock;
 use crate::config::Config;
 use crate::keys;
+use crate::store::ledger::hash;
 use crate::store::{Open, Store, Write};
 
 /// Where an administrative entry goes.

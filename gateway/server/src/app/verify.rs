@@ -8,8 +8,8 @@ use silkgate_message::card::Card;
 use silkgate_message::jws::{Jws, SigningCertificate};
 
 use super::{Cx, Found};
-use crate::accept::hash;
 use crate::directory::channel_key;
+use crate::store::ledger::hash;
 
 /// What to verify.
 #[derive(clap::Args)]

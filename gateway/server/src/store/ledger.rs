@@ -1,6 +1,7 @@
 //! Tables `log`, `entry`, `tile`, `checkpoint`.
 
 use silkgate_ledger::tree::{Hash, Tile, TileId, Tiles};
+use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
@@ -212,6 +213,11 @@ pub async fn entries(
         .fetch_all(conn)
         .await?;
     rows.into_iter().map(|row| Ok((unsigned(row.get(0))?, row.get(1)))).collect()
+}
+
+/// A message's digest as the ledger holds it.
+pub fn hash(digest: Digest) -> Hash {
+    Hash::from_bytes(digest.0)
 }
 
 /// SQL integers are signed; sizes and indexes stay far below 2^63.

@@ -1,0 +1,166 @@
+//! Sending and handing over: order, leases, outages.
+
+use serde_json::{Value, json};
+use support::{Home, Pair, event, sign, wait_for};
+
+fn set(home: &Home, name: &str, value: &str) {
+    let file = home.path.join("silkgate.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .expect("the setting stands in the manual")
+        .to_owned();
+    std::fs::write(&file, text.replace(&line, &format!("{name} = {value}"))).unwrap();
+}
+
+fn record(delivery: &Value) -> String {
+    delivery["event"]["data"]["recordId"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_delivery_is_leased_handed_out_again_and_acknowledged_once() {
+    let mut pair = Pair::set_up(None);
+    set(&pair.jo, "lease_seconds", "1");
+    pair.jo.start();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    let sent = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+    assert_eq!(client.message(&sent.bytes).status, 200);
+    let back_end = pair.jo.back_end("JO/public-security");
+    let first = back_end.deliveries("").remove(0);
+    assert_eq!(first["id"], sent.id.as_str());
+    assert_eq!(first["message"]["payload"].as_str().is_some(), true);
+    assert!(first["receipt"].as_str().unwrap().contains("gateway.jo.example/JO/IQ"));
+    assert!(back_end.deliveries("").is_empty(), "leased: nobody else gets it");
+    let again = wait_for("the lease to run out", || back_end.deliveries("?wait=2").pop());
+    assert_eq!(again["id"], first["id"]);
+    let late = back_end.acknowledge(&first);
+    assert_eq!((late.status, late.code().as_str()), (409, "lease_lost"));
+    assert_eq!(back_end.acknowledge(&again).status, 200);
+    assert_eq!(back_end.acknowledge(&again).status, 200, "the same acknowledgement again is the same answer");
+    assert!(back_end.deliveries("").is_empty());
+    let house = pair.jo.log(&["--partner", "house"]);
+    assert_eq!(house.iter().filter(|entry| entry["kind"] == "delivered").count(), 1);
+}
+
+#[test]
+fn versions_of_a_record_are_handed_over_one_after_another() {
+    let pair = Pair::start();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    let key = pair.iq.message_key();
+    let first = event("IQ/traffic-police", "JO/public-security");
+    let one = sign(&key, &first);
+    let mut second = event("IQ/traffic-police", "JO/public-security");
+    second["subject"] = first["subject"].clone();
+    second["data"]["recordId"] = first["subject"].clone();
+    second["data"]["recordVersion"] = json!(2);
+    second["data"]["action"] = json!("update");
+    second["data"]["supersedes"] = json!({ "messageId": one.id, "digest": one.digest });
+    let other = event("IQ/traffic-police", "JO/public-security");
+    for message in [&one, &sign(&key, &second), &sign(&key, &other)] {
+        assert_eq!(client.message(&message.bytes).status, 200);
+    }
+    let back_end = pair.jo.back_end("JO/public-security");
+    let fetched = back_end.deliveries("?max=10");
+    let records: Vec<String> = fetched.iter().map(record).collect();
+    let subject = |event: &Value| event["subject"].as_str().unwrap().to_owned();
+    assert_eq!(records, [subject(&first), subject(&other)], "the second version waits for the first");
+    assert_eq!(back_end.acknowledge(&fetched[0]).status, 200);
+    let next = back_end.deliveries("?max=10&wait=5");
+    assert_eq!(next.len(), 1);
+    assert_eq!(next[0]["event"]["data"]["recordVersion"], 2);
+}
+
+#[test]
+fn a_long_poll_ends_as_soon_as_something_arrives() {
+    let pair = Pair::start();
+    let waiting = {
+        let back_end = pair.jo.back_end("JO/public-security");
+        std::thread::spawn(move || back_end.deliveries("?wait=30"))
+    };
+    let sent = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+    assert_eq!(pair.iq.as_partner_of(&pair.jo).message(&sent.bytes).status, 200);
+    let got = waiting.join().unwrap();
+    assert_eq!(got[0]["id"], sent.id.as_str());
+}
+
+#[test]
+fn what_was_taken_over_survives_sigkill_and_a_partner_that_is_down() {
+    let mut pair = Pair::set_up(None);
+    pair.iq.start();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        let mut event = event("IQ/traffic-police", "JO/public-security");
+        event.as_object_mut().unwrap().remove("salt");
+        let taken = police.submit(&event);
+        assert_eq!(taken.status, 202, "{}", String::from_utf8_lossy(&taken.body));
+        ids.push(taken.json()["id"].as_str().unwrap().to_owned());
+    }
+    wait_for("a first failed attempt", || {
+        let status = police.get(&format!("/v1/submissions/{}", ids[0])).json();
+        (status["attempts"].as_u64() > Some(0)).then_some(())
+    });
+    pair.iq.kill();
+    pair.jo.start();
+    pair.iq.start();
+    for id in &ids {
+        assert_eq!(police.outcome(id)["state"], "receipted");
+    }
+    let received = pair.jo.log(&["--type", "alert.vehicle"]);
+    assert_eq!(received.len(), ids.len());
+    assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
+}
+
+#[test]
+fn what_the_partner_refuses_comes_back_with_its_reasons_and_returns_later_versions() {
+    let mut pair = Pair::set_up(None);
+    pair.iq.start();
+    // Jordan accepts messages of `test` only: its own agreement is the one that counts there.
+    let police = pair.iq.back_end("IQ/traffic-police");
+    let mut first = event("IQ/traffic-police", "JO/public-security");
+    first["purpose"] = json!("tax-collection");
+    pair.iq.ok(&["partner", "allow", "JO", "--purpose", "tax-collection"]);
+    let taken = wait_for("the agreement to be read again", || {
+        let taken = police.submit(&first);
+        (taken.status == 202).then(|| taken.json())
+    });
+    let mut second = event("IQ/traffic-police", "JO/public-security");
+    second["subject"] = first["subject"].clone();
+    second["data"]["recordId"] = first["subject"].clone();
+    second["data"]["recordVersion"] = json!(2);
+    second["data"]["action"] = json!("update");
+    second["data"]["supersedes"] = json!({ "messageId": taken["id"], "digest": taken["digest"] });
+    assert_eq!(police.submit(&second).status, 202);
+    pair.jo.start();
+    let refused = police.outcome(taken["id"].as_str().unwrap());
+    assert_eq!((&refused["state"], &refused["code"]), (&json!("rejected"), &json!("agreement_purpose")));
+    assert!(refused["problem"]["detail"].as_str().unwrap().contains("receive alert.vehicle"));
+    assert!(refused["receipt"].as_str().unwrap().contains("gateway.jo.example/JO/IQ"));
+    let returned = police.outcome(second["id"].as_str().unwrap());
+    assert_eq!((&returned["state"], &returned["code"]), (&json!("returned"), &json!("predecessor_refused")));
+    // The record is free again: it can be begun anew.
+    let mut anew = event("IQ/traffic-police", "JO/public-security");
+    anew["subject"] = first["subject"].clone();
+    anew["data"]["recordId"] = first["subject"].clone();
+    let taken = police.submit(&anew).json();
+    assert_eq!(police.outcome(taken["id"].as_str().unwrap())["state"], "receipted");
+    assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
+}
+
+#[test]
+fn a_message_that_never_got_through_expires() {
+    let mut pair = Pair::set_up(None);
+    pair.iq.start();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    let mut brief = event("IQ/traffic-police", "JO/public-security");
+    brief["expirytime"] = json!(silkgate_message::instant::Instant(support::now_ms() + 1500).to_string());
+    let taken = police.submit(&brief);
+    assert_eq!(taken.status, 202);
+    // Attempts were made: only Jordan's log could tell whether one arrived.
+    let outcome = police.outcome(brief["id"].as_str().unwrap());
+    assert_eq!((&outcome["state"], &outcome["code"]), (&json!("unknown"), &json!("expired")));
+    let kinds: Vec<_> = pair.iq.log(&["--partner", "JO", "--type", "alert.vehicle"]);
+    assert_eq!(kinds.last().unwrap()["kind"], "expired");
+    assert_eq!(pair.iq.json(&["status"])["queues"]["outbox"], json!([]));
+}

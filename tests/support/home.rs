@@ -1,0 +1,276 @@
+//! Homes made by the shipped binary, and the gateways that serve them.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use silkgate_message::jws::{SigningCertificate, SigningKey};
+use tempfile::TempDir;
+
+use crate::wait_for;
+use crate::wire::{self, Client, Identity};
+
+/// The shipped binary, built beside the tests.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("SILKGATE_BINARY") {
+        return path.into();
+    }
+    let tests = std::env::current_exe().expect("a test knows its own path");
+    let folder = tests.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+    let binary = folder.join("silkgate");
+    assert!(binary.exists(), "{}: build first, with `cargo build --workspace`", binary.display());
+    binary
+}
+
+/// A state's home and, while it runs, its gateway.
+pub struct Home {
+    /// The folder.
+    pub path: PathBuf,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    /// The party that `init` named.
+    pub party: String,
+    /// The gateway's name.
+    pub host: String,
+    /// `127.0.0.1:PORT` of the partner plane.
+    pub partner_plane: String,
+    /// `127.0.0.1:PORT` of the national plane.
+    pub national_plane: String,
+    gateway: Option<Child>,
+}
+
+impl Home {
+    /// `silkgate init` in `folder`.
+    pub fn init(folder: &Path, party: &str) -> Self {
+        let country = party[..2].to_owned();
+        let host = format!("gateway.{}.example", country.to_lowercase());
+        let [partner, national] = free_ports();
+        let home = Self {
+            path: folder.join(country.to_lowercase()),
+            country,
+            party: party.to_owned(),
+            partner_plane: format!("127.0.0.1:{partner}"),
+            national_plane: format!("127.0.0.1:{national}"),
+            host,
+            gateway: None,
+        };
+        let endpoint = format!("https://{}", home.partner_plane);
+        home.ok(&[
+            "init",
+            party,
+            "--host",
+            &home.host,
+            "--listen",
+            &home.partner_plane,
+            "--endpoint",
+            &endpoint,
+            "--national-listen",
+            &home.national_plane,
+        ]);
+        home
+    }
+
+    /// Runs a command on this home.
+    pub fn run(&self, args: &[&str]) -> Output {
+        Command::new(binary())
+            .arg("-d")
+            .arg(&self.path)
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .expect("silkgate starts")
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "silkgate {}: {} {said}", args.join(" "), output.status);
+        String::from_utf8(output.stdout).expect("silkgate prints UTF-8")
+    }
+
+    /// Runs a command with `--json`.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        all.push("--json");
+        serde_json::from_str(&self.ok(&all)).expect("--json prints JSON")
+    }
+
+    /// The entries of a log, as `silkgate log --json` prints them.
+    pub fn log(&self, args: &[&str]) -> Vec<Value> {
+        let mut all = vec!["log", "--json", "-n", "1000000"];
+        all.extend_from_slice(args);
+        self.ok(&all).lines().map(|line| serde_json::from_str(line).expect("an entry")).collect()
+    }
+
+    /// Writes the card beside the home; its path and its fingerprint.
+    pub fn card(&self) -> (PathBuf, String) {
+        let card = self.json(&["card"]);
+        let path = self.path.with_extension("card");
+        fs::write(&path, card["card"].as_str().expect("a card")).expect("the card is written");
+        (path, card["fingerprint"].as_str().expect("a fingerprint").to_owned())
+    }
+
+    /// `silkgate partner add`.
+    pub fn add_partner(&self, other: &Home, connect: Option<&str>) {
+        let (card, fingerprint) = other.card();
+        let card = card.to_string_lossy().into_owned();
+        let mut args = vec!["partner", "add", &card, "--fingerprint", &fingerprint];
+        args.extend(connect.map(|address| ["--connect", address]).into_iter().flatten());
+        self.ok(&args);
+        self.ok(&["partner", "allow", &other.country, "--status", "actual"]);
+    }
+
+    /// Starts the gateway and waits until both planes answer.
+    pub fn start(&mut self) {
+        assert!(self.gateway.is_none(), "the gateway runs already");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path.join("gateway.log"))
+            .expect("log");
+        let child = Command::new(binary())
+            .arg("-d")
+            .arg(&self.path)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("silkgate starts");
+        self.gateway = Some(child);
+        wait_for("the gateway to listen", || {
+            let ended = self.gateway.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the gateway ended: {}", self.gateway_log());
+            let up = |address: &str| std::net::TcpStream::connect(address).is_ok();
+            (up(&self.partner_plane) && up(&self.national_plane)).then_some(())
+        });
+    }
+
+    /// What the gateway wrote to its log.
+    pub fn gateway_log(&self) -> String {
+        fs::read_to_string(self.path.join("gateway.log")).unwrap_or_default()
+    }
+
+    /// The gateway's process id.
+    pub fn pid(&self) -> u32 {
+        self.gateway.as_ref().expect("the gateway runs").id()
+    }
+
+    /// SIGKILL, and waits for the process to be gone.
+    pub fn kill(&mut self) {
+        let mut child = self.gateway.take().expect("the gateway runs");
+        child.kill().expect("the process can be killed");
+        child.wait().expect("the process can be waited for");
+    }
+
+    /// SIGTERM, and waits; the exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut child = self.gateway.take().expect("the gateway runs");
+        let told = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+        assert!(told.is_ok_and(|status| status.success()));
+        wait_for("the gateway to stop", || child.try_wait().ok().flatten()).code()
+    }
+
+    /// Whether the gateway runs.
+    pub fn is_running(&self) -> bool {
+        self.gateway.is_some()
+    }
+
+    /// The gateway's own TLS identity on the partner plane.
+    pub fn tls_identity(&self) -> Identity {
+        wire::identity(&self.path.join("certs/tls.pem"), &self.path.join("keys/tls.key"))
+    }
+
+    /// A client of `other`'s partner plane, as this state's gateway.
+    pub fn as_partner_of(&self, other: &Home) -> Client {
+        let anchor = other.path.join("certs/tls-ca.pem");
+        Client::new(&anchor, Some(self.tls_identity()), &other.host, &other.partner_plane)
+    }
+
+    /// A client of this state's national plane, as the back end of `party`.
+    pub fn back_end(&self, party: &str) -> Client {
+        let certificate = self.path.join(format!("clients/backend-{}.pem", &party[3..]));
+        let identity = wire::identity(&certificate, &certificate.with_extension("key"));
+        Client::new(
+            &self.path.join("certs/national-ca.pem"),
+            Some(identity),
+            &self.host,
+            &self.national_plane,
+        )
+    }
+
+    /// The key that signs this state's messages.
+    pub fn message_key(&self) -> SigningKey {
+        let certificate = wire::certificates(&self.path.join("certs/message.pem")).remove(0);
+        let certificate = SigningCertificate::parse(&certificate).expect("a signing certificate");
+        let key = wire::private_key(&self.path.join("keys/message.key"));
+        SigningKey::new(key.secret_der(), &certificate).expect("the key fits the certificate")
+    }
+
+    /// `silkgate audit verify`; its findings.
+    pub fn audit(&self) -> Vec<Value> {
+        let output = self.run(&["audit", "verify", "--json"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {said}"));
+        let findings = report["findings"].as_array().expect("findings").clone();
+        let code = output.status.code();
+        assert_eq!(
+            code,
+            Some(i32::from(!findings.is_empty())),
+            "the exit code tells whether something was found"
+        );
+        findings
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.gateway.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            if std::thread::panicking() {
+                eprintln!("--- log of {}'s gateway\n{}", self.country, self.gateway_log());
+            }
+        }
+    }
+}
+
+/// Iraq and Jordan as partners of each other, their gateways running.
+pub struct Pair {
+    /// Iraq.
+    pub iq: Home,
+    /// Jordan.
+    pub jo: Home,
+    /// Holds both homes; removed at the end.
+    pub folder: TempDir,
+}
+
+impl Pair {
+    /// Both set up and started.
+    pub fn start() -> Self {
+        let mut pair = Self::set_up(None);
+        pair.iq.start();
+        pair.jo.start();
+        pair
+    }
+
+    /// Both set up. `connect`: where Iraq dials Jordan instead of its endpoint.
+    pub fn set_up(connect: Option<&str>) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let iq = Home::init(folder.path(), "IQ/traffic-police");
+        let jo = Home::init(folder.path(), "JO/public-security");
+        iq.add_partner(&jo, connect);
+        jo.add_partner(&iq, None);
+        Self { iq, jo, folder }
+    }
+}
+
+/// Two ports free at this moment.
+pub fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("bound").port())
+}
