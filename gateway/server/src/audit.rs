@@ -263,7 +263,7 @@ impl Audit<'_> {
         if jws.digest() != row.digest {
             return self.find(place, "the payload's digest is not the one logged");
         }
-        let own = self.own.iter().cloned().filter(|_| row.way == Way::Sent);
+        let own = self.own.iter().filter(|_| row.way == Way::Sent).cloned();
         let theirs = self.cards.iter().filter(|card| card.content().country.as_str() == row.partner);
         let theirs = theirs.flat_map(|card| &card.content().signing_certificates);
         let theirs =

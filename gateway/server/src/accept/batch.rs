@@ -95,18 +95,20 @@ impl Batch<'_> {
             },
             Err(parts) => parts.clone(),
         };
-        if let (Some(id), Some(source)) = (parts.id, &parts.source) {
-            if let Some(first) =
+        let known = match (parts.id, &parts.source) {
+            (Some(id), Some(source)) => {
                 self.find(conn, (Way::Received, partner.clone(), id, source.to_string())).await?
-            {
-                if first.digest == received.digest {
-                    // The first answer again, whatever has expired, was revoked or changed since.
-                    return Ok(Draft::Ready(Answer::Received(Verdict::Again { seq: first.seq })));
-                }
-                let problem = Problem::new(Code::IdConflict)
-                    .detail("another message with this id was received from this source; use a new id");
-                return self.reject(conn, received, &parts, problem, false).await;
             }
+            _ => None,
+        };
+        if let Some(first) = known {
+            if first.digest == received.digest {
+                // The first answer again, whatever has expired, was revoked or changed since.
+                return Ok(Draft::Ready(Answer::Received(Verdict::Again { seq: first.seq })));
+            }
+            let problem = Problem::new(Code::IdConflict)
+                .detail("another message with this id was received from this source; use a new id");
+            return self.reject(conn, received, &parts, problem, false).await;
         }
         if let Some(problem) = &received.refusal {
             return self.reject(conn, received, &parts, problem.clone(), true).await;

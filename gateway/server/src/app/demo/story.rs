@@ -276,9 +276,9 @@ async fn altered_on_the_way(pair: &Pair) -> Result<Sent> {
     let status = submit(&pair.iq.back_end("IQ/traffic-police")?, &event).await?;
     let (message, receipt) = outcome(&status, &pair.jo, &pair.iq)?;
     let log = pair.jo.silkgate(&["log", "--partner", "IQ", "--json"]).await?;
-    let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let refused =
-        entries.filter(|entry| entry["kind"] == "rejected" && entry["code"] == "signature_invalid").last();
+    let mut entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_refusal = |entry: &Value| entry["kind"] == "rejected" && entry["code"] == "signature_invalid";
+    let refused = entries.rfind(is_refusal);
     let refused = refused.context("Jordan's log holds no refusal of the altered message")?;
     let at = refused["at"].as_str().unwrap_or_default();
     line(&format!("  refused signature_invalid: entry {} of Jordan's log, at {at}", refused["index"]))?;
