@@ -83,8 +83,8 @@ pub async fn fetch(
                     lease_ends.map(|at| Duration::from_millis((at.0 - clock::now().0).max(1) as u64));
                 let until =
                     lease_ends.map_or(deadline, |pause| deadline.min(tokio::time::Instant::now() + pause));
-                let _ = tokio::time::timeout_at(until, rung).await;
-                if tokio::time::Instant::now() >= deadline {
+                gateway.wait(rung, until).await;
+                if gateway.stop.is_cancelled() || tokio::time::Instant::now() >= deadline {
                     return http::json(200, &Deliveries { deliveries: Vec::new() });
                 }
             }

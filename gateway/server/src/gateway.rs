@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use silkgate_message::party::Country;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Accept, Changed};
 use crate::clock;
@@ -30,6 +31,8 @@ pub struct Gateway {
     pub refusals: Refusals,
     /// Rung when the outbox may have something due.
     pub outbox: Notify,
+    /// Cancelled when the gateway is told to stop: long polls end at once.
+    pub stop: CancellationToken,
     bells: Bells,
     directory: ArcSwap<Directory>,
     partner_tls: tls::PartnerServer,
@@ -53,6 +56,7 @@ impl Gateway {
             accept,
             refusals: Refusals::default(),
             outbox: Notify::new(),
+            stop: CancellationToken::new(),
             bells: Bells::default(),
             directory: ArcSwap::from_pointee(directory),
             partner_tls,
@@ -100,6 +104,15 @@ impl Gateway {
         }
         if changed.outbox {
             self.outbox.notify_one();
+        }
+    }
+
+    /// Waits until `rung`, the deadline, or the end of the gateway; true where it is worth looking again.
+    pub async fn wait(&self, rung: impl Future<Output = ()>, until: tokio::time::Instant) -> bool {
+        tokio::select! {
+            () = rung => true,
+            () = tokio::time::sleep_until(until) => false,
+            () = self.stop.cancelled() => false,
         }
     }
 

@@ -285,7 +285,7 @@ pub async fn status(
                 return http::problem(&Problem::new(Code::Unavailable));
             }
         };
-        if status.state.is_final() || tokio::time::timeout_at(deadline, rung).await.is_err() {
+        if status.state.is_final() || !gateway.wait(rung, deadline).await {
             return http::json(200, &status);
         }
     }

@@ -42,17 +42,23 @@ pub(super) async fn run(
         sends: Vec::new(),
         changed: Changed::default(),
     };
+    // Outcomes first: a refused version must not take along a later one that this batch is about to
+    // put behind it.
+    let mut order: Vec<(usize, &Work)> = works.iter().enumerate().collect();
+    order.sort_by_key(|(_, work)| !matches!(work, Work::Settle(_)));
     let mut drafts = Vec::with_capacity(works.len());
-    for work in works {
-        drafts.push(match work {
+    for (place, work) in order {
+        let draft = match work {
             Work::Receive(received) => batch.receive(conn, received).await?,
             Work::Submit(submission) => batch.submit(conn, submission).await?,
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,
             Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
             Work::Note(note) => batch.note(conn, note).await?,
-        });
+        };
+        drafts.push((place, draft));
     }
-    batch.write(conn, drafts).await
+    drafts.sort_by_key(|(place, _)| *place);
+    batch.write(conn, drafts.into_iter().map(|(_, draft)| draft).collect()).await
 }
 
 /// An answer that still lacks its receipt.

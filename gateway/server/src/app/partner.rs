@@ -137,18 +137,24 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
     }
     let mut tx = store.write().await?;
     let known = partner::all(&mut tx).await?;
-    if let Some(before) = known.iter().find(|row| row.country == country.as_str()) {
-        let before = Card::parse(&before.card).map_err(|error| anyhow!("stored card: {error}"))?;
-        card.succeeds(&before).map_err(|error| anyhow!("{country} is a partner already, and {error}"))?;
+    let mut before = None;
+    if let Some(row) = known.iter().find(|row| row.country == country.as_str()) {
+        let stored = Card::parse(&row.card).map_err(|error| anyhow!("stored card: {error}"))?;
+        if row.state == "removed" && stored.digest() == card.digest() {
+            // Taken back with the card it had.
+        } else {
+            card.succeeds(&stored).map_err(|error| anyhow!("{country} is a partner already, and {error}"))?;
+        }
+        before = Some(row).filter(|row| row.state != "removed");
     }
     refuse_shared_anchor(&card, &known)?;
-    let agreement = first_agreement(&card);
+    // A new card of a partner in force changes what the card says, and nothing that was agreed.
     let row = PartnerRow {
         country: country.to_string(),
-        state: "active".to_owned(),
+        state: before.map_or("active".to_owned(), |row| row.state.clone()),
         card: bytes.clone(),
-        agreement: agreement.to_toml(),
-        connect,
+        agreement: before.map_or_else(|| first_agreement(&card).to_toml(), |row| row.agreement.clone()),
+        connect: connect.or_else(|| before.and_then(|row| row.connect.clone())),
         added_at: clock::now(),
     };
     // Read back as the gateway will: what it could not use is not stored.
@@ -163,7 +169,8 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
         act(Where::House, "partner_add", Some(card_digest), Some(country)),
     ];
     admin::commit(cx, tx, &acts).await?;
-    let report = serde_json::json!({ "partner": country, "state": "active", "agreement": agreement });
+    let agreement = Agreement::parse(&row.agreement).map_err(|what| anyhow!("{what}"))?;
+    let report = serde_json::json!({ "partner": country, "state": row.state, "agreement": agreement });
     cx.print(&report, || {
         format!(
             "{country} is a partner. This agreement is in force; `silkgate partner allow {country}` raises it:\n\n{}",

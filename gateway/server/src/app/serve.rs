@@ -63,7 +63,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         party = %gateway.config.party,
         "serving"
     );
-    let stop = CancellationToken::new();
+    let stop = gateway.stop.clone();
     let limits = gateway.config.limits.clone();
     let commits = {
         let gateway = gateway.clone();

@@ -100,6 +100,11 @@ pub async fn held(
     }
 }
 
+/// Whether a message waits to be sent.
+pub async fn contains(conn: &mut Connection, seq: i64) -> Result<bool, StoreError> {
+    Ok(sqlx::query("SELECT 1 FROM outbox WHERE seq = $1").bind(seq).fetch_optional(conn).await?.is_some())
+}
+
 /// Gives a row back, due again at `due`.
 pub async fn put_back(
     conn: &mut Connection,

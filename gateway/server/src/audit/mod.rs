@@ -1,18 +1,18 @@
 //! The whole-store audit: what is stored is read again, hashed again and compared.
 
+mod messages;
+
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use silkgate_ledger::entry::{Kind, Verdict};
+use silkgate_ledger::entry::Kind;
 use silkgate_ledger::tree::{Edge, TileId};
-use silkgate_ledger::{Checkpoint, Entry, Hash, Note, NoteSigner, Receipt, VerifierKey, leaf_hash};
+use silkgate_ledger::{Checkpoint, Entry, Hash, Note, NoteSigner, VerifierKey, leaf_hash};
 use silkgate_message::card::Card;
-use silkgate_message::jws::{Jws, SigningCertificate};
+use silkgate_message::jws::SigningCertificate;
 
 use crate::config::Config;
-use crate::directory::channel_key;
-use crate::store::ledger::{self, Head, hash};
-use crate::store::message::{self, Message, State, Way};
+use crate::store::ledger::{self, Head};
 use crate::store::{Connection, Store, StoreError, partner};
 
 /// Rows read at once.
@@ -61,6 +61,10 @@ struct Audit<'a> {
     cards: Vec<Card>,
     /// What each log states about messages: (log, index) to entry.
     stated: HashMap<(i64, u64), Entry>,
+    /// What the logs state about the outcome of messages sent, by digest.
+    outcomes: HashMap<Hash, Entry>,
+    /// What the house log states was handed over, by digest.
+    delivered: HashSet<Hash>,
     /// Message entries that no message row has claimed yet.
     unclaimed: HashSet<(i64, u64)>,
 }
@@ -81,6 +85,8 @@ pub async fn verify(
         own: SigningCertificate::parse(message_certificate),
         cards: cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect(),
         stated: HashMap::new(),
+        outcomes: HashMap::new(),
+        delivered: HashSet::new(),
         unclaimed: HashSet::new(),
     };
     if audit.cards.len() != cards.len() {
@@ -162,15 +168,32 @@ impl Audit<'_> {
     }
 
     fn state(&mut self, head: &Head, index: u64, entry: Entry) {
+        if let Some(jws) = entry.jws {
+            match entry.kind {
+                Kind::Receipted | Kind::Expired | Kind::Dead => {
+                    self.outcomes.insert(jws, entry.clone());
+                }
+                Kind::Delivered => {
+                    self.delivered.insert(jws);
+                }
+                _ => {}
+            }
+        }
         if head.partner.is_none() {
             return;
         }
-        // Refusals before a verified signature have no id and no row; conflicts keep the first row.
-        let has_row = matches!(entry.kind, Kind::Sent | Kind::Received);
+        let has_row = match entry.kind {
+            Kind::Sent | Kind::Received => true,
+            // Refusals before a verified signature name no certificate; a conflict keeps the first row;
+            // without id and source there is nothing to know a repeat by.
+            Kind::Rejected => {
+                let keyed = entry.id.is_some() && entry.from.as_ref().is_some_and(|from| from.contains('/'));
+                entry.cert.is_some() && keyed && entry.code.as_deref() != Some("id_conflict")
+            }
+            _ => false,
+        };
         if has_row {
             self.unclaimed.insert((head.id, index));
-        }
-        if has_row || entry.kind == Kind::Rejected {
             self.stated.insert((head.id, index), entry);
         }
     }
@@ -215,111 +238,6 @@ impl Audit<'_> {
         }
         Ok(())
     }
-
-    async fn messages(&mut self, conn: &mut Connection) -> Result<(), StoreError> {
-        let mut last = 0;
-        loop {
-            let page = message::after(conn, last, PAGE).await?;
-            let Some(newest) = page.last() else { return Ok(()) };
-            last = newest.seq;
-            for row in page {
-                self.report.messages += 1;
-                self.message(conn, &row).await?;
-            }
-        }
-    }
-
-    async fn message(&mut self, conn: &mut Connection, row: &Message) -> Result<(), StoreError> {
-        let place = format!("message {} ({} {})", row.seq, row.way.as_str(), row.id);
-        self.unclaimed.remove(&(row.log, row.entry));
-        match self.stated.get(&(row.log, row.entry)) {
-            None => self.find(&place, "the log holds no entry for it"),
-            Some(entry) => {
-                if let Some(member) = differs(row, entry) {
-                    self.find(&place, format!("`{member}` is not what the log states"));
-                }
-            }
-        }
-        let payload = message::payload(conn, row.seq).await?;
-        match (payload, row.way, row.state) {
-            (Some(payload), _, _) => self.payload(&place, row, &payload),
-            // Bodies of refused messages are not kept.
-            (None, Way::Received, State::Rejected) => {}
-            (None, _, _) => self.find(&place, "the payload is gone, and the log holds no `erased` entry"),
-        }
-        if let Some(receipt) = message::receipt(conn, row.seq).await? {
-            self.receipt(&place, row, &receipt);
-        } else if row.way == Way::Sent && row.state == State::Receipted {
-            self.find(&place, "the partner's receipt is gone");
-        }
-        Ok(())
-    }
-
-    fn payload(&mut self, place: &str, row: &Message, payload: &[u8]) {
-        let jws = match Jws::parse(payload) {
-            Ok(jws) => jws,
-            Err(problem) => return self.find(place, format!("the payload cannot be read: {}", problem.code)),
-        };
-        if jws.digest() != row.digest {
-            return self.find(place, "the payload's digest is not the one logged");
-        }
-        let own = self.own.iter().filter(|_| row.way == Way::Sent).cloned();
-        let theirs = self.cards.iter().filter(|card| card.content().country.as_str() == row.partner);
-        let theirs = theirs.flat_map(|card| &card.content().signing_certificates);
-        let theirs =
-            theirs.filter(|_| row.way == Way::Received).filter_map(|der| SigningCertificate::parse(der));
-        let signer = own.chain(theirs).find(|certificate| certificate.thumbprint == jws.thumbprint);
-        match signer.map(|certificate| jws.verify(&certificate)) {
-            Some(Ok(())) => self.report.payloads += 1,
-            Some(Err(code)) => self.find(place, format!("the payload's signature does not verify: {code}")),
-            None => self.find(place, "the payload's certificate is on no card that was in force"),
-        }
-    }
-
-    fn receipt(&mut self, place: &str, row: &Message, receipt: &[u8]) {
-        let own = self.config.country();
-        let keys: Vec<VerifierKey> = self
-            .cards
-            .iter()
-            .filter(|card| card.content().country.as_str() == row.partner)
-            .filter_map(|card| channel_key(card, own).ok())
-            .collect();
-        let verified = Receipt::parse(receipt).and_then(|receipt| receipt.verify(&keys));
-        match verified {
-            Ok(verified) if verified.entry.jws == Some(hash(row.digest)) => {
-                let accepted = verified.entry.verdict == Some(Verdict::Accepted);
-                if accepted == (row.state == State::Receipted) {
-                    self.report.receipts += 1;
-                } else {
-                    self.find(place, "the partner's receipt holds another verdict than the message's state");
-                }
-            }
-            Ok(_) => self.find(place, "the partner's receipt is for another message"),
-            Err(error) => self.find(place, format!("the partner's receipt does not verify: {error}")),
-        }
-    }
-}
-
-/// The first member in which a row differs from its entry.
-fn differs(row: &Message, entry: &Entry) -> Option<&'static str> {
-    let kind = match (row.way, row.state) {
-        (Way::Sent, _) => Kind::Sent,
-        (Way::Received, State::Rejected) => Kind::Rejected,
-        (Way::Received, _) => Kind::Received,
-    };
-    let said = |text: &Option<String>| text.clone().unwrap_or_default();
-    let from = entry.from.clone().filter(|from| from.contains('/')).unwrap_or_default();
-    let checks = [
-        ("kind", entry.kind == kind),
-        ("jws", entry.jws == Some(hash(row.digest))),
-        ("id", said(&entry.id) == row.id.to_string()),
-        ("from", from == row.source),
-        ("to", said(&entry.to) == row.recipient),
-        ("type", said(&entry.message_type) == row.kind),
-        ("code", row.way == Way::Sent || entry.code == row.code),
-        ("at", entry.at.unix_ms() == row.at.0),
-    ];
-    checks.into_iter().find(|(_, fits)| !fits).map(|(member, _)| member)
 }
 
 fn check_note(note: &[u8], origin: &str, size: u64, root: &Hash, key: &VerifierKey) -> Result<(), String> {
