@@ -1,0 +1,50 @@
+//! What the operating system says of a process, and how figures are summed up.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+/// Median with the least and the greatest.
+pub(crate) struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Self {
+        let mut figures: Vec<f64> = figures.collect();
+        figures.sort_by(f64::total_cmp);
+        let at = |place: usize| figures.get(place).copied().unwrap_or(0.0);
+        Self { min: at(0), median: at(figures.len() / 2), max: at(figures.len().saturating_sub(1)) }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({ "min": self.min, "median": self.median, "max": self.max })
+    }
+}
+
+/// CPU seconds of a process, user and system (proc(5), `/proc/PID/stat` fields 14 and 15).
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The command's name in parentheses may hold anything: fields are counted behind it.
+    let rest = stat.rsplit_once(')').context("stat")?.1;
+    let field = |n: usize| rest.split_whitespace().nth(n - 3).and_then(|text| text.parse::<f64>().ok());
+    // Clock ticks are hundredths of a second on Linux.
+    Ok((field(14).context("utime")? + field(15).context("stime")?) / 100.0)
+}
+
+/// Resident memory of a process.
+pub(crate) fn memory_mb(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
+    let kb: f64 = line.split_whitespace().nth(1).context("VmRSS")?.parse()?;
+    Ok(kb / 1024.0)
+}
+
+/// Ticks of all processors, and those stolen by the host (proc(5), `/proc/stat`).
+pub(crate) fn all_and_stolen() -> Result<(f64, f64)> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().context("/proc/stat")?;
+    let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect();
+    Ok((ticks.iter().take(8).sum(), ticks.get(7).copied().unwrap_or(0.0)))
+}
