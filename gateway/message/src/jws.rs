@@ -77,7 +77,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    fn verify(self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    /// Verifies a raw signature: `r ‖ s` for ECDSA (RFC 7518 §3.4), 64 bytes for Ed25519. The key is
+    /// the uncompressed point or the 32 bytes.
+    pub fn verify(self, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
         let key: UnparsedPublicKey<&[u8]> = match self {
             Algorithm::Es256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public_key),
             Algorithm::Es384 => UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, public_key),
