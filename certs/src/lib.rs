@@ -2,6 +2,8 @@
 //!
 //! Pure: times and names come in, certificates and keys go out. No file and no clock.
 
+mod identity;
+
 use std::net::IpAddr;
 
 use rcgen::{
@@ -10,6 +12,9 @@ use rcgen::{
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use time::{Duration, OffsetDateTime};
+use x509_parser::pem::parse_x509_pem;
+
+pub use identity::{Identity, KeyAlgorithm, read_identity};
 
 /// Why a certificate could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +25,15 @@ pub enum CertificateError {
     /// The system gives no random bytes.
     #[error("the operating system gives no random bytes")]
     Random,
+    /// Not one X.509 certificate (RFC 5280), or one with a field that cannot be read.
+    #[error("this is no certificate: its {0} cannot be read")]
+    Unreadable(&'static str),
+    /// The certificate may not issue others, or the key is another one's.
+    #[error("this certificate and key cannot issue: {0}")]
+    Authority(&'static str),
+    /// A client whose role or subject no one could tell apart from another's.
+    #[error("no client certificate for this role and subject: {0}")]
+    Client(&'static str),
 }
 
 /// A certificate with its key, both PEM. The key is PKCS#8.
@@ -60,15 +74,38 @@ impl Authority {
         Ok((Self { issuer: Issuer::new(params, key) }, issued))
     }
 
-    /// An authority made before.
+    /// An authority made before. A certificate that is no authority's, or a key that is not the
+    /// certificate's, is refused here: what they issue would be refused by every peer, much later.
     pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, CertificateError> {
         let key = KeyPair::from_pem(key_pem)?;
+        let (_, block) = parse_x509_pem(certificate_pem.as_bytes())
+            .map_err(|_| CertificateError::Unreadable("PEM (RFC 7468)"))?;
+        let certificate = block.parse_x509().map_err(|_| CertificateError::Unreadable("DER"))?;
+        if !certificate.is_ca() {
+            return Err(CertificateError::Authority("the certificate is no authority's"));
+        }
+        if certificate.public_key().subject_public_key.data != key.public_key_raw() {
+            return Err(CertificateError::Authority("the key is not the certificate's"));
+        }
         Ok(Self { issuer: Issuer::from_ca_cert_pem(certificate_pem, key)? })
     }
 
-    /// Issues a leaf of that profile.
+    /// Issues a leaf of that profile, with a new key.
     pub fn issue(&self, profile: &Profile, now: OffsetDateTime) -> Result<Issued, CertificateError> {
-        let (params, key) = profile.params(now)?;
+        self.issue_with_names(profile, &[], now)
+    }
+
+    /// Issues a leaf of that profile that holds further DNS names behind the profile's own.
+    pub fn issue_with_names(
+        &self,
+        profile: &Profile,
+        names: &[&str],
+        now: OffsetDateTime,
+    ) -> Result<Issued, CertificateError> {
+        let (mut params, key) = profile.params(now)?;
+        for name in names {
+            params.subject_alt_names.push(SanType::DnsName((*name).try_into()?));
+        }
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Issued {
             certificate_pem: certificate.pem(),
@@ -96,11 +133,12 @@ pub enum Profile {
         /// More addresses it is reached at.
         addresses: Vec<IpAddr>,
     },
-    /// A client of the national plane.
+    /// A client of the national plane: URI name `urn:silkgate:<role>:<subject>`.
     NationalClient {
         /// `backend`, `operator` or `auditor`.
         role: String,
-        /// The party of a back end, the name of another role.
+        /// The party of a back end, such as `IQ/general-customs-authority`; of another role a name
+        /// of at most 48 letters, digits, `.`, `_` and `-`.
         subject: String,
     },
 }
@@ -123,6 +161,7 @@ impl Profile {
                 params
             }
             Profile::NationalClient { role, subject } => {
+                check_client(role, subject)?;
                 let mut params = params(&format!("{role} {subject}"), now, year)?;
                 let uri = format!("urn:silkgate:{role}:{subject}");
                 params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
@@ -153,6 +192,27 @@ pub fn message_signing(country: &str, now: OffsetDateTime) -> Result<Issued, Cer
     })
 }
 
+/// The colon parts the URI's members and the slash parts a party: neither may stand in a name, so
+/// that one URI can never be read as two different clients. 48 characters keep the common name, which
+/// repeats role and subject, within its 64 (RFC 5280 appendix A.1, ub-common-name).
+fn check_client(role: &str, subject: &str) -> Result<(), CertificateError> {
+    let word = |text: &str| {
+        (1..=48).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    match role {
+        "backend" => {
+            let party = subject.split_once('/').is_some_and(|(country, slug)| {
+                country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase()) && word(slug)
+            });
+            if party { Ok(()) } else { Err(CertificateError::Client("a back end's subject is its party")) }
+        }
+        "operator" | "auditor" if word(subject) => Ok(()),
+        "operator" | "auditor" => Err(CertificateError::Client("the subject is a plain name")),
+        _ => Err(CertificateError::Client("the role is backend, operator or auditor")),
+    }
+}
+
 fn names(host: &str, addresses: &[IpAddr]) -> Result<Vec<SanType>, CertificateError> {
     let mut names = vec![SanType::DnsName(host.to_owned().try_into()?)];
     names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
@@ -172,56 +232,4 @@ fn params(name: &str, now: OffsetDateTime, life: Duration) -> Result<Certificate
     serial[0] &= 0x7f;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     Ok(params)
-}
-
-#[cfg(test)]
-mod tests {
-    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
-
-    use super::*;
-
-    fn now() -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp(1_795_000_000).unwrap()
-    }
-
-    #[test]
-    fn a_leaf_is_what_its_profile_says() {
-        let (authority, root) = Authority::create("Silkgate TLS IQ", now()).unwrap();
-        let profile =
-            Profile::Gateway { host: "gw.iq.example".into(), addresses: vec![[127, 0, 0, 1].into()] };
-        let leaf = authority.issue(&profile, now()).unwrap();
-        let (_, root) = X509Certificate::from_der(&root.certificate_der).unwrap();
-        let (_, leaf) = X509Certificate::from_der(&leaf.certificate_der).unwrap();
-        leaf.verify_signature(Some(root.public_key())).unwrap();
-        assert!(root.is_ca() && !leaf.is_ca());
-        let usage = leaf.extended_key_usage().unwrap().unwrap().value;
-        assert!(usage.server_auth && usage.client_auth && !usage.any);
-        let names = &leaf.subject_alternative_name().unwrap().unwrap().value.general_names;
-        assert_eq!(names[0], GeneralName::DNSName("gw.iq.example"));
-        assert_eq!(leaf.validity().not_before.timestamp(), now().unix_timestamp() - 300);
-    }
-
-    #[test]
-    fn a_loaded_authority_issues_as_the_first_one() {
-        let (_, root) = Authority::create("Silkgate national IQ", now()).unwrap();
-        let again = Authority::load(&root.certificate_pem, &root.key_pem).unwrap();
-        let profile = Profile::NationalClient { role: "backend".into(), subject: "IQ/customs".into() };
-        let leaf = again.issue(&profile, now()).unwrap();
-        let (_, root) = X509Certificate::from_der(&root.certificate_der).unwrap();
-        let (_, leaf) = X509Certificate::from_der(&leaf.certificate_der).unwrap();
-        leaf.verify_signature(Some(root.public_key())).unwrap();
-        let names = &leaf.subject_alternative_name().unwrap().unwrap().value.general_names;
-        assert_eq!(names[0], GeneralName::URI("urn:silkgate:backend:IQ/customs"));
-        let usage = leaf.extended_key_usage().unwrap().unwrap().value;
-        assert!(usage.client_auth && !usage.server_auth);
-    }
-
-    #[test]
-    fn a_message_certificate_is_no_authority() {
-        let issued = message_signing("IQ", now()).unwrap();
-        let (_, certificate) = X509Certificate::from_der(&issued.certificate_der).unwrap();
-        assert!(!certificate.is_ca());
-        let usage = certificate.key_usage().unwrap().unwrap().value;
-        assert!(usage.digital_signature() && usage.non_repudiation() && !usage.key_cert_sign());
-    }
 }
