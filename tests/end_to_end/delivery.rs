@@ -1,18 +1,8 @@
 //! Sending and handing over: order, leases, outages.
 
 use serde_json::{Value, json};
-use support::{Home, Pair, event, sign, wait_for};
-
-fn set(home: &Home, name: &str, value: &str) {
-    let file = home.path.join("silkgate.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with(name))
-        .expect("the setting stands in the manual")
-        .to_owned();
-    std::fs::write(&file, text.replace(&line, &format!("{name} = {value}"))).unwrap();
-}
+use support::home::set;
+use support::{Pair, event, sign, wait_for};
 
 fn record(delivery: &Value) -> String {
     delivery["event"]["data"]["recordId"].as_str().unwrap().to_owned()

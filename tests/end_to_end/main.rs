@@ -1,9 +1,12 @@
 //! End-to-end tests: the shipped binary over real TLS. One binary, so that it links once.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
+mod bad_inputs;
 mod delivery;
 mod demo;
 mod exchange;
 mod floors;
 mod kill;
 mod readme;
+mod strangers;
+mod tamper;

@@ -274,3 +274,11 @@ pub fn free_ports() -> [u16; 2] {
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("bound").port())
 }
+
+/// Changes a setting of a home's configuration.
+pub fn set(home: &Home, name: &str, value: &str) {
+    let file = home.path.join("silkgate.toml");
+    let text = fs::read_to_string(&file).expect("the configuration");
+    let line = text.lines().find(|line| line.starts_with(name)).expect("the setting stands in the manual");
+    fs::write(&file, text.replace(line, &format!("{name} = {value}"))).expect("the configuration is written");
+}

@@ -99,6 +99,9 @@ pub(crate) struct Allow {
     /// Allow this handling code: H0, H1, H2 or H3.
     #[arg(long)]
     handling: Vec<String>,
+    /// Take at most so many messages a second from the partner, averaged over ten seconds.
+    #[arg(long, value_name = "MESSAGES")]
+    rate: Option<u32>,
     /// Take up the exchange with a suspended partner again.
     #[arg(long)]
     resume: bool,
@@ -279,6 +282,7 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
     }
     let mut agreement =
         Agreement::parse(&row.agreement).map_err(|what| anyhow!("stored agreement: {what}"))?;
+    agreement.rate_per_second = allow.rate.unwrap_or(agreement.rate_per_second);
     let (send, receive) =
         if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
     let mut found = false;

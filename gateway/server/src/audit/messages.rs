@@ -38,6 +38,11 @@ impl Audit<'_> {
                 }
             }
         }
+        // The first checkpoint over the entry is the one that its receipt rests on.
+        let first = self.signed.get(&row.log).and_then(|sizes| sizes.range(row.entry + 1..).next());
+        if first != Some(&row.checkpoint) {
+            self.find(&place, "its checkpoint is not the first one over its entry");
+        }
         match row.way {
             Way::Sent => self.outcome(conn, &place, row).await?,
             Way::Received => self.hand_over(conn, &place, row).await?,
@@ -110,8 +115,8 @@ impl Audit<'_> {
         let stated =
             self.outcomes.get(&hash(row.digest)).map(|entry| (entry.kind, entry.verdict, entry.code.clone()));
         let fits = match (row.state, &stated) {
-            (State::Queued, None) => queued,
-            (State::Receipted, Some((Kind::Receipted, Some(Verdict::Accepted), code))) => code.is_none(),
+            (State::Queued, None) => queued && row.code.is_none(),
+            (State::Receipted, Some((Kind::Receipted, Some(Verdict::Accepted), None))) => row.code.is_none(),
             (State::Rejected, Some((Kind::Receipted, Some(Verdict::Rejected), code))) => *code == row.code,
             (State::Dead, Some((Kind::Dead, None, code))) => *code == row.code,
             (State::Expired | State::Unknown | State::Returned, Some((Kind::Expired, None, code))) => {
@@ -135,10 +140,10 @@ impl Audit<'_> {
         row: &Message,
     ) -> Result<(), StoreError> {
         let found = delivery::find(conn, row.seq).await?;
-        let delivered = self.delivered.contains(&hash(row.digest));
+        let delivered = self.delivered.get(&hash(row.digest)).copied();
         match (found, row.state == State::Accepted) {
             (Some(found), true)
-                if found.recipient == row.recipient && found.done_at.is_some() == delivered => {}
+                if found.recipient == row.recipient && found.done_at.map(|at| at.0) == delivered => {}
             (None, false) => {}
             _ => self.find(place, "its hand-over is not what the house log states"),
         }

@@ -2,7 +2,7 @@
 
 mod messages;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use silkgate_ledger::entry::Kind;
@@ -63,8 +63,10 @@ struct Audit<'a> {
     stated: HashMap<(i64, u64), Entry>,
     /// What the logs state about the outcome of messages sent, by digest.
     outcomes: HashMap<Hash, Entry>,
-    /// What the house log states was handed over, by digest.
-    delivered: HashSet<Hash>,
+    /// What the house log states was handed over, by digest, and when.
+    delivered: HashMap<Hash, i64>,
+    /// The sizes that have a checkpoint, by log.
+    signed: HashMap<i64, BTreeSet<u64>>,
     /// Message entries that no message row has claimed yet.
     unclaimed: HashSet<(i64, u64)>,
 }
@@ -86,7 +88,8 @@ pub async fn verify(
         cards: cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect(),
         stated: HashMap::new(),
         outcomes: HashMap::new(),
-        delivered: HashSet::new(),
+        delivered: HashMap::new(),
+        signed: HashMap::new(),
         unclaimed: HashSet::new(),
     };
     if audit.cards.len() != cards.len() {
@@ -161,6 +164,10 @@ impl Audit<'_> {
         if head.size > 0 && notes.last != head.size {
             self.find(format!("log {}", head.origin), "the newest entries have no checkpoint");
         }
+        if notes.seen != head.signed {
+            let what = format!("{} checkpoints, but {} were signed", notes.seen, head.signed);
+            self.find(format!("checkpoints of {}", head.origin), what);
+        }
         self.compare_tiles(conn, head, tiles).await?;
         let (entries, checkpoints) = (edge.size(), notes.seen);
         self.report.logs.push(LogReport { origin: head.origin.clone(), entries, checkpoints });
@@ -174,7 +181,7 @@ impl Audit<'_> {
                     self.outcomes.insert(jws, entry.clone());
                 }
                 Kind::Delivered => {
-                    self.delivered.insert(jws);
+                    self.delivered.insert(jws, entry.at.unix_ms());
                 }
                 _ => {}
             }
@@ -211,6 +218,7 @@ impl Audit<'_> {
             if size > edge.size() {
                 break;
             }
+            self.signed.entry(head.id).or_default().insert(size);
             if let Err(what) = check_note(&note, &head.origin, edge.size(), &edge.root(), key) {
                 self.find(format!("checkpoint {}/{size}", head.id), what);
             }

@@ -20,6 +20,8 @@ pub struct Head {
     pub size: u64,
     /// The tree's root.
     pub root: Hash,
+    /// Checkpoints signed.
+    pub signed: u64,
 }
 
 /// A row of `entry`.
@@ -51,7 +53,7 @@ pub async fn create(
 /// Every log, in ascending id: the order in which they are written.
 pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
     let rows =
-        sqlx::query("SELECT id, origin, partner, size, root FROM log ORDER BY id").fetch_all(conn).await?;
+        sqlx::query("SELECT id, origin, partner, size, root, signed FROM log ORDER BY id").fetch_all(conn).await?;
     rows.into_iter()
         .map(|row| {
             let partner: Option<String> = row.get(2);
@@ -64,12 +66,13 @@ pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
                 },
                 size: unsigned(row.get(3))?,
                 root: Hash::from_bytes(bytes32(row.get(4), "log.root")?),
+                signed: unsigned(row.get(5))?,
             })
         })
         .collect()
 }
 
-/// Moves the head from `old_size`: compare and swap, so that two writers can never fork a log.
+/// Moves the head from `old_size` to a size whose checkpoint is signed: compare and swap, so that two writers can never fork a log.
 pub async fn move_head(
     conn: &mut Connection,
     log: i64,
@@ -77,7 +80,7 @@ pub async fn move_head(
     size: u64,
     root: &Hash,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query("UPDATE log SET size = $1, root = $2 WHERE id = $3 AND size = $4")
+    let done = sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3 AND size = $4")
         .bind(signed(size))
         .bind(root.as_bytes().to_vec())
         .bind(log)

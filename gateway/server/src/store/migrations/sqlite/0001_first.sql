@@ -6,7 +6,9 @@ CREATE TABLE log (
     origin  TEXT NOT NULL UNIQUE,
     partner TEXT UNIQUE,
     size    INTEGER NOT NULL,
-    root    BLOB NOT NULL
+    root    BLOB NOT NULL,
+    -- How many checkpoints were signed: one that is taken away is missed.
+    signed  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Entries verbatim: their bytes are what the leaf hashes cover.
