@@ -43,4 +43,17 @@ mod tests {
         assert!(is_locode("JOAMM") && is_locode("IQBGW") && is_locode("ADALV") && !is_locode("JOXXX"));
         assert!(!is_locode("") && !is_locode("XX") && !is_locode("ÄÖ"));
     }
+
+    /// They are searched by halves.
+    #[test]
+    fn lists_are_sorted_and_without_repeats() {
+        assert!(HS6.lines().all(|line| line.len() == 6 && line.bytes().all(|b| b.is_ascii_digit())));
+        assert!(HS6.lines().is_sorted_by(|a, b| a < b));
+        assert!(LOCODES.lines().is_sorted_by(|a, b| a < b));
+        for line in LOCODES.lines() {
+            let (country, codes) = line.split_once(' ').unwrap();
+            let (places, rest): (&[[u8; 3]], _) = codes.as_bytes().as_chunks();
+            assert!(country.len() == 2 && rest.is_empty() && places.is_sorted_by(|a, b| a < b), "{country}");
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! Rules of `manifest.cargo`. Where a rule follows one of the EU's ICS2 or the UK's HMRC, its number
 //! stands beside it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::codes::{is_hs6, is_locode};
 use super::rules::{Findings, list, text};
 use crate::instant::Instant;
+use crate::values::text::is_sound_identifier;
 use crate::values::{imo, iso6346, mass};
 
 pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
@@ -30,10 +33,12 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
 
 fn totals(data: &Value, findings: &mut Findings<'_>) {
     let items = list(data, "items");
-    let numbered = items.iter().enumerate().all(|(index, item)| {
-        item.get("number").and_then(Value::as_u64).is_none_or(|number| number == index as u64 + 1)
-    });
-    findings.add_if(!numbered, "manifest.cargo.item_numbers", "/data/items");
+    let mut numbers = BTreeSet::new();
+    for (index, item) in items.iter().enumerate() {
+        let repeated =
+            item.get("number").and_then(Value::as_u64).is_some_and(|number| !numbers.insert(number));
+        findings.add_if(repeated, "manifest.cargo.item_numbers", &format!("/data/items/{index}/number"));
+    }
     if let Some(seals) = data.get("sealCount").and_then(Value::as_u64) {
         let found = list(data, "seals").len() as u64;
         findings.add_if(seals != found, "manifest.cargo.seal_count", "/data/sealCount");
@@ -127,11 +132,14 @@ fn transport(data: &Value, findings: &mut Findings<'_>) {
         }
         _ => {}
     }
-    if scheme == Some("imo")
-        && let Some(number) = identification.and_then(|identification| text(identification, "value"))
-    {
-        let value = "/data/transport/identification/value";
-        findings.add_if(!imo::is_valid(number), "manifest.cargo.imo_check_digit", value);
+    let Some(value) = identification.and_then(|identification| text(identification, "value")) else {
+        return;
+    };
+    let place = "/data/transport/identification/value";
+    findings.add_if(!is_sound_identifier(value), "manifest.cargo.identification_text", place);
+    if scheme == Some("imo") && !imo::is_valid(value) {
+        let hint = imo::check_digit(value).map(|digit| format!("the check digit would have to be {digit}"));
+        findings.add_with_hint("manifest.cargo.imo_check_digit", place, hint);
     }
 }
 

@@ -2,12 +2,16 @@
 //!
 //! Everything is judged from the event alone, against its own `time`: the same event gets the same
 //! judgement on every machine and on every day.
+//!
+//! To add a type: `schemas/<type>/<version>/` with `schema.json`, `rules.json`, `accept/` and `reject/`; a
+//! module here with its `judge`; a line in `SOURCES`; its digest in `schemas/DIGESTS`. The tests do the rest.
 
 mod alert_vehicle;
 mod codes;
 mod manifest_cargo;
 mod rules;
 mod schema;
+mod shape;
 
 use std::sync::OnceLock;
 
@@ -172,6 +176,11 @@ impl MessageType {
         self.schema.id()
     }
 
+    /// What it is, in a few English words.
+    pub fn title(&self) -> &str {
+        self.schema.title()
+    }
+
     /// SHA-256 of its edition: schema, rules, shared definitions and code lists.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
@@ -222,5 +231,7 @@ impl MessageType {
     }
 }
 
+#[cfg(test)]
+mod mutations;
 #[cfg(test)]
 mod tests;

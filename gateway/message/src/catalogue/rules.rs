@@ -7,6 +7,7 @@ use serde_json::Value;
 use unicode_normalization::is_nfc;
 
 use super::{Severity, Violation};
+use crate::values::text::is_invisible;
 
 /// The rules that hold for every type.
 pub(super) const COMMON: &str = include_str!("../../../../schemas/common/1/rules.json");
@@ -100,20 +101,22 @@ pub(super) fn common(event: &Value, findings: &mut Findings<'_>) {
             findings.add_if(review > delete, "common.retention_review", "/data/retention/reviewBy");
         }
     }
-    normalised(data, &mut "/data".to_owned(), findings);
+    texts(data, &mut "/data".to_owned(), findings);
 }
 
-/// Every text in NFC: two spellings of one name must not look like two names.
-fn normalised(value: &Value, pointer: &mut String, findings: &mut Findings<'_>) {
+/// Every text in NFC and visible: two spellings of one name must not look like two names, nor two names
+/// like one.
+fn texts(value: &Value, pointer: &mut String, findings: &mut Findings<'_>) {
     let length = pointer.len();
     match value {
-        Value::String(text) if !text.is_ascii() && !is_nfc(text) => {
-            findings.add("common.text_nfc", pointer.clone());
+        Value::String(text) if !text.is_ascii() => {
+            findings.add_if(!is_nfc(text), "common.text_nfc", pointer);
+            findings.add_if(text.chars().any(is_invisible), "common.text_characters", pointer);
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 pointer.push_str(&format!("/{index}"));
-                normalised(item, pointer, findings);
+                texts(item, pointer, findings);
                 pointer.truncate(length);
             }
         }
@@ -121,7 +124,7 @@ fn normalised(value: &Value, pointer: &mut String, findings: &mut Findings<'_>) 
             for (name, member) in members {
                 pointer.push('/');
                 pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                normalised(member, pointer, findings);
+                texts(member, pointer, findings);
                 pointer.truncate(length);
             }
         }

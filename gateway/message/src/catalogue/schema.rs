@@ -1,16 +1,15 @@
 //! JSON Schema 2020-12, offline, in linear time; errors in our words and without values.
 
-use std::collections::BTreeSet;
-
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use super::shape::{Documents, Shape, nearest};
 use super::{Severity, Violation};
 use crate::jws::Digest;
 
 /// Definitions shared by all types, and the code lists that schemas refer to.
-const SHARED: [&str; 4] = [
+pub(super) const SHARED: [&str; 4] = [
     include_str!("../../../../schemas/common/1/schema.json"),
     include_str!("../../../../schemas/codes/iso3166-1.json"),
     include_str!("../../../../schemas/codes/iso4217.json"),
@@ -20,9 +19,9 @@ const SHARED: [&str; 4] = [
 /// A compiled schema.
 pub(super) struct Schema {
     id: String,
+    title: String,
     validator: Validator,
-    /// Every member name that the schema knows anywhere.
-    known: BTreeSet<String>,
+    shape: Shape,
 }
 
 impl Schema {
@@ -30,26 +29,24 @@ impl Schema {
     /// and never by a message.
     #[allow(clippy::expect_used)]
     pub(super) fn compile(text: &str) -> Self {
-        let mut schema: Value = serde_json::from_str(text).expect("embedded schema is JSON");
-        let id = schema["$id"].as_str().expect("embedded schema has an $id").to_owned();
-        let mut known = BTreeSet::new();
+        let (id, schema) = document(text);
+        let title = schema["title"].as_str().expect("embedded schema has a title").to_owned();
+        let documents = documents(text);
+        let shape = Shape::of(&documents, &schema, &id);
         // A compound document (JSON Schema Core 2020-12 §9.3.1): shared documents keep their own $id.
-        for shared in SHARED {
-            let shared: Value = serde_json::from_str(shared).expect("embedded schema is JSON");
-            collect_names(&shared, &mut known);
-            let name = shared["$id"].as_str().expect("embedded schema has an $id").to_owned();
-            schema["$defs"][name] = shared;
+        let mut compound = schema;
+        for (shared, schema) in SHARED.map(document) {
+            compound["$defs"][shared] = schema;
         }
-        collect_names(&schema, &mut known);
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .offline()
             .should_validate_formats(true)
             .should_ignore_unknown_formats(false)
             .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
-            .build(&schema)
+            .build(&compound)
             .expect("embedded schema compiles");
-        Self { id, validator, known }
+        Self { id, title, validator, shape }
     }
 
     /// `$id`.
@@ -57,38 +54,44 @@ impl Schema {
         &self.id
     }
 
+    /// `title`.
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
     /// Every violation of `data`.
     pub(super) fn check(&self, data: &Value) -> Vec<Violation> {
         if self.validator.is_valid(data) {
             return Vec::new();
         }
+        let is_cancel = data.get("action").and_then(Value::as_str) == Some("cancel");
         let errors: Vec<ValidationError<'_>> = self.validator.iter_errors(data).collect();
-        let faulty: Vec<String> = errors
-            .iter()
-            .filter(|error| !matches!(error.kind(), ValidationErrorKind::UnevaluatedProperties { .. }))
-            .map(|error| error.instance_path().as_str().to_owned())
-            .collect();
         let mut violations: Vec<Violation> = Vec::new();
         for error in &errors {
-            for violation in self.describe(error, &faulty) {
+            for violation in self.describe(error, is_cancel) {
                 if !violations.contains(&violation) {
                     violations.push(violation);
                 }
             }
         }
+        if violations.is_empty() {
+            // Nothing was said, yet the schema refuses: never take the message for that.
+            violations.push(violation("invalid", String::new(), "Breaks the schema.".to_owned(), None));
+        }
         violations
     }
 
-    fn describe(&self, error: &ValidationError<'_>, faulty: &[String]) -> Vec<Violation> {
+    fn describe(&self, error: &ValidationError<'_>, is_cancel: bool) -> Vec<Violation> {
         let place = error.instance_path().as_str().to_owned();
         match error.kind() {
             ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-                // A member that failed for its own reason is reported as unevaluated too: leave that out.
-                let follows = faulty.iter().any(|path| path.starts_with(&place));
-                let unexpected = unexpected.iter().filter(|name| !(follows && self.known.contains(*name)));
-                unexpected
+                // Where a branch of the schema fails for its own reason, its members are reported as
+                // unevaluated too. Those that belong here are left out.
+                let known = self.shape.members(&place, is_cancel);
+                let stray = unexpected.iter().filter(|name| !known.contains(*name));
+                stray
                     .map(|name| {
-                        let hint = nearest(name, &self.known).map(|near| format!("did you mean `{near}`?"));
+                        let hint = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
                         let text = "The type has no such member here.".to_owned();
                         violation("unevaluatedProperties", format!("{place}/{}", escape(name)), text, hint)
                     })
@@ -105,6 +108,18 @@ impl Schema {
             kind => vec![violation(kind.keyword(), place, sentence(kind), None)],
         }
     }
+}
+
+/// An embedded schema document and its `$id`.
+#[allow(clippy::expect_used)] // part of the binary; every test reads them
+fn document(text: &str) -> (String, Value) {
+    let schema: Value = serde_json::from_str(text).expect("embedded schema is JSON");
+    (schema["$id"].as_str().expect("embedded schema has an $id").to_owned(), schema)
+}
+
+/// A type's schema and the shared documents.
+pub(super) fn documents(text: &str) -> Documents {
+    Documents::new(SHARED.into_iter().chain([text]).map(document))
 }
 
 /// What is expected, without the value that was found.
@@ -166,49 +181,6 @@ fn violation(keyword: &str, place: String, text: String, hint: Option<String>) -
 
 fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
-}
-
-fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(Value::Object(properties)) = members.get("properties") {
-                names.extend(properties.keys().cloned());
-            }
-            members.values().for_each(|member| collect_names(member, names));
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
-        _ => {}
-    }
-}
-
-/// The known name that is at most two edits away.
-fn nearest<'n>(name: &str, known: &'n BTreeSet<String>) -> Option<&'n str> {
-    if name.len() > 64 {
-        return None;
-    }
-    let scored = known.iter().map(|other| (distance(name, other), other.as_str()));
-    scored.filter(|(edits, _)| *edits <= 2).min().map(|(_, other)| other)
-}
-
-/// Levenshtein distance, case folded.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut previous = i;
-        let mut left = i + 1;
-        for (place, cb) in row.iter_mut().skip(1).zip(&b) {
-            let change = previous + usize::from(ca != *cb);
-            previous = *place;
-            left = change.min(left + 1).min(*place + 1);
-            *place = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 /// The digest of an edition: SHA-256 over the SHA-256 of the schema, the rules, the common rules,

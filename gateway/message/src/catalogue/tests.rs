@@ -13,7 +13,7 @@ fn folder(message_type: &MessageType, kind: &str) -> PathBuf {
     schemas.join(message_type.name()).join(message_type.version().to_string()).join(kind)
 }
 
-fn examples(message_type: &MessageType, kind: &str) -> Vec<(String, Value)> {
+pub(super) fn examples(message_type: &MessageType, kind: &str) -> Vec<(String, Value)> {
     let mut found: Vec<_> = std::fs::read_dir(folder(message_type, kind))
         .unwrap()
         .map(|entry| {
@@ -148,13 +148,54 @@ fn schemas_use_known_keywords_only() {
             }
         }
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
-    let mut seen = 0;
-    for name in ["common/1/schema.json", "alert.vehicle/1/schema.json", "manifest.cargo/1/schema.json"] {
-        walk(&serde_json::from_slice(&std::fs::read(root.join(name)).unwrap()).unwrap(), name);
-        seen += 1;
+    for text in SOURCES.iter().map(|source| source.schema).chain(schema::SHARED) {
+        let schema: Value = serde_json::from_str(text).unwrap();
+        walk(&schema, schema["$id"].as_str().unwrap());
     }
-    assert_eq!(seen, 1 + SOURCES.len());
+}
+
+/// At least one counter-example for each kind of keyword that the schemas use.
+#[test]
+fn every_kind_of_keyword_refuses_an_example() {
+    let mut used = BTreeSet::new();
+    for source in SOURCES {
+        let documents = schema::documents(source.schema);
+        let schema: Value = serde_json::from_str(source.schema).unwrap();
+        let mut constraints = BTreeSet::new();
+        mutations::constraints(
+            &documents,
+            &schema,
+            schema["$id"].as_str().unwrap(),
+            "/data",
+            &mut constraints,
+        );
+        used.extend(constraints.into_iter().map(|(_, keyword)| format!("schema.{keyword}")));
+    }
+    let fired: BTreeSet<String> = Catalogue::embedded()
+        .types()
+        .iter()
+        .flat_map(|t| examples(t, "reject").into_iter().map(move |(_, example)| t.check(&example["event"])))
+        .flatten()
+        .map(|violation| violation.rule)
+        .collect();
+    let missing: Vec<_> = used.difference(&fired).collect();
+    assert!(missing.is_empty(), "no counter-example for {missing:?}");
+}
+
+/// The ids that the code names and the ids that have texts are the same.
+#[test]
+fn code_and_rule_files_name_the_same_rules() {
+    let code =
+        [include_str!("rules.rs"), include_str!("alert_vehicle.rs"), include_str!("manifest_cargo.rs")];
+    let ids: BTreeSet<&str> = Catalogue::embedded().types().iter().flat_map(|t| t.rules.ids()).collect();
+    let prefixes: BTreeSet<&str> =
+        ids.iter().filter_map(|id| id.rsplit_once('.')).map(|(type_, _)| type_).collect();
+    let named: BTreeSet<&str> = code
+        .iter()
+        .flat_map(|source| source.split('"').skip(1).step_by(2))
+        .filter(|text| text.rsplit_once('.').is_some_and(|(type_, _)| prefixes.contains(type_)))
+        .collect();
+    assert_eq!(named, ids);
 }
 
 /// Every scalar and every member of every accepted example, broken in turn, must be noticed there.
@@ -256,6 +297,21 @@ proptest! {
     fn checking_never_panics(event in any_json()) {
         for message_type in Catalogue::embedded().types() {
             let _ = message_type.check(&event);
+            let _ = message_type.lifecycle(&event);
+        }
+    }
+
+    /// The same with one part of a sound event replaced, which reaches further into the rules.
+    #[test]
+    fn checking_a_damaged_event_never_panics(part in any_json(), pick in any::<proptest::sample::Index>()) {
+        for message_type in Catalogue::embedded().types() {
+            let mut event: Value = serde_json::from_str(message_type.example()).unwrap();
+            let mut pointers = vec!["/time".to_owned(), "/subject".to_owned(), "/data".to_owned()];
+            walk_pointers(&event["data"], "/data", &mut pointers);
+            *event.pointer_mut(pick.get::<String>(&pointers)).unwrap() = part.clone();
+            for violation in message_type.check(&event) {
+                prop_assert!(violation.pointer.starts_with("/data"));
+            }
             let _ = message_type.lifecycle(&event);
         }
     }

@@ -1,7 +1,8 @@
-//! Values that check themselves: check digits, plates, masses. Vectors stand with their source.
+//! Values that check themselves: check digits, plates, masses, characters. Vectors stand with their source.
 
 pub mod imo;
 pub mod iso6346;
 pub mod mass;
 pub mod plate;
+pub mod text;
 pub mod vin;
