@@ -7,6 +7,7 @@ mod demo;
 mod exchange;
 mod floors;
 mod kill;
+mod protocol;
 mod readme;
 mod strangers;
 mod tamper;

@@ -110,6 +110,8 @@ codes! {
     RecipientForeign = "recipient_foreign", 422, "The recipient is of another state";
     /// No back end acts as `recipient`.
     RecipientUnknown = "recipient_unknown", 422, "No back end here acts as this recipient";
+    /// No such type or version in the catalogue.
+    SchemaUnknown = "schema_unknown", 422, "The catalogue holds no such type and version";
     /// Type not in the agreement.
     AgreementType = "agreement_type", 403, "The agreement does not hold this type in this direction";
     /// Version not in the agreement.
@@ -124,8 +126,6 @@ codes! {
     AgreementHandling = "agreement_handling", 403, "The agreement does not hold this handling code";
     /// Not releasable to the recipient's state.
     Releasability = "releasability", 403, "The message is not releasable to the recipient's state";
-    /// No such type or version in the catalogue.
-    SchemaUnknown = "schema_unknown", 422, "The catalogue holds no such type and version";
     /// The schema is violated.
     SchemaInvalid = "schema_invalid", 422, "The data break the schema";
     /// A rule is violated.
