@@ -52,8 +52,9 @@ pub async fn create(
 
 /// Every log, in ascending id: the order in which they are written.
 pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
-    let rows =
-        sqlx::query("SELECT id, origin, partner, size, root, signed FROM log ORDER BY id").fetch_all(conn).await?;
+    let rows = sqlx::query("SELECT id, origin, partner, size, root, signed FROM log ORDER BY id")
+        .fetch_all(conn)
+        .await?;
     rows.into_iter()
         .map(|row| {
             let partner: Option<String> = row.get(2);
@@ -80,13 +81,14 @@ pub async fn move_head(
     size: u64,
     root: &Hash,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3 AND size = $4")
-        .bind(signed(size))
-        .bind(root.as_bytes().to_vec())
-        .bind(log)
-        .bind(signed(old_size))
-        .execute(conn)
-        .await?;
+    let done =
+        sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3 AND size = $4")
+            .bind(signed(size))
+            .bind(root.as_bytes().to_vec())
+            .bind(log)
+            .bind(signed(old_size))
+            .execute(conn)
+            .await?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(corrupt("another writer moved the log's head")) }
 }
 
