@@ -2,6 +2,8 @@
 //! session with the stored client certificate unchecked, and a revoked peer would stay in.
 
 mod partner;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -21,6 +23,14 @@ pub enum TlsError {
     /// Anchors that cannot be used.
     #[error("TLS anchors: {0}")]
     Anchors(#[from] rustls::server::VerifierBuilderError),
+    /// A partner whose anchors cannot be used.
+    #[error("partner {partner}: {source}")]
+    Partner {
+        /// ISO 3166-1 alpha-2.
+        partner: String,
+        /// Why.
+        source: Box<TlsError>,
+    },
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -1,10 +1,11 @@
 //! The server of the partner plane: each partner has anchors of its own, and its CA can never speak
 //! for another partner.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::UnixTime;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -16,8 +17,12 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::{TlsError, provider, roots, without_resumption};
 
+/// Chains of one partner remembered at a time, the newest: one for each of its replicas and some to
+/// roll over. A partner that shows more has to connect again more often.
+const ADMITTED_MAX: usize = 32;
+
 /// What TLS knows of a partner.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartnerTrust {
     /// ISO 3166-1 alpha-2.
     pub partner: String,
@@ -34,7 +39,8 @@ pub struct PartnerServer {
 }
 
 impl PartnerServer {
-    /// With our chain and key, for these partners.
+    /// With our chain and key, for these partners. Refused where the key is not the chain's, or a
+    /// partner has no anchor that can be used.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -42,8 +48,8 @@ impl PartnerServer {
     ) -> Result<Self, TlsError> {
         let provider = provider();
         let partners = Arc::new(Partners {
-            known: ArcSwap::from_pointee(read(trust)?),
-            schemes: provider.signature_verification_algorithms.supported_schemes(),
+            known: RwLock::new(read(trust)?),
+            algorithms: provider.signature_verification_algorithms,
         });
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -52,45 +58,121 @@ impl PartnerServer {
         Ok(Self { config: Arc::new(without_resumption(config)), partners })
     }
 
+    /// The same with another clock.
+    #[cfg(test)]
+    pub(super) fn with_clock(mut self, clock: Arc<dyn rustls::time_provider::TimeProvider>) -> Self {
+        Arc::make_mut(&mut self.config).time_provider = clock;
+        self
+    }
+
     /// The settings for the next handshake.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
 
-    /// Takes other partners; on an error the old ones stay.
+    /// Takes other partners; on an error all the old ones stay. Open connections are judged anew by
+    /// the chains they came in with: whoever would not come in again is unknown from now on.
     pub fn replace(&self, trust: Vec<PartnerTrust>) -> Result<(), TlsError> {
-        self.partners.known.store(Arc::new(read(trust)?));
+        let next = read(trust)?;
+        let now = self.config.time_provider.current_time();
+        let mut known = self.partners.known.write().unwrap_or_else(PoisonError::into_inner);
+        for partner in known.iter() {
+            let admitted = partner.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+            for chain in admitted.iter() {
+                // Without a clock nobody is known, as in a handshake.
+                let Some(Ok((partner, _))) = now.map(|now| decide(&next, &chain.leaf, &chain.rest, now))
+                else {
+                    continue;
+                };
+                partner.admit(chain.clone());
+            }
+        }
+        *known = next;
         Ok(())
     }
 
-    /// Whose certificate this is, among today's partners. The chain was verified in the handshake;
-    /// the name alone decides here, and hosts are unique among partners.
+    /// Whose certificate this is: of the partner under whose present anchors it verified, while it
+    /// is valid. A name in it alone is no evidence, for a partner may write there what it likes,
+    /// such as the name of one who is added later.
     pub fn identify(&self, certificate: &CertificateDer<'_>) -> Option<String> {
-        let known = self.partners.known.load();
-        let names = dns_names(certificate)?;
-        known.iter().find(|partner| names.contains(&partner.trust.host)).map(|p| p.trust.partner.clone())
+        let now_s = self.config.time_provider.current_time()?.as_secs();
+        let known = self.partners.known.read().unwrap_or_else(PoisonError::into_inner);
+        let partner = known.iter().find(|partner| partner.admitted(certificate, now_s));
+        partner.map(|partner| partner.trust.partner.clone())
     }
 }
 
 struct Known {
     trust: PartnerTrust,
     verifier: Arc<dyn ClientCertVerifier>,
+    admitted: Mutex<VecDeque<Admitted>>,
+}
+
+/// A chain that verified in a handshake.
+#[derive(Clone)]
+struct Admitted {
+    leaf: CertificateDer<'static>,
+    rest: Vec<CertificateDer<'static>>,
+    until_s: u64,
+}
+
+impl Known {
+    fn has_name(&self, names: &[String]) -> bool {
+        // RFC 4343: DNS names are compared without case.
+        names.iter().any(|name| name.eq_ignore_ascii_case(&self.trust.host))
+    }
+
+    fn admit(&self, chain: Admitted) {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        admitted.retain(|known| known.leaf != chain.leaf);
+        if admitted.len() >= ADMITTED_MAX {
+            admitted.pop_front();
+        }
+        admitted.push_back(chain);
+    }
+
+    fn admitted(&self, leaf: &CertificateDer<'_>, now_s: u64) -> bool {
+        let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        admitted.iter().any(|known| known.leaf == *leaf && now_s <= known.until_s)
+    }
 }
 
 fn read(trust: Vec<PartnerTrust>) -> Result<Vec<Known>, TlsError> {
-    trust
-        .into_iter()
-        .map(|trust| {
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(roots(&trust.anchors)?, provider()).build()?;
-            Ok(Known { trust, verifier })
-        })
-        .collect()
+    let read = |trust: PartnerTrust| {
+        let verifier = roots(&trust.anchors)
+            .and_then(|roots| Ok(WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?));
+        match verifier {
+            Ok(verifier) => Ok(Known { trust, verifier, admitted: Mutex::default() }),
+            Err(source) => Err(TlsError::Partner { partner: trust.partner, source: Box::new(source) }),
+        }
+    };
+    trust.into_iter().map(read).collect()
+}
+
+/// Whose chain this is, and the last second its leaf is valid.
+fn decide<'k>(
+    known: &'k [Known],
+    leaf: &CertificateDer<'_>,
+    rest: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(&'k Known, u64), Error> {
+    let (names, until_s) =
+        names_and_end(leaf).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    // The name picks the partner, and then only that partner's anchors count. One certificate, one
+    // gateway: a further partner's name in it would be a second identity.
+    let mut named = known.iter().filter(|partner| partner.has_name(&names));
+    let (Some(partner), None) = (named.next(), named.next()) else {
+        return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
+    };
+    partner.verifier.verify_client_cert(leaf, rest, now)?;
+    Ok((partner, until_s))
 }
 
 struct Partners {
-    known: ArcSwap<Vec<Known>>,
-    schemes: Vec<SignatureScheme>,
+    /// Read during a whole decision, so that nobody verified under old anchors is admitted beside
+    /// the new ones.
+    known: RwLock<Vec<Known>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl std::fmt::Debug for Partners {
@@ -111,16 +193,15 @@ impl ClientCertVerifier for Partners {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let names = dns_names(end_entity).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        let known = self.known.load();
-        // The name picks the partner, and then only that partner's anchors count.
-        let partner = known.iter().find(|partner| names.contains(&partner.trust.host));
-        let partner = partner.ok_or(Error::InvalidCertificate(CertificateError::NotValidForName))?;
-        // One certificate, one gateway: a further partner's name in it would be a second identity.
-        if known.iter().filter(|partner| names.contains(&partner.trust.host)).count() != 1 {
-            return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
-        }
-        partner.verifier.verify_client_cert(end_entity, intermediates, now)
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let (partner, until_s) = decide(&known, end_entity, intermediates, now)?;
+        // Before the peer proved that it has the key: without that there is no connection to ask about.
+        partner.admit(Admitted {
+            leaf: end_entity.clone().into_owned(),
+            rest: intermediates.iter().map(|certificate| certificate.clone().into_owned()).collect(),
+            until_s,
+        });
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -138,12 +219,11 @@ impl ClientCertVerifier for Partners {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
+        self.algorithms.supported_schemes()
     }
 
     fn client_auth_mandatory(&self) -> bool {
@@ -151,13 +231,17 @@ impl ClientCertVerifier for Partners {
     }
 }
 
-/// The DNS names of a certificate (RFC 5280 §4.2.1.6). No wildcard matches: names are compared whole.
-fn dns_names(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
+/// The DNS names of a certificate (RFC 5280 §4.2.1.6) and the last second it is valid. No wildcard
+/// matches: names are compared whole.
+fn names_and_end(certificate: &CertificateDer<'_>) -> Option<(Vec<String>, u64)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let names = parsed.subject_alternative_name().ok()??;
+    let until_s = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+    let Some(names) = parsed.subject_alternative_name().ok()? else {
+        return Some((Vec::new(), until_s));
+    };
     let dns = names.value.general_names.iter().filter_map(|name| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         _ => None,
     });
-    Some(dns.collect())
+    Some((dns.collect(), until_s))
 }
