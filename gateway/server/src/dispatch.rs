@@ -17,9 +17,6 @@ use crate::store::message::{self, Message};
 use crate::store::outbox::{self, Lease, Leased};
 use crate::store::{Store, StoreError};
 
-/// Rows leased at once.
-const LEASE_MAX: u32 = 128;
-
 /// Runs until `stop`; attempts under way then finish within their deadline.
 pub async fn run(gateway: Arc<Gateway>, sender: Arc<Sender>, stop: CancellationToken) {
     let attempts = TaskTracker::new();
@@ -43,7 +40,8 @@ pub async fn run(gateway: Arc<Gateway>, sender: Arc<Sender>, stop: CancellationT
     attempts.wait().await;
 }
 
-/// Leases what is due and starts its attempts; gives the pause until the next look.
+/// Leases what is due and starts its attempts; gives the pause until the next look. No more is leased
+/// than can be attempted now, so that neither a long queue nor a slow partner fills the memory.
 async fn round(
     gateway: &Arc<Gateway>,
     sender: &Arc<Sender>,
@@ -51,47 +49,55 @@ async fn round(
     slots: &mut HashMap<String, Arc<Semaphore>>,
 ) -> Result<Duration, StoreError> {
     let now = clock::now();
-    let due = {
+    let (partners, next) = {
         let mut tx = gateway.store.read().await?;
-        outbox::next_due(&mut tx).await?
+        (outbox::due_partners(&mut tx, now).await?, outbox::next_due(&mut tx).await?)
     };
-    match due {
-        None => return Ok(Duration::from_secs(60)),
-        Some(at) if at > now => return Ok(until(at, now)),
-        Some(_) => {}
+    let attempt_ms = i64::try_from(gateway.config.dispatch.attempt_seconds * 1000).unwrap_or(30_000);
+    // The lease outlives the attempt: no second one starts beside it.
+    let ends = now.plus_ms(attempt_ms * 2 + 10_000);
+    for partner in partners {
+        let slot = slots.entry(partner.clone());
+        let slot = slot.or_insert_with(|| Arc::new(Semaphore::new(gateway.config.dispatch.concurrency)));
+        let free = slot.available_permits();
+        if free == 0 {
+            // An attempt that ends rings the bell.
+            continue;
+        }
+        let lease = clock::random();
+        let leased = lease_due(&gateway.store, &partner, now, ends, &lease, free).await?;
+        for row in leased {
+            let Ok(permit) = slot.clone().try_acquire_owned() else { break };
+            let (gateway, sender) = (gateway.clone(), sender.clone());
+            attempts.spawn(async move {
+                one(&gateway, &sender, row, lease, ends).await;
+                drop(permit);
+                gateway.outbox.notify_one();
+            });
+        }
     }
-    let attempt = Duration::from_secs(gateway.config.dispatch.attempt_seconds);
-    // The lease outlives the attempt and the wait for a slot: no second attempt starts beside it.
-    let ends = now.plus_ms(attempt.as_millis() as i64 * 2 + 10_000);
-    let lease = clock::random();
-    let leased = lease_due(&gateway.store, now, ends, &lease).await?;
-    let full = leased.len() == LEASE_MAX as usize;
-    for row in leased {
-        let slot = slots.entry(row.partner.clone());
-        let slot =
-            slot.or_insert_with(|| Arc::new(Semaphore::new(gateway.config.dispatch.concurrency))).clone();
-        let (gateway, sender) = (gateway.clone(), sender.clone());
-        attempts.spawn(async move {
-            let Ok(_slot) = slot.acquire().await else { return };
-            one(&gateway, &sender, row, lease, ends).await;
-        });
-    }
-    // A row passed over because an earlier version is under way is found when that one settles.
-    Ok(if full { Duration::ZERO } else { Duration::from_secs(1) })
+    // What is due and was not leased waits for a slot, an earlier version or a suspended partner.
+    Ok(next.map_or(Duration::from_secs(60), |at| until(at, now)))
 }
 
+/// Until the next row is due; a second where one is due already and has to wait for something else.
 fn until(at: Instant, now: Instant) -> Duration {
-    Duration::from_millis(u64::try_from(at.0 - now.0).unwrap_or(0).clamp(1, 60_000))
+    match u64::try_from(at.0 - now.0) {
+        Ok(ms) if ms > 0 => Duration::from_millis(ms.min(60_000)),
+        _ => Duration::from_secs(1),
+    }
 }
 
 async fn lease_due(
     store: &Store,
+    partner: &str,
     now: Instant,
     ends: Instant,
     lease: &Lease,
+    limit: usize,
 ) -> Result<Vec<Leased>, StoreError> {
     let mut tx = store.write().await?;
-    let leased = outbox::lease_due(&mut tx, now, ends, lease, LEASE_MAX).await?;
+    let leased = outbox::lease_due(&mut tx, partner, now, ends, lease, limit).await?;
     tx.commit().await?;
     Ok(leased)
 }

@@ -179,7 +179,12 @@ impl Answer {
             return Attempt::Later { what: format!("not now: {}", problem.code), after: self.retry_after };
         }
         match &problem.receipt {
-            None => Attempt::Refused { code: problem.code.to_string() },
+            None if is_about_the_form(problem.code) => Attempt::Refused { code: problem.code.to_string() },
+            // Of the connection, or of what the partner does not know yet: our card, for one.
+            None => Attempt::Later {
+                what: format!("refused without receipt: {}", problem.code),
+                after: self.retry_after,
+            },
             Some(receipt) => {
                 let receipt = receipt.clone().into_bytes();
                 match proves(&receipt, Verdict::Rejected, Some(problem.code.as_str()), message, log_key) {
@@ -191,6 +196,25 @@ impl Answer {
             }
         }
     }
+}
+
+/// Refusals of the message's form: the same bytes will be refused again, unless the line alters them.
+fn is_about_the_form(code: Code) -> bool {
+    use Code::*;
+    matches!(
+        code,
+        BodyTooLarge
+            | ContentTypeUnsupported
+            | JsonInvalid
+            | JsonDuplicateMember
+            | JsonTooDeep
+            | JsonNumberRange
+            | JwsMalformed
+            | HeaderInvalid
+            | AlgorithmRefused
+            | AlgorithmMismatch
+            | SignatureInvalid
+    )
 }
 
 /// Whether a receipt proves that the partner's log of our channel holds this verdict on this message.

@@ -5,7 +5,7 @@ use serde_json::json;
 use silkgate_message::instant::Instant;
 
 use super::{Cx, Found, admin, both_times};
-use crate::store::{Connection, delivery, ledger, outbox, partner};
+use crate::store::{Connection, delivery, ledger, message, outbox, partner};
 
 #[derive(clap::Args)]
 #[command(
@@ -20,6 +20,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let logs = ledger::heads(&mut tx).await?;
     let partners = partner::all(&mut tx).await?;
     let (sending, delivering) = queues(&mut tx).await?;
+    let dead = message::dead(&mut tx).await?;
     let running =
         std::fs::File::open(cx.home.path().join("silkgate.lock")).is_ok_and(|file| file.try_lock().is_err());
     let queue = |(name, count, oldest): &(String, i64, Instant)| json!({ "to": name, "waiting": count, "oldest_at": oldest.to_string() });
@@ -36,6 +37,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "queues": {
             "outbox": sending.iter().map(queue).collect::<Vec<_>>(),
             "deliveries": delivering.iter().map(queue).collect::<Vec<_>>(),
+            "dead": dead.iter().map(|(partner, count)| json!({ "to": partner, "count": count })).collect::<Vec<_>>(),
         },
     });
     cx.print(&report, || {
@@ -59,6 +61,10 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         };
         lines.extend(sending.iter().map(|queue| wait("to be sent", queue)));
         lines.extend(delivering.iter().map(|queue| wait("to be fetched", queue)));
+        let given_up = |(partner, count): &(String, i64)| {
+            format!("  given up        {count} for {partner}; `silkgate log --partner house` names them")
+        };
+        lines.extend(dead.iter().map(given_up));
         lines.join("\n")
     })?;
     Ok(Found::Good)

@@ -271,6 +271,14 @@ pub async fn set_state(
     Ok(())
 }
 
+/// Messages that were given up, by partner.
+pub async fn dead(conn: &mut Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT partner, count(*) FROM message WHERE state = 'dead' GROUP BY partner ORDER BY partner",
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 /// The signed bytes, unless erased.
 pub async fn payload(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
     let row = sqlx::query("SELECT bytes FROM payload WHERE seq = $1").bind(seq).fetch_optional(conn).await?;

@@ -11,8 +11,6 @@ use super::{Connection, StoreError, record};
 pub struct Leased {
     /// The message.
     pub seq: i64,
-    /// The partner's state.
-    pub partner: String,
     /// Attempts before this one.
     pub attempts: u32,
     /// Refusals without receipt so far.
@@ -43,38 +41,50 @@ pub async fn insert(
     Ok(())
 }
 
-/// Leases due rows of active partners. A row whose record has an earlier row here is passed over:
-/// versions of one record go one after another.
+/// Active partners that have something due.
+pub async fn due_partners(conn: &mut Connection, now: Instant) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT o.partner FROM outbox o JOIN partner p ON p.country = o.partner AND p.state = 'active'
+         WHERE o.due_ms <= $1 AND o.lease_ms <= $1",
+    )
+    .bind(now.0)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Leases due rows of a partner. A row whose record has an earlier row here is passed over: versions
+/// of one record go one after another.
 pub async fn lease_due(
     conn: &mut Connection,
+    partner: &str,
     now: Instant,
     until: Instant,
     lease: &Lease,
-    limit: u32,
+    limit: usize,
 ) -> Result<Vec<Leased>, StoreError> {
     let rows = sqlx::query(
         "UPDATE outbox SET lease = $1, lease_ms = $2 WHERE seq IN (
              SELECT o.seq FROM outbox o
-             WHERE o.due_ms <= $3 AND o.lease_ms <= $3
+             WHERE o.partner = $5 AND o.due_ms <= $3 AND o.lease_ms <= $3
                AND NOT EXISTS (SELECT 1 FROM outbox e
                                WHERE e.partner = o.partner AND e.subject = o.subject AND e.seq < o.seq)
-               AND EXISTS (SELECT 1 FROM partner p WHERE p.country = o.partner AND p.state = 'active')
              ORDER BY o.due_ms, o.seq LIMIT $4)
-         RETURNING seq, partner, attempts, refusals",
+         RETURNING seq, attempts, refusals",
     )
     .bind(lease.to_vec())
     .bind(until.0)
     .bind(now.0)
-    .bind(i64::from(limit))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(partner.to_owned())
     .fetch_all(conn)
     .await?;
     let mut leased: Vec<Leased> = rows
         .into_iter()
         .map(|row| Leased {
             seq: row.get(0),
-            partner: row.get(1),
-            attempts: u32::try_from(row.get::<i64, _>(2)).unwrap_or(u32::MAX),
-            refusals: u32::try_from(row.get::<i64, _>(3)).unwrap_or(u32::MAX),
+            attempts: u32::try_from(row.get::<i64, _>(1)).unwrap_or(u32::MAX),
+            refusals: u32::try_from(row.get::<i64, _>(2)).unwrap_or(u32::MAX),
         })
         .collect();
     leased.sort_by_key(|row| row.seq);

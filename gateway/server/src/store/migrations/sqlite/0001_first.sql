@@ -60,6 +60,7 @@ CREATE TABLE message (
 ) STRICT;
 CREATE UNIQUE INDEX message_id ON message (partner, direction, id, source);
 CREATE INDEX message_subject ON message (subject, seq);
+CREATE INDEX message_dead ON message (partner) WHERE state = 'dead';
 
 -- The signed bytes. key_id 0: not encrypted.
 CREATE TABLE payload (
