@@ -23,6 +23,7 @@ mod verify;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
@@ -131,6 +132,7 @@ pub(crate) enum Found {
 
 /// Parses the command line, runs the command and gives its exit code.
 pub(crate) fn run() -> ExitCode {
+    let _ = LOCAL.set(UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC));
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -168,9 +170,13 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
     }
 }
 
+/// The local offset, read before the first thread starts: later the operating system's answer could
+/// not be trusted (its reader shares the environment with every thread).
+static LOCAL: OnceLock<UtcOffset> = OnceLock::new();
+
 /// An instant for a reader: UTC, and local time beside it where that differs.
 fn both_times(at: Instant) -> String {
-    let offset = UtcOffset::local_offset_at(at.to_offset(UtcOffset::UTC)).unwrap_or(UtcOffset::UTC);
+    let offset = LOCAL.get().copied().unwrap_or(UtcOffset::UTC);
     if offset == UtcOffset::UTC {
         return at.to_string();
     }

@@ -102,6 +102,9 @@ pub(crate) struct Allow {
     /// Take at most so many messages a second from the partner, averaged over ten seconds.
     #[arg(long, value_name = "MESSAGES")]
     rate: Option<u32>,
+    /// Take messages of at most so many bytes from the partner; 10 MiB (10485760) at most.
+    #[arg(long, value_name = "BYTES")]
+    body_max_bytes: Option<u32>,
     /// Take up the exchange with a suspended partner again.
     #[arg(long)]
     resume: bool,
@@ -283,6 +286,7 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
     let mut agreement =
         Agreement::parse(&row.agreement).map_err(|what| anyhow!("stored agreement: {what}"))?;
     agreement.rate_per_second = allow.rate.unwrap_or(agreement.rate_per_second);
+    agreement.body_max_bytes = allow.body_max_bytes.unwrap_or(agreement.body_max_bytes);
     let (send, receive) =
         if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
     let mut found = false;
