@@ -269,9 +269,15 @@ impl Pair {
     }
 }
 
-/// Two ports free at this moment.
+/// Two ports free at this moment, below those that the system gives to outgoing connections: such a
+/// one could be taken before the gateway listens on it.
 pub fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let listeners = [(); 2].map(|()| {
+        wait_for("a free port", || {
+            let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
+            TcpListener::bind(("127.0.0.1", 20_000 + (random % 12_000) as u16)).ok()
+        })
+    });
     listeners.map(|listener| listener.local_addr().expect("bound").port())
 }
 

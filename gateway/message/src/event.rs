@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::catalogue::{Severity, Violation};
 use crate::instant::Instant;
 use crate::party::{Country, Party};
+use crate::violation::{Severity, Violation};
 
 /// How far two clocks may differ.
 pub const SKEW_MS: i64 = 300_000;
@@ -144,7 +144,7 @@ pub fn read(event: &Value) -> Result<Envelope, (Vec<Violation>, Fragments)> {
         reader.required("handling", "handling codes in ascending order, such as H1 or H1,H2", handling_codes);
     let status = reader.required("status", "actual, exercise or test", Status::parse);
     reader.required("salt", "16 random bytes in base64url", |t| {
-        crate::jws::decode(t).filter(|bytes| bytes.len() == 16).map(drop)
+        crate::digest::decode(t).filter(|bytes| bytes.len() == 16).map(drop)
     });
     let releasable_to =
         reader.optional("releasableto", "country codes in ascending order, such as IQ,JO", countries);

@@ -1,8 +1,6 @@
 //! The signed message: a flattened JWS (RFC 7515 §7.2.2) with a JAdES baseline B-B header
 //! (ETSI TS 119 182-1 v1.2.1). Nothing is canonicalised: what was signed is what is sent and stored.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
@@ -12,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+pub use crate::digest::{Digest, decode, encode};
 use crate::instant::Instant;
 use crate::json::{self, JsonError};
 use crate::problem::{Code, Problem};
@@ -20,47 +19,6 @@ use crate::problem::{Code, Problem};
 pub const HEADER_MAX_BYTES: usize = 512;
 /// `cty` of every message.
 pub const CONTENT_TYPE: &str = "cloudevents+json";
-
-/// SHA-256 of something, written as unpadded base64url where it stands in JSON.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(pub [u8; 32]);
-
-impl Digest {
-    /// SHA-256 of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut out = [0; 32];
-        out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-        Self(out)
-    }
-
-    /// Parses 43 characters of strict, unpadded base64url.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = decode(text)?;
-        bytes.try_into().ok().map(Self)
-    }
-}
-
-impl std::fmt::Display for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&encode(&self.0))
-    }
-}
-
-impl std::fmt::Debug for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-/// Unpadded base64url (RFC 4648 §5).
-pub fn encode(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// Strict: no padding, no white space, no stray bits at the end.
-pub fn decode(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
-}
 
 /// The accepted algorithms (RFC 7518 §3.4, RFC 8037 §3.1). The registered certificate fixes which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 pub mod agreement;
 pub mod card;
 pub mod catalogue;
+pub mod digest;
 pub mod event;
 pub mod instant;
 pub mod json;
@@ -15,3 +16,4 @@ pub mod lifecycle;
 pub mod party;
 pub mod problem;
 pub mod values;
+pub mod violation;

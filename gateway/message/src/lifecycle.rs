@@ -4,7 +4,7 @@
 //! follow. Decided on a small state row, never on the payload, so that erasing payloads changes
 //! no later decision.
 
-use crate::jws::Digest;
+use crate::digest::Digest;
 use crate::problem::Code;
 
 /// What a version does to its record.

@@ -15,7 +15,7 @@ use silkgate_message::party::{Country, Party};
 
 use crate::store::partner::{self, PartnerRow};
 use crate::store::{Connection, StoreError};
-use crate::tls::PartnerTrust;
+use crate::tls::{self, PartnerTrust};
 
 /// A partner in force.
 pub struct Partner {
@@ -48,7 +48,7 @@ impl Partner {
         });
         let per_second = NonZeroU32::new(agreement.rate_per_second).unwrap_or(NonZeroU32::MIN);
         let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(9));
-        Ok(Self {
+        let partner = Self {
             country,
             state: row.state.clone(),
             signing: signing.collect::<Result<_, _>>()?,
@@ -60,7 +60,9 @@ impl Partner {
             rate: DefaultDirectRateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
             card,
             agreement,
-        })
+        };
+        tls::usable(partner.trust()).map_err(|error| error.to_string())?;
+        Ok(partner)
     }
 
     /// Whether messages pass.

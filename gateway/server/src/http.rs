@@ -112,8 +112,11 @@ async fn connection<P: Plane>(
     let Some(certificate) = certificate.map(CertificateDer::into_owned) else {
         return;
     };
+    // A peer that is no longer known ends its connection; HTTP/2 knows no `Connection: close`.
+    let cut = CancellationToken::new();
+    let gone = cut.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        answer(request, plane.clone(), router.clone(), certificate.clone(), peer_address)
+        answer(request, plane.clone(), router.clone(), certificate.clone(), peer_address, cut.clone())
     });
     let builder = builder(limits);
     let serving = builder.serve_connection(TokioIo::new(tls), service);
@@ -121,6 +124,10 @@ async fn connection<P: Plane>(
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+        () = gone.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -154,12 +161,14 @@ async fn answer<P: Plane>(
     router: Router,
     certificate: CertificateDer<'static>,
     address: Option<SocketAddr>,
+    cut: CancellationToken,
 ) -> Result<Response, Infallible> {
     if let Some(problem) = malformed(&request) {
         return Ok(closing(self::problem(&problem)));
     }
     let Some(peer) = plane.peer(&certificate) else {
         tracing::info!(?address, "request of a peer that is no longer known");
+        cut.cancel();
         return Ok(closing(problem(&Problem::new(Code::PeerUnknown))));
     };
     let mut request: Request = request.map(Body::new);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::shape::{Documents, Shape, nearest};
 use super::{Severity, Violation};
-use crate::jws::Digest;
+use crate::digest::Digest;
 
 /// Definitions shared by all types, and the code lists that schemas refer to.
 pub(super) const SHARED: [&str; 4] = [

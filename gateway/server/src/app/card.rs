@@ -52,7 +52,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         _ => {
             let key = keys::private_key(&cx.home.key("card"))?;
             let bytes = Card::sign(&content, key.secret_der())
-                .ok_or_else(|| anyhow!("the card key cannot be used"))?;
+                .ok_or_else(|| anyhow!("the card cannot be signed: its key cannot be read, or what it says breaks a rule of cards"))?;
             let digest = Digest::of(&bytes);
             partner::keep_card(&mut tx, config.country().as_str(), &digest, &bytes, clock::now()).await?;
             fs::write(&file, &bytes).with_context(|| file.display().to_string())?;

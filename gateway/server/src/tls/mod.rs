@@ -33,6 +33,11 @@ pub enum TlsError {
     },
 }
 
+/// Whether a partner's anchors can be used: one that cannot must not keep the others from being read.
+pub fn usable(trust: PartnerTrust) -> Result<(), TlsError> {
+    partner::usable(trust)
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -102,6 +102,11 @@ impl PartnerServer {
     }
 }
 
+/// Whether the anchors make a verifier.
+pub(super) fn usable(trust: PartnerTrust) -> Result<(), TlsError> {
+    read(vec![trust]).map(drop)
+}
+
 struct Known {
     trust: PartnerTrust,
     verifier: Arc<dyn ClientCertVerifier>,

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::super::client::Client;
 use super::proxy::Proxy;
+use crate::clock;
 use crate::config::{Config, Home};
 use crate::keys::{self, Identity};
 
@@ -249,10 +250,20 @@ async fn silkgate(home: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Ports free at this moment, all different.
+/// Ports free at this moment, all different, below those that the system gives to outgoing
+/// connections: such a one could be taken before the gateway listens on it.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let listeners: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let mut listeners = Vec::new();
+    for _ in 0..1000 {
+        if listeners.len() == N {
+            break;
+        }
+        let port = 20_000 + u16::from_be_bytes(clock::random()) % 12_000;
+        listeners.extend(TcpListener::bind(("127.0.0.1", port)));
+    }
+    if listeners.len() < N {
+        bail!("no free ports between 20000 and 32000");
+    }
     let mut ports = [0; N];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
         *port = listener.local_addr()?.port();

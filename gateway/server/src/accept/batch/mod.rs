@@ -1,0 +1,214 @@
+//! One transaction: decides every job in order, then writes.
+
+mod incoming;
+mod outgoing;
+
+use std::collections::HashMap;
+
+use silkgate_ledger::entry::{Entry, Kind};
+use silkgate_message::instant::Instant;
+use silkgate_message::lifecycle::{self, RecordState, Step};
+use silkgate_message::problem::{Code, Problem};
+use uuid::Uuid;
+
+use super::Changed;
+use super::append::{Growth, Logs};
+use super::work::{Answer, HandOver, Note, NoteLog, Verdict, Work, entry_at};
+use crate::clock;
+use crate::store::ledger::hash;
+use crate::store::message::{self, Message, State, Way};
+use crate::store::record::{self, Record, RecordKey};
+use crate::store::{Connection, StoreError, delivery, outbox, partner};
+
+/// Decides and writes `works`; the caller commits. One answer for each job, in order.
+pub(super) async fn run(
+    conn: &mut Connection,
+    logs: &mut Logs,
+    works: &[Work],
+) -> Result<(Vec<Answer>, Changed), StoreError> {
+    let growth = logs.begin(conn).await?;
+    let mut batch = Batch {
+        now: clock::now(),
+        active: partner::active(conn).await?,
+        next_seq: message::next_seq(conn).await?,
+        growth,
+        messages: Vec::new(),
+        payloads: Vec::new(),
+        refusals: Vec::new(),
+        taken: HashMap::new(),
+        records: HashMap::new(),
+        deliveries: Vec::new(),
+        sends: Vec::new(),
+        changed: Changed::default(),
+    };
+    // Outcomes first: a refused version must not take along a later one that this batch is about to
+    // put behind it.
+    let mut order: Vec<(usize, &Work)> = works.iter().enumerate().collect();
+    order.sort_by_key(|(_, work)| !matches!(work, Work::Settle(_)));
+    let mut drafts = Vec::with_capacity(works.len());
+    for (place, work) in order {
+        let draft = match work {
+            Work::Receive(received) => batch.receive(conn, received).await?,
+            Work::Submit(submission) => batch.submit(conn, submission).await?,
+            Work::Settle(settlement) => batch.settle(conn, settlement).await?,
+            Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
+            Work::Note(note) => batch.note(conn, note).await?,
+        };
+        drafts.push((place, draft));
+    }
+    drafts.sort_by_key(|(place, _)| *place);
+    batch.write(conn, drafts.into_iter().map(|(_, draft)| draft).collect()).await
+}
+
+/// An answer that still lacks its receipt.
+enum Draft {
+    Ready(Answer),
+    Accepted { log: i64, index: u64 },
+    Rejected { log: i64, index: u64, problem: Box<Problem> },
+}
+
+type MessageKey = (Way, String, Uuid, String);
+
+struct Batch<'a> {
+    now: Instant,
+    active: Vec<String>,
+    next_seq: i64,
+    growth: Growth<'a>,
+    messages: Vec<Message>,
+    payloads: Vec<(i64, Vec<u8>)>,
+    refusals: Vec<(i64, Vec<u8>)>,
+    /// Messages of this batch, which the database does not show yet.
+    taken: HashMap<MessageKey, Message>,
+    records: HashMap<RecordKey, Record>,
+    deliveries: Vec<(i64, String, String, String)>,
+    sends: Vec<(i64, String, String, Option<RecordState>)>,
+    changed: Changed,
+}
+
+impl Batch<'_> {
+    async fn hand_over(&mut self, conn: &mut Connection, hand_over: &HandOver) -> Result<Draft, StoreError> {
+        let recipient = hand_over.recipient.as_str();
+        let found = delivery::find(conn, hand_over.seq).await?.filter(|found| found.recipient == recipient);
+        let Some(found) = found else {
+            return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::NotFound))));
+        };
+        if found.lease.as_deref() != Some(&hand_over.lease) {
+            return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::LeaseLost))));
+        }
+        if found.done_at.is_some() {
+            // The same acknowledgement again: its first answer was lost on the way.
+            return Ok(Draft::Ready(Answer::Done));
+        }
+        let Some(row) = message::by_seq(conn, hand_over.seq).await? else {
+            return Err(StoreError::Corrupt("a delivery without its message".into()));
+        };
+        let mut entry = entry_at(Kind::Delivered, self.now);
+        fill(&mut entry, Some(&row.id), &row.source, &row.recipient, &row.kind);
+        entry.jws = Some(hash(row.digest));
+        let house = self.growth.house()?;
+        self.growth.append(conn, house, &entry).await?;
+        delivery::finish(conn, hand_over.seq, self.now).await?;
+        // The next version of the record may be fetched now.
+        self.changed.recipients.push(row.recipient);
+        Ok(Draft::Ready(Answer::Done))
+    }
+
+    async fn note(&mut self, conn: &mut Connection, note: &Note) -> Result<Draft, StoreError> {
+        let log = match note.log {
+            NoteLog::House => self.growth.house()?,
+            NoteLog::Channel(partner) => self.growth.channel(partner)?,
+        };
+        self.growth.append(conn, log, &note.entry).await?;
+        Ok(Draft::Ready(Answer::Done))
+    }
+
+    /// Writes what was decided, and gives each receipt its proof.
+    async fn write(
+        self,
+        conn: &mut Connection,
+        drafts: Vec<Draft>,
+    ) -> Result<(Vec<Answer>, Changed), StoreError> {
+        let Batch {
+            growth, mut messages, payloads, refusals, records, deliveries, sends, changed, now, ..
+        } = self;
+        let grown = growth.finish(conn).await?;
+        for row in &mut messages {
+            row.checkpoint = grown.checkpoint(row.log);
+        }
+        message::insert(conn, &messages).await?;
+        message::insert_payloads(conn, &payloads).await?;
+        for (seq, problem) in &refusals {
+            message::put_refusal(conn, *seq, problem).await?;
+        }
+        for (key, record) in &records {
+            record::save(conn, key, record).await?;
+        }
+        for (seq, recipient, partner, subject) in &deliveries {
+            delivery::insert(conn, *seq, recipient, partner, subject).await?;
+        }
+        for (seq, partner, subject, record) in &sends {
+            outbox::insert(conn, *seq, partner, subject, now, record.as_ref()).await?;
+        }
+        let answers = drafts.into_iter().map(|draft| match draft {
+            Draft::Ready(answer) => answer,
+            Draft::Accepted { log, index } => Answer::Received(Verdict::Accepted(grown.receipt(log, index))),
+            Draft::Rejected { log, index, problem } => {
+                let mut problem = *problem;
+                problem.receipt = Some(String::from_utf8_lossy(&grown.receipt(log, index)).into_owned());
+                Answer::Received(Verdict::Rejected(problem))
+            }
+        });
+        Ok((answers.collect(), changed))
+    }
+
+    async fn find(&self, conn: &mut Connection, key: MessageKey) -> Result<Option<Message>, StoreError> {
+        if let Some(message) = self.taken.get(&key) {
+            return Ok(Some(message.clone()));
+        }
+        message::find(conn, key.0, &key.1, &key.2, &key.3).await
+    }
+
+    async fn record(&self, conn: &mut Connection, key: &RecordKey) -> Result<Record, StoreError> {
+        match self.records.get(key) {
+            Some(record) => Ok(record.clone()),
+            None => record::load(conn, key).await,
+        }
+    }
+
+    async fn follow(
+        &self,
+        conn: &mut Connection,
+        key: &RecordKey,
+        last: Option<&RecordState>,
+        step: &Step,
+    ) -> Result<Result<RecordState, Code>, StoreError> {
+        // Looked up only where it decides something: an update that does not follow the last version.
+        let named = step.supersedes.as_ref().and_then(|(id, _)| Uuid::try_parse(id).ok());
+        let known = match (last, named) {
+            (Some(last), Some(id)) if last.last_id != id.to_string() => {
+                let key = (key.way, key.partner.clone(), id, step.originator.clone());
+                self.find(conn, key).await?.is_some_and(|message| message.state != State::Rejected)
+            }
+            _ => true,
+        };
+        Ok(lifecycle::decide(last, step, |_| known))
+    }
+
+    /// Gives a message its place in the order of arrival.
+    fn take(&mut self, mut row: Message, log: i64, index: u64) -> i64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        (row.seq, row.log, row.entry, row.at) = (seq, log, index, self.now);
+        let key = (row.way, row.partner.clone(), row.id, row.source.clone());
+        self.taken.insert(key, row.clone());
+        self.messages.push(row);
+        seq
+    }
+}
+
+fn fill(entry: &mut Entry, id: Option<&Uuid>, from: &str, to: &str, kind: &str) {
+    entry.id = id.map(ToString::to_string);
+    entry.from = Some(from.to_owned());
+    entry.to = Some(to.to_owned());
+    entry.message_type = Some(kind.to_owned());
+}
