@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::instant::Instant;
 use crate::party::{Country, Party};
-use crate::violation::{Severity, Violation};
+use crate::violation::{REPORTED_MAX, Severity, Violation};
 
 /// How far two clocks may differ.
 pub const SKEW_MS: i64 = 300_000;
@@ -116,7 +116,8 @@ pub fn read(event: &Value) -> Result<Envelope, (Vec<Violation>, Fragments)> {
         return Err((vec![fault], Fragments::default()));
     };
     let mut reader = Reader { members, faults: Vec::new() };
-    for name in members.keys().filter(|name| !ATTRIBUTES.contains(&name.as_str())) {
+    let unknown = members.keys().filter(|name| !ATTRIBUTES.contains(&name.as_str()));
+    for name in unknown.take(REPORTED_MAX) {
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
         reader.faults.push(violation("event.unknown", &pointer, "The envelope has no such attribute."));
     }

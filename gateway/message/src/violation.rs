@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Violations reported at once, at most. A message can break a rule in every one of its bytes; its
+/// refusal must stay small enough to be stored, sent and read.
+pub const REPORTED_MAX: usize = 500;
+
 /// Whether a violation refuses the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -18,6 +18,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub use crate::lifecycle::Action;
+use crate::violation::REPORTED_MAX;
 pub use crate::violation::{Severity, Violation};
 use rules::{Findings, RuleBook};
 use schema::Schema;
@@ -118,6 +119,22 @@ impl Catalogue {
     }
 }
 
+/// At most so many violations, the last one saying that there are more.
+fn bounded(mut violations: Vec<Violation>) -> Vec<Violation> {
+    if violations.len() > REPORTED_MAX {
+        violations.truncate(REPORTED_MAX);
+        violations.push(Violation {
+            rule: "more".to_owned(),
+            pointer: String::new(),
+            severity: Severity::Error,
+            text: format!("More than {REPORTED_MAX} violations; mend these first."),
+            text_ar: Some(format!("أكثر من {REPORTED_MAX} مخالفة؛ صحّح هذه أولًا.")),
+            hint: None,
+        });
+    }
+    violations
+}
+
 impl MessageType {
     fn compile(source: &Source) -> Self {
         Self {
@@ -174,7 +191,7 @@ impl MessageType {
         let found: Vec<_> = found.filter(|f| violations.iter().all(|v| v.pointer != f.pointer)).collect();
         violations.extend(found);
         violations.sort_by(|a, b| (&a.pointer, &a.rule).cmp(&(&b.pointer, &b.rule)));
-        violations
+        bounded(violations)
     }
 
     /// What the event does to its record. None where its data do not say.

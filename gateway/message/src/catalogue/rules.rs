@@ -8,6 +8,7 @@ use unicode_normalization::is_nfc;
 
 use super::{Severity, Violation};
 use crate::values::text::is_invisible;
+use crate::violation::REPORTED_MAX;
 
 /// The rules that hold for every type.
 pub(super) const COMMON: &str = include_str!("../../../../schemas/common/1/rules.json");
@@ -60,6 +61,9 @@ impl<'b> Findings<'b> {
 
     /// The same, with a way to mend it.
     pub(super) fn add_with_hint(&mut self, id: &str, pointer: impl Into<String>, hint: Option<String>) {
+        if self.found.len() > REPORTED_MAX {
+            return;
+        }
         let rule = self.book.0.get(id);
         // A test holds that every id in the code has its text.
         debug_assert!(rule.is_some(), "rule {id} has no text");
@@ -137,7 +141,12 @@ pub(super) fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value.get(name)?.as_str()
 }
 
+/// Items of a list that rules look at, at most: more than any schema allows, so that work on a list
+/// that the schema refuses for its length stays bounded.
+const LIST_MAX: usize = 1000;
+
 /// A list member; absent or of another type: empty.
 pub(super) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
-    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    let items = value.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    items.get(..LIST_MAX).unwrap_or(items)
 }

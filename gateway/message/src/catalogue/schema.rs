@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::shape::{Documents, Shape, nearest};
 use super::{Severity, Violation};
 use crate::digest::Digest;
+use crate::violation::REPORTED_MAX;
 
 /// Definitions shared by all types, and the code lists that schemas refer to.
 pub(super) const SHARED: [&str; 4] = [
@@ -65,13 +66,15 @@ impl Schema {
             return Vec::new();
         }
         let is_cancel = data.get("action").and_then(Value::as_str) == Some("cancel");
-        let errors: Vec<ValidationError<'_>> = self.validator.iter_errors(data).collect();
         let mut violations: Vec<Violation> = Vec::new();
-        for error in &errors {
-            for violation in self.describe(error, is_cancel) {
+        for error in self.validator.iter_errors(data) {
+            for violation in self.describe(&error, is_cancel) {
                 if !violations.contains(&violation) {
                     violations.push(violation);
                 }
+            }
+            if violations.len() > REPORTED_MAX {
+                break;
             }
         }
         if violations.is_empty() {
@@ -90,6 +93,7 @@ impl Schema {
                 let known = self.shape.members(&place, is_cancel);
                 let stray = unexpected.iter().filter(|name| !known.contains(*name));
                 stray
+                    .take(REPORTED_MAX + 1)
                     .map(|name| {
                         let hint = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
                         let text = "The type has no such member here.".to_owned();

@@ -316,3 +316,26 @@ proptest! {
         }
     }
 }
+
+/// What a hostile partner can put into one message: the refusal stays small, and so does the work.
+#[test]
+fn a_message_that_breaks_everything_everywhere_is_refused_briefly() {
+    let alert = Catalogue::embedded().find("alert.vehicle", 1).unwrap();
+    let mut event: Value = serde_json::from_str(alert.example()).unwrap();
+    for number in 0..50_000 {
+        event["data"][format!("member{number}")] = json!(0);
+    }
+    event["data"]["caution"] = json!(vec!["unknown"; 50_000]);
+    let found = alert.check(&event);
+    assert_eq!(found.len(), crate::violation::REPORTED_MAX + 1);
+    assert_eq!(found.last().unwrap().rule, "more");
+    let cargo = Catalogue::embedded().find("manifest.cargo", 1).unwrap();
+    let mut event: Value = serde_json::from_str(cargo.example()).unwrap();
+    let item =
+        json!({ "number": 1, "container": "X", "packages": vec![json!({ "type": "??", "count": -1 }); 99] });
+    event["data"]["items"] = json!(vec![item; 400]);
+    event["data"]["containers"] = json!(vec!["Y"; 50_000]);
+    event["data"]["route"] = json!(vec!["e\u{301}"; 20_000]);
+    let found = cargo.check(&event);
+    assert!(found.len() <= crate::violation::REPORTED_MAX + 1);
+}

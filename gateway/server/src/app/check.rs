@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use jsonc_parser::ast::Value as Node;
+use jsonc_parser::common::Ranged as _;
 use serde_json::{Value, json};
 use silkgate_message::catalogue::{Catalogue, Severity, Violation};
 use silkgate_message::event;
@@ -95,22 +97,20 @@ fn judge(bytes: &[u8]) -> Vec<(Violation, Option<(usize, usize)>)> {
         }
     }
     let source = std::str::from_utf8(bytes).unwrap_or_default();
+    let parsed = jsonc_parser::parse_to_ast(source, &Default::default(), &Default::default()).ok();
+    let root = parsed.and_then(|parsed| parsed.value);
     violations
         .into_iter()
         .map(|violation| {
-            let place = position(source, &violation.pointer);
+            let place = root.as_ref().and_then(|root| position(source, root, &violation.pointer));
             (violation, place)
         })
         .collect()
 }
 
 /// Line and column, from 1, of the value at a JSON Pointer, or of the nearest value around it.
-fn position(source: &str, pointer: &str) -> Option<(usize, usize)> {
-    use jsonc_parser::ast::Value as Node;
-    use jsonc_parser::common::Ranged as _;
-    let parsed = jsonc_parser::parse_to_ast(source, &Default::default(), &Default::default()).ok()?;
-    let root = parsed.value?;
-    let mut node = &root;
+fn position(source: &str, root: &Node<'_>, pointer: &str) -> Option<(usize, usize)> {
+    let mut node = root;
     for step in pointer.split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");
         let next = match node {
