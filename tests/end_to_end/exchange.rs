@@ -248,6 +248,13 @@ fn a_back_end_acts_only_as_its_own_authority() {
     event["source"] = json!("IQ/traffic-police");
     let refused = customs.submit(&event);
     assert_eq!((refused.status, refused.code().as_str()), (403, "source_not_yours"));
+    let house = pair.iq.log(&["--partner", "house"]);
+    let logged = house.iter().find(|entry| entry["code"] == "source_not_yours");
+    let logged = logged.expect("a refused submission is logged");
+    assert_eq!(
+        (&logged["kind"], &logged["from"]),
+        (&json!("refused"), &json!("IQ/general-customs-authority"))
+    );
     let police = pair.iq.back_end("IQ/traffic-police");
     let id = police.submit(&submission(&pair, "IQ-4")).json()["id"].as_str().unwrap().to_owned();
     assert_eq!(police.outcome(&id)["state"], "receipted");

@@ -6,6 +6,7 @@ mod command;
 mod delivery;
 mod demo;
 mod exchange;
+mod faults;
 mod floors;
 mod kill;
 mod protocol;

@@ -174,6 +174,12 @@ impl Home {
         wait_for("the gateway to stop", || child.try_wait().ok().flatten()).code()
     }
 
+    /// Waits for the gateway to end by itself; the exit code.
+    pub fn wait_for_end(&mut self) -> Option<i32> {
+        let mut child = self.gateway.take().expect("the gateway runs");
+        wait_for("the gateway to end", || child.try_wait().ok().flatten()).code()
+    }
+
     /// Whether the gateway runs.
     pub fn is_running(&self) -> bool {
         self.gateway.is_some()
