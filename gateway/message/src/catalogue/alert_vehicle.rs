@@ -2,21 +2,13 @@
 
 use serde_json::Value;
 
-use super::rules::{Findings, text};
-use crate::instant::Instant;
+use super::rules::{Findings, is_after_issue, text};
 use crate::values::{plate, vin};
-
-/// East of UTC the day begins earlier, by up to fourteen hours (UTC+14:00).
-const EASTERNMOST_MS: i64 = 14 * 3_600_000;
 
 pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     let Some(data) = event.get("data") else { return };
-    if let (Some(date), Some(issued)) =
-        (text(data, "eventDate"), text(event, "time").and_then(Instant::parse))
-    {
-        let latest = issued.plus_ms(EASTERNMOST_MS).to_string();
-        let later = latest.get(..10).is_some_and(|latest| date > latest);
-        findings.add_if(later, "alert.vehicle.event_date", "/data/eventDate");
+    if let Some(date) = text(data, "eventDate") {
+        findings.add_if(is_after_issue(date, event), "alert.vehicle.event_date", "/data/eventDate");
     }
     if let Some(stated) = text(data, "vin")
         && vin::check_digit_applies(stated)

@@ -6,6 +6,7 @@
 //! To add a type: `schemas/<type>/<version>/` with `schema.json`, `rules.json`, `accept/` and `reject/`; a
 //! module here with its `judge`; a line in `SOURCES`; its digest in `schemas/DIGESTS`. The tests do the rest.
 
+mod alert_document;
 mod alert_vehicle;
 mod codes;
 mod manifest_cargo;
@@ -92,6 +93,7 @@ macro_rules! source {
 }
 
 const SOURCES: &[Source] = &[
+    source!("alert.document", 1, alert_document::judge, "1-new.json"),
     source!("alert.vehicle", 1, alert_vehicle::judge, "1-new.json"),
     source!("manifest.cargo", 1, manifest_cargo::judge, "1-road.json"),
 ];

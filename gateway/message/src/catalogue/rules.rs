@@ -7,6 +7,7 @@ use serde_json::Value;
 use unicode_normalization::is_nfc;
 
 use super::{Severity, Violation};
+use crate::instant::Instant;
 use crate::values::text::is_invisible;
 use crate::violation::REPORTED_MAX;
 
@@ -134,6 +135,18 @@ fn texts(value: &Value, pointer: &mut String, findings: &mut Findings<'_>) {
         }
         _ => {}
     }
+}
+
+/// East of UTC the day begins earlier, by up to fourteen hours (UTC+14:00).
+const EASTERNMOST_MS: i64 = 14 * 3_600_000;
+
+/// Whether a date lies after the day on which the event was issued, wherever that was.
+pub(super) fn is_after_issue(date: &str, event: &Value) -> bool {
+    let issued = text(event, "time").and_then(Instant::parse);
+    // Dates in ISO 8601 compare as text.
+    issued.is_some_and(|issued| {
+        issued.plus_ms(EASTERNMOST_MS).to_string().get(..10).is_some_and(|day| date > day)
+    })
 }
 
 /// A text member.

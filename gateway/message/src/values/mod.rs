@@ -3,6 +3,7 @@
 pub mod imo;
 pub mod iso6346;
 pub mod mass;
+pub mod mrz;
 pub mod plate;
 pub mod text;
 pub mod vin;
