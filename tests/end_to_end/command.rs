@@ -149,3 +149,22 @@ fn what_is_refused_again_and_again_for_its_form_is_put_aside() {
     assert_eq!(pair.iq.json(&["status"])["queues"]["dead"][0]["count"], 1);
     assert!(pair.iq.audit().is_empty());
 }
+
+#[test]
+fn every_types_example_passes_as_it_is_printed() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let run = |args: &[&str]| Command::new(binary()).args(args).output().unwrap();
+    let listed: serde_json::Value =
+        serde_json::from_slice(&run(&["schema", "list", "--json"]).stdout).unwrap();
+    let types = listed.as_array().unwrap();
+    assert!(types.len() >= 3);
+    for kind in types.iter().map(|t| t["type"].as_str().unwrap()) {
+        let file = folder.path().join("example.json");
+        std::fs::write(&file, run(&["schema", "example", kind]).stdout).unwrap();
+        let checked = run(&["check", &file.to_string_lossy()]);
+        assert_eq!(checked.status.code(), Some(0), "{kind}: {}", String::from_utf8_lossy(&checked.stdout));
+        let shown = String::from_utf8(run(&["schema", "show", kind]).stdout).unwrap();
+        assert!(shown.contains("unevaluatedProperties") && shown.contains("common.subject"), "{kind}");
+    }
+    assert_eq!(run(&["schema", "example", "alert.nothing"]).status.code(), Some(2));
+}

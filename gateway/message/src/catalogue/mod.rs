@@ -18,6 +18,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+pub use rules::Rule;
+
 pub use crate::lifecycle::Action;
 use crate::violation::REPORTED_MAX;
 pub use crate::violation::{Severity, Violation};
@@ -38,6 +40,7 @@ pub struct MessageType {
     judge: fn(&Value, &mut Findings<'_>),
     digest: [u8; 32],
     example: &'static str,
+    schema_text: &'static str,
 }
 
 /// What a message does to its record, as its data say.
@@ -147,6 +150,7 @@ impl MessageType {
             judge: source.judge,
             digest: schema::edition(source.schema, source.rules),
             example: source.example,
+            schema_text: source.schema,
         }
     }
 
@@ -168,6 +172,16 @@ impl MessageType {
     /// What it is, in a few English words.
     pub fn title(&self) -> &str {
         self.schema.title()
+    }
+
+    /// The schema, as it stands in `schemas/`.
+    pub fn schema_text(&self) -> &'static str {
+        self.schema_text
+    }
+
+    /// The rules that the schema cannot state, by id.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.rules()
     }
 
     /// SHA-256 of its edition: schema, rules, shared definitions and code lists.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use unicode_normalization::is_nfc;
 
@@ -14,18 +14,22 @@ use crate::violation::REPORTED_MAX;
 /// The rules that hold for every type.
 pub(super) const COMMON: &str = include_str!("../../../../schemas/common/1/rules.json");
 
-/// A rule's texts.
-#[derive(Deserialize)]
+/// A rule that a schema cannot state.
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct RuleText {
-    id: String,
-    severity: Severity,
-    en: String,
-    ar: String,
+pub struct Rule {
+    /// Its stable id.
+    pub id: String,
+    /// Whether it refuses.
+    pub severity: Severity,
+    /// What it asks for, in English.
+    pub en: String,
+    /// The same in Arabic.
+    pub ar: String,
 }
 
 /// The rules of a type, by id.
-pub(super) struct RuleBook(BTreeMap<String, RuleText>);
+pub(super) struct RuleBook(BTreeMap<String, Rule>);
 
 impl RuleBook {
     /// Reads embedded `rules.json` files.
@@ -33,8 +37,13 @@ impl RuleBook {
     pub(super) fn parse(files: &[&str]) -> Self {
         let rules = files
             .iter()
-            .flat_map(|file| serde_json::from_str::<Vec<RuleText>>(file).expect("embedded rules are JSON"));
+            .flat_map(|file| serde_json::from_str::<Vec<Rule>>(file).expect("embedded rules are JSON"));
         Self(rules.map(|rule| (rule.id.clone(), rule)).collect())
+    }
+
+    /// Every rule, by id.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.0.values()
     }
 
     /// Every id.

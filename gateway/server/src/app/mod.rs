@@ -14,6 +14,7 @@ mod init;
 mod log;
 mod partner;
 mod probe;
+mod schema;
 mod serve;
 mod show;
 mod status;
@@ -84,6 +85,9 @@ enum Command {
     Submit(submit::Args),
     /// Check events against schema and rules; no gateway needed.
     Check(check::Args),
+    /// Look at the message types: schemas, rules, examples.
+    #[command(subcommand)]
+    Schema(schema::Schema),
     /// Verify a receipt offline; no gateway and no database needed.
     Verify(verify::Args),
     /// Audit the whole store.
@@ -161,6 +165,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Serve(args) => serve::run(&cx, args).await,
         Command::Submit(args) => submit::run(&cx, args).await,
         Command::Check(args) => check::run(&cx, args),
+        Command::Schema(command) => schema::run(&cx, command),
         Command::Verify(args) => verify::run(&cx, &args),
         Command::Audit(command) => audit::run(&cx, command).await,
         Command::Log(args) => log::run(&cx, args).await,
