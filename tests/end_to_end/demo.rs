@@ -66,7 +66,7 @@ fn keeps_both_gateways_until_interrupted() {
     assert_eq!(status["running"], true);
     assert!(status["partner_plane"]["listen"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(status["national_plane"]["listen"].as_str().unwrap().starts_with("127.0.0.1:"));
-    assert!(Command::new("kill").arg("-INT").arg(demo.id().to_string()).status().unwrap().success());
+    assert!(Command::new("kill").arg("-TERM").arg(demo.id().to_string()).status().unwrap().success());
     let ended = wait_for("the demo to end", || demo.try_wait().unwrap());
     assert!(ended.success());
     for home in ["iq", "jo"] {

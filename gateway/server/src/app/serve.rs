@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cx, Found};
+use super::{Cx, Found, stop_signal};
 use crate::accept::{Accept, Logs};
 use crate::clock;
 use crate::directory::Directory;
@@ -134,19 +134,6 @@ async fn recover(store: &Store) -> Result<()> {
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
-}
-
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        Err(_) => drop(interrupt.await),
-    }
 }
 
 /// Keeps the directory fresh, and the budgets of refusals.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use super::{Cx, Found, line};
+use super::{Cx, Found, line, stop_signal};
 use crate::clock;
 use states::Pair;
 
@@ -41,11 +41,15 @@ pub(crate) async fn run(_: &Cx, args: Args) -> Result<Found> {
     };
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let folder = folder.canonicalize()?;
-    let mut pair = Pair::set_up(&folder).await?;
+    // What was started by then is killed with the future that holds it.
+    let mut pair = tokio::select! {
+        pair = Pair::set_up(&folder) => pair?,
+        () = stop_signal() => anyhow::bail!("interrupted"),
+    };
     // Interrupted or failed: the gateways end with the demo.
     let told = tokio::select! {
         told = story::tell(&mut pair) => told,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = stop_signal() => Err(anyhow::anyhow!("interrupted")),
     };
     let found = match told {
         Ok(found) => found,
@@ -56,7 +60,7 @@ pub(crate) async fn run(_: &Cx, args: Args) -> Result<Found> {
     };
     line(&pair.how_to_go_on(args.keep))?;
     if args.keep {
-        tokio::signal::ctrl_c().await?;
+        stop_signal().await;
     }
     pair.stop().await;
     Ok(found)
