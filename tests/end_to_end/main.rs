@@ -9,6 +9,7 @@ mod exchange;
 mod faults;
 mod floors;
 mod kill;
+mod liars;
 mod protocol;
 mod readme;
 mod strangers;

@@ -1,9 +1,10 @@
 //! Homes made by the shipped binary, and the gateways that serve them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
@@ -275,16 +276,25 @@ impl Pair {
     }
 }
 
-/// Two ports free at this moment, below those that the system gives to outgoing connections: such a
-/// one could be taken before the gateway listens on it.
+/// Ports of this process, locked against the tests that run beside it.
+static PORTS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// Two free ports that no other test gets while this process lives. They lie below those that the
+/// system gives to outgoing connections: such a one could be taken before the gateway listens on it.
 pub fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| {
+    let folder = std::env::temp_dir().join("silkgate-test-ports");
+    fs::create_dir_all(&folder).expect("a folder for locks");
+    [(); 2].map(|()| {
         wait_for("a free port", || {
             let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
-            TcpListener::bind(("127.0.0.1", 20_000 + (random % 12_000) as u16)).ok()
+            let port = 20_000 + (random % 12_000) as u16;
+            let lock = File::create(folder.join(port.to_string())).ok()?;
+            lock.try_lock().ok()?;
+            TcpListener::bind(("127.0.0.1", port)).ok()?;
+            PORTS.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+            Some(port)
         })
-    });
-    listeners.map(|listener| listener.local_addr().expect("bound").port())
+    })
 }
 
 /// Changes a setting of a home's configuration.

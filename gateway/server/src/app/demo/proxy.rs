@@ -35,9 +35,15 @@ struct Line {
 }
 
 impl Proxy {
-    /// Listens on `port` and passes on to the receiver's partner plane.
-    pub(super) async fn start(port: u16, sender: &Path, receiver: &Path, receiver_port: u16) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    /// Passes what comes in on `listener` on to the receiver's partner plane.
+    pub(super) async fn start(
+        listener: std::net::TcpListener,
+        sender: &Path,
+        receiver: &Path,
+        receiver_port: u16,
+    ) -> Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let line = Arc::new(Line {
             alter_next: AtomicBool::new(false),
             receiver_port,

@@ -54,8 +54,12 @@ struct Plan {
 impl Pair {
     /// Makes both homes, exchanges the cards and starts both gateways.
     pub(super) async fn set_up(folder: &Path) -> Result<Self> {
-        let ports = free_ports::<5>()?;
-        let [iq_partner, iq_national, jo_partner, jo_national, proxy_port] = ports;
+        // Held until each is needed: nobody else can take them meanwhile.
+        let [iq_partner_held, iq_national_held, jo_partner_held, jo_national_held, proxy_held] =
+            free_ports()?;
+        let port = |held: &TcpListener| Ok::<_, anyhow::Error>(held.local_addr()?.port());
+        let (iq_partner, iq_national) = (port(&iq_partner_held)?, port(&iq_national_held)?);
+        let (jo_partner, jo_national) = (port(&jo_partner_held)?, port(&jo_national_held)?);
         let iq = Plan {
             country: "IQ",
             name: "Iraq",
@@ -78,11 +82,14 @@ impl Pair {
         for plan in [&iq, &jo] {
             cards.push(plan.init(folder).await?);
         }
-        let via = format!("127.0.0.1:{proxy_port}");
+        let via = format!("127.0.0.1:{}", port(&proxy_held)?);
         iq.add_partner(folder, "JO", &cards[1], Some(&via)).await?;
         jo.add_partner(folder, "IQ", &cards[0], None).await?;
-        let proxy = Proxy::start(proxy_port, &folder.join("iq"), &folder.join("jo"), jo_partner).await?;
-        let (iq, jo) = (iq.start(folder).await?, jo.start(folder).await?);
+        let proxy = Proxy::start(proxy_held, &folder.join("iq"), &folder.join("jo"), jo_partner).await?;
+        drop((iq_partner_held, iq_national_held));
+        let iq = iq.start(folder).await?;
+        drop((jo_partner_held, jo_national_held));
+        let jo = jo.start(folder).await?;
         Ok(Self { folder: folder.to_owned(), iq, jo, proxy })
     }
 
@@ -250,23 +257,15 @@ async fn silkgate(home: &Path, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Ports free at this moment, all different, below those that the system gives to outgoing
-/// connections: such a one could be taken before the gateway listens on it.
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+/// Listeners on free ports below those that the system gives to outgoing connections.
+fn free_ports<const N: usize>() -> Result<[TcpListener; N]> {
     let mut listeners = Vec::new();
     for _ in 0..1000 {
         if listeners.len() == N {
             break;
         }
-        let port = 20_000 + u16::from_be_bytes(clock::random()) % 12_000;
+        let port = 10_000 + u16::from_be_bytes(clock::random()) % 8_000;
         listeners.extend(TcpListener::bind(("127.0.0.1", port)));
     }
-    if listeners.len() < N {
-        bail!("no free ports between 20000 and 32000");
-    }
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
+    listeners.try_into().map_err(|_| anyhow!("no free ports between 10000 and 18000"))
 }
