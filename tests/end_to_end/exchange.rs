@@ -212,6 +212,10 @@ fn log_show_and_status_work_with_the_gateway_stopped() {
     let status = pair.iq.json(&["status"]);
     assert_eq!(status["running"], false);
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    let certificates = status["certificates"].as_array().unwrap();
+    let days =
+        |name: &str| certificates.iter().find(|c| c["name"] == name).unwrap()["days_left"].as_i64().unwrap();
+    assert!((396..=398).contains(&days("tls")) && (728..=730).contains(&days("message")), "{certificates:?}");
     assert_eq!(status["partner_plane"]["listen"], pair.iq.partner_plane.as_str());
     assert_eq!(status["national_plane"]["listen"], pair.iq.national_plane.as_str());
     assert_eq!(pair.iq.run(&["show", &uuid_v7(now_ms())]).status.code(), Some(1), "no such message");

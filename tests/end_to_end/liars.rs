@@ -3,7 +3,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis, Verdict};
@@ -38,17 +37,7 @@ fn honest(message: &Jws) -> Entry {
 
 /// Takes one request on the listener under Jordan's own TLS key and answers it.
 fn answer(jo: &Home, listener: &TcpListener, reply: impl FnOnce(&Jws) -> (u16, String)) {
-    let (chain, key) = jo.tls_identity();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    let session = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-    let mut tls = rustls::StreamOwned::new(session, stream);
+    let mut tls = wire::accept(listener, jo.tls_identity());
     let mut request = Vec::new();
     let mut buffer = [0; 16384];
     let body = loop {

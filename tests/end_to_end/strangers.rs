@@ -1,7 +1,5 @@
 //! Who may connect: wrong certificates get a TLS alert and nothing else, on both planes and both ways.
 
-use std::sync::Arc;
-
 use silkgate_certs::{Authority, Issued, Profile};
 use support::home::{Home, free_ports};
 use support::wire::{self, Identity};
@@ -157,17 +155,7 @@ fn nothing_is_sent_to_a_server_that_is_not_the_partner() {
     let event = event("IQ/traffic-police", "JO/public-security");
     assert_eq!(police.submit(&event).status, 202);
     for issued in [right_name, wrong_name] {
-        let (chain, key) = identity(&issued);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let (stream, _) = listener.accept().unwrap();
-        let session = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-        let mut tls = rustls::StreamOwned::new(session, stream);
+        let mut tls = wire::accept(&listener, identity(&issued));
         let mut received = Vec::new();
         let _ = std::io::Read::read_to_end(&mut tls, &mut received);
         assert!(received.is_empty(), "the gateway spoke to a stranger");

@@ -2,12 +2,12 @@
 //! broken.
 
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
@@ -30,6 +30,20 @@ pub fn private_key(path: &Path) -> PrivateKeyDer<'static> {
 /// Both.
 pub fn identity(certificate: &Path, key: &Path) -> Identity {
     (certificates(certificate), private_key(key))
+}
+
+/// Takes one TLS connection as a server of that identity, which asks for no client certificate: what
+/// stands in a partner's place, and is none.
+pub fn accept(listener: &TcpListener, (chain, key): Identity) -> StreamOwned<ServerConnection, TcpStream> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("the key fits");
+    let (stream, _) = listener.accept().expect("a connection");
+    StreamOwned::new(ServerConnection::new(Arc::new(config)).expect("a session"), stream)
 }
 
 /// Where to connect, and as whom.
