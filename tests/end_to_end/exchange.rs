@@ -338,3 +338,32 @@ fn expiry(message: &[u8]) -> i64 {
     let jws = silkgate_message::jws::Jws::parse(message).unwrap();
     silkgate_message::instant::Instant::parse(jws.event["expirytime"].as_str().unwrap()).unwrap().0
 }
+
+#[test]
+fn an_operator_cuts_off_a_flooding_partner() {
+    let pair = Pair::start();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    let keys: Vec<_> = (0..6).map(|_| pair.iq.message_key()).collect();
+    let accepted = std::sync::atomic::AtomicUsize::new(0);
+    let cut_off = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for key in &keys {
+            scope.spawn(|| {
+                loop {
+                    let message = sign(key, &event("IQ/traffic-police", "JO/public-security"));
+                    let answer = client.message(&message.bytes);
+                    if answer.status != 200 {
+                        assert_eq!(answer.code(), "partner_suspended");
+                        cut_off.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        break;
+                    }
+                    accepted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                }
+            });
+        }
+        wait_for("the flood", || (accepted.load(std::sync::atomic::Ordering::SeqCst) > 50).then_some(()));
+        pair.jo.ok(&["partner", "suspend", "IQ"]);
+    });
+    assert_eq!(cut_off.into_inner(), keys.len(), "every sender was cut off");
+    assert!(pair.jo.audit().is_empty());
+}

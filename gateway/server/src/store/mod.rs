@@ -19,6 +19,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row, SqlSafeStr as _, Sqlite, Transaction};
 
+/// How long a writer waits for its turn.
+const WRITE_WAIT: Duration = Duration::from_secs(20);
+
 /// One connection or transaction.
 pub type Connection = SqliteConnection;
 /// A write transaction; dropped without [`commit`](Transaction::commit) it is rolled back.
@@ -96,12 +99,13 @@ impl Store {
             .page_size(16_384)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
+        let writing = options.clone().busy_timeout(Duration::ZERO);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(Duration::from_secs(30))
-            .connect_with(options.clone())
+            .connect_with(writing)
             .await?;
         let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&writer).await?.get(0);
         if !at_least(&version, [3, 51, 3]) {
@@ -121,8 +125,20 @@ impl Store {
     }
 
     /// Begins the one write transaction; others wait their turn, in this process and in others.
+    ///
+    /// A busy gateway leaves the lock for a moment between two commits only. SQLite's own waiting asks
+    /// every tenth of a second and could miss those moments for ever; an operator who cuts off a
+    /// flooding partner must not. So it is asked for every millisecond, within a bound.
     pub async fn write(&self) -> Result<Write, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        let deadline = tokio::time::Instant::now() + WRITE_WAIT;
+        loop {
+            match self.writer.begin_with("BEGIN IMMEDIATE").await {
+                Err(error) if is_busy(&error) && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                other => return Ok(other?),
+            }
+        }
     }
 
     /// A consistent view for reading.
@@ -135,6 +151,11 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// SQLITE_BUSY: another connection writes.
+fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5")
 }
 
 async fn schema_is_current(pool: &SqlitePool) -> Result<(), StoreError> {
