@@ -1,34 +1,29 @@
 //! The load: unique signed bodies, kept connections, closed loop, bounded in count and time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::{http1, http2};
-use hyper::header::CONTENT_TYPE;
-use hyper::{Request, StatusCode};
+use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
+use silkgate_ledger::{Receipt, VerifierKey};
 use support::{Home, Pair, event, sign, wire};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::measure::{CpuTimes, CpuUse, percentile};
-use crate::receipts::Answered;
+use crate::measure::{all_and_stolen, cpu_seconds};
 
-/// The longest any connection or request may take: beyond it the gateway hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// More than any machine this runs on will take in a round.
+const PER_SECOND_MAX: usize = 16_000;
 
 /// How to connect.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
-    /// What the report calls it.
-    pub(crate) name: &'static str,
     /// Connections.
     pub(crate) connections: usize,
     /// Requests under way on each.
@@ -37,42 +32,42 @@ pub(crate) struct Shape {
     pub(crate) h2: bool,
 }
 
+impl Shape {
+    /// Bodies to sign for a round: one request waits for each other on one connection.
+    pub(crate) fn bodies(&self, round: Duration) -> usize {
+        let per_second = (self.connections * self.streams * 1200).min(PER_SECOND_MAX);
+        per_second * round.as_secs() as usize
+    }
+}
+
 /// What a round measured.
 pub(crate) struct Round {
-    pub(crate) cpu: CpuUse,
-    pub(crate) answered: Vec<Answered>,
-    /// Answers that were no receipt, and requests without an answer.
-    pub(crate) errors: u64,
-    /// What the first of them was.
-    pub(crate) first_error: String,
-    pub(crate) seconds: f64,
-    /// Milliseconds, ascending.
-    pub(crate) latencies_ms: Vec<f64>,
+    pub(crate) accepted: u64,
+    pub(crate) refused: u64,
+    pub(crate) first_refusal: String,
+    pub(crate) steal_percent: f64,
+    seconds: f64,
+    server_cpu_s: f64,
+    latencies: Vec<Duration>,
 }
 
 impl Round {
-    pub(crate) fn accepted(&self) -> u64 {
-        self.latencies_ms.len() as u64
-    }
-
     pub(crate) fn per_second(&self) -> f64 {
-        self.accepted() as f64 / self.seconds
+        self.accepted as f64 / self.seconds
     }
 
-    pub(crate) fn server_us(&self) -> f64 {
-        self.cpu.server_s * 1e6 / self.accepted().max(1) as f64
-    }
-
-    pub(crate) fn client_us(&self) -> f64 {
-        self.cpu.client_s * 1e6 / self.accepted().max(1) as f64
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.server_cpu_s * 1e6 / self.accepted.max(1) as f64
     }
 
     pub(crate) fn percentile_ms(&self, part: f64) -> f64 {
-        percentile(&self.latencies_ms, part)
+        let place =
+            ((self.latencies.len() as f64 * part) as usize).min(self.latencies.len().saturating_sub(1));
+        self.latencies.get(place).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
     }
 }
 
-/// Signs `count` messages of this moment, each with an id and a record of its own, on all processors.
+/// Signs `count` messages of their own records, on all processors.
 pub(crate) fn sign_bodies(pair: &Pair, count: usize) -> Vec<Bytes> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
@@ -80,8 +75,9 @@ pub(crate) fn sign_bodies(pair: &Pair, count: usize) -> Vec<Bytes> {
             .map(|_| {
                 scope.spawn(|| {
                     let key = pair.iq.message_key();
-                    let one = || Bytes::from(sign(&key, &event(&pair.iq.party, &pair.jo.party)).bytes);
-                    (0..count.div_ceil(threads)).map(|_| one()).collect::<Vec<_>>()
+                    let one =
+                        || Bytes::from(sign(&key, &event("IQ/traffic-police", "JO/public-security")).bytes);
+                    (0..count / threads).map(|_| one()).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -89,147 +85,114 @@ pub(crate) fn sign_bodies(pair: &Pair, count: usize) -> Vec<Bytes> {
     })
 }
 
-/// One round of load on Jordan's partner plane, as Iraq's gateway. It ends after `time`, with the last
-/// of `bodies`, or when `stop` is set.
-pub(crate) async fn round(
-    pair: &Pair,
-    shape: Shape,
-    bodies: Vec<Bytes>,
-    time: Duration,
-    stop: &Arc<AtomicBool>,
-) -> Result<Round> {
-    let senders = connect(pair, shape).await?;
-    let bodies = Arc::new(Bodies { all: bodies, next: AtomicUsize::new(0) });
-    let before = CpuTimes::now(pair.jo.pid())?;
-    let started = Instant::now();
-    let mut clients = Vec::new();
-    for sender in senders {
-        let client = Client { sender, host: pair.jo.host.clone(), bodies: bodies.clone() };
-        clients.push(tokio::spawn(client.run(started + time, stop.clone())));
+/// One round of load on Jordan's partner plane, as Iraq's gateway.
+pub(crate) async fn round(pair: &Pair, shape: Shape, bodies: Vec<Bytes>, time: Duration) -> Result<Round> {
+    let bodies = Arc::new(Mutex::new(VecDeque::from(bodies)));
+    let connector = connector(&pair.iq, &pair.jo, shape.h2)?;
+    let name = ServerName::try_from(pair.jo.host.clone())?;
+    let mut lines = Vec::new();
+    for _ in 0..shape.connections {
+        let stream = TcpStream::connect(&pair.jo.partner_plane).await?;
+        stream.set_nodelay(true)?;
+        lines.push(TokioIo::new(connector.connect(name.clone(), stream).await?));
     }
-    let mut total = Tally::default();
+    let (cpu, (all, stolen), started) = (cpu_seconds(pair.jo.pid())?, all_and_stolen()?, Instant::now());
+    let until = started + time;
+    let mut clients = Vec::new();
+    for line in lines {
+        if shape.h2 {
+            let (sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), line).await?;
+            tokio::spawn(connection);
+            for _ in 0..shape.streams {
+                clients.push(tokio::spawn(run(bodies.clone(), until, Sender::H2(sender.clone()))));
+            }
+        } else {
+            let (sender, connection) = hyper::client::conn::http1::handshake(line).await?;
+            tokio::spawn(connection);
+            clients.push(tokio::spawn(run(bodies.clone(), until, Sender::H1(sender))));
+        }
+    }
+    let mut total = Client::default();
     for client in clients {
-        let tally = client.await?;
-        total.errors += tally.errors;
-        total.answered.extend(tally.answered);
-        total.latencies_ms.extend(tally.latencies_ms);
-        total.first_error = total.first_error.or(tally.first_error);
+        let client = client.await??;
+        total.refused += client.refused;
+        total.latencies.extend(client.latencies);
+        if total.first_refusal.is_empty() {
+            total.first_refusal = client.first_refusal;
+        }
+        total.sample = client.sample.or(total.sample);
     }
     let seconds = started.elapsed().as_secs_f64();
-    let cpu = CpuTimes::now(pair.jo.pid())?.since(&before);
-    total.latencies_ms.sort_by(f64::total_cmp);
+    let (all_after, stolen_after) = all_and_stolen()?;
+    let server_cpu_s = cpu_seconds(pair.jo.pid())? - cpu;
+    ensure!(
+        !bodies.lock().unwrap_or_else(PoisonError::into_inner).is_empty(),
+        "the bodies ran out: sign more"
+    );
+    verify(pair, &total.sample.context("no answer at all")?)?;
+    total.latencies.sort();
     Ok(Round {
-        cpu,
-        answered: total.answered,
-        errors: total.errors,
-        first_error: total.first_error.unwrap_or_default(),
+        accepted: total.latencies.len() as u64,
+        refused: total.refused,
+        first_refusal: total.first_refusal,
+        steal_percent: 100.0 * (stolen_after - stolen) / (all_after - all).max(1.0),
         seconds,
-        latencies_ms: total.latencies_ms,
+        server_cpu_s,
+        latencies: total.latencies,
     })
 }
 
-/// Messages that the clients take from in turn.
-struct Bodies {
-    all: Vec<Bytes>,
-    next: AtomicUsize,
-}
-
-impl Bodies {
-    fn take(&self) -> Option<Bytes> {
-        self.all.get(self.next.fetch_add(1, Ordering::Relaxed)).cloned()
-    }
-}
-
 #[derive(Default)]
-struct Tally {
-    latencies_ms: Vec<f64>,
-    answered: Vec<Answered>,
-    errors: u64,
-    first_error: Option<String>,
+struct Client {
+    latencies: Vec<Duration>,
+    refused: u64,
+    first_refusal: String,
+    sample: Option<Bytes>,
 }
 
 enum Sender {
-    H1(http1::SendRequest<Full<Bytes>>),
-    H2(http2::SendRequest<Full<Bytes>>),
+    H1(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
+    H2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
-/// One request after another.
-struct Client {
-    sender: Sender,
-    host: String,
-    bodies: Arc<Bodies>,
-}
-
-impl Client {
-    async fn run(mut self, until: Instant, stop: Arc<AtomicBool>) -> Tally {
-        let mut tally = Tally::default();
-        while Instant::now() < until && !stop.load(Ordering::Relaxed) {
-            let Some(message) = self.bodies.take() else { break };
-            let started = Instant::now();
-            let answer = timeout(PATIENCE, self.post(message.clone())).await;
-            match answer.context("no answer in time").and_then(|answer| answer) {
-                Ok(receipt) => {
-                    tally.latencies_ms.push(started.elapsed().as_secs_f64() * 1000.0);
-                    tally.answered.push(Answered { message, receipt });
-                }
-                Err(error) => {
-                    tally.errors += 1;
-                    // One is enough: an error of the connection would only come again.
-                    tally.first_error = Some(format!("{error:#}"));
-                    break;
-                }
-            }
-        }
-        tally
-    }
-
-    /// Sends a message and gives its receipt.
-    async fn post(&mut self, message: Bytes) -> Result<Bytes> {
-        let body = Full::new(message);
-        let request = |uri: String| Request::post(uri).header(CONTENT_TYPE, "application/jose+json");
-        let response = match &mut self.sender {
-            Sender::H1(sender) => {
-                let request = request("/v1/messages".to_owned()).header("host", &self.host);
-                sender.send_request(request.body(body)?).await?
-            }
-            Sender::H2(sender) => {
-                let request = request(format!("https://{}/v1/messages", self.host));
-                sender.send_request(request.body(body)?).await?
-            }
+/// One request after another until the time is up.
+async fn run(bodies: Arc<Mutex<VecDeque<Bytes>>>, until: Instant, mut sender: Sender) -> Result<Client> {
+    let mut client = Client::default();
+    while Instant::now() < until {
+        let Some(body) = bodies.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { break };
+        let request = Request::post("https://silkgate/v1/messages")
+            .header("host", "silkgate")
+            .header("content-type", "application/jose+json")
+            .body(Full::new(body))?;
+        let started = Instant::now();
+        let response = match &mut sender {
+            Sender::H1(sender) => sender.send_request(request).await?,
+            Sender::H2(sender) => sender.send_request(request).await?,
         };
-        let (head, body) = response.into_parts();
-        let answer = body.collect().await?.to_bytes();
-        ensure!(head.status == StatusCode::OK, "{}: {}", head.status, String::from_utf8_lossy(&answer));
-        ensure!(!head.headers.contains_key("silkgate-replay"), "a new message was taken for a replay");
-        Ok(answer)
-    }
-}
-
-async fn connect(pair: &Pair, shape: Shape) -> Result<Vec<Sender>> {
-    let connector = connector(&pair.iq, &pair.jo, shape.h2)?;
-    let mut senders = Vec::with_capacity(shape.connections * shape.streams);
-    for _ in 0..shape.connections {
-        let line = timeout(PATIENCE, dial(&connector, &pair.jo)).await.context("no connection in time")??;
-        if shape.h2 {
-            let (sender, connection) = http2::handshake(TokioExecutor::new(), line).await?;
-            // It ends with its senders; what ends it early, each of them reports.
-            tokio::spawn(connection);
-            senders.extend((0..shape.streams).map(|_| Sender::H2(sender.clone())));
+        let status = response.status();
+        let answer = response.into_body().collect().await?.to_bytes();
+        if status == 200 {
+            client.latencies.push(started.elapsed());
+            client.sample = Some(answer);
         } else {
-            let (sender, connection) = http1::handshake(line).await?;
-            tokio::spawn(connection);
-            senders.push(Sender::H1(sender));
+            client.refused += 1;
+            if client.first_refusal.is_empty() {
+                client.first_refusal = String::from_utf8_lossy(&answer).into_owned();
+            }
         }
     }
-    Ok(senders)
+    Ok(client)
 }
 
-type Line = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
-
-async fn dial(connector: &TlsConnector, to: &Home) -> Result<Line> {
-    let stream = TcpStream::connect(&to.partner_plane).await?;
-    stream.set_nodelay(true)?;
-    Ok(TokioIo::new(connector.connect(ServerName::try_from(to.host.clone())?, stream).await?))
+/// A sample of each round is a receipt of Jordan's log.
+fn verify(pair: &Pair, receipt: &[u8]) -> Result<()> {
+    let key = pair.iq.json(&["partner", "show", "JO"])["log"]
+        .as_str()
+        .unwrap_or_default()
+        .parse::<VerifierKey>()?;
+    Receipt::parse(receipt)?.verify(&[key])?;
+    Ok(())
 }
 
 fn connector(from: &Home, to: &Home, h2: bool) -> Result<TlsConnector> {
