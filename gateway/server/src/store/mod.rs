@@ -99,13 +99,12 @@ impl Store {
             .page_size(16_384)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
-        let writing = options.clone().busy_timeout(Duration::ZERO);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(Duration::from_secs(30))
-            .connect_with(writing)
+            .connect_with(options.clone())
             .await?;
         let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&writer).await?.get(0);
         if !at_least(&version, [3, 51, 3]) {
@@ -116,6 +115,8 @@ impl Store {
         } else {
             migrations().run(&writer).await?;
         }
+        // From here on `write` waits in its own way. Opening, recovery and migration wait in SQLite's.
+        sqlx::query("PRAGMA busy_timeout = 0").execute(&writer).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(4)
             .min_connections(0)
@@ -153,9 +154,10 @@ impl Store {
     }
 }
 
-/// SQLITE_BUSY: another connection writes.
+/// SQLITE_BUSY in any of its extended forms, whose last byte is 5: another connection writes or recovers.
 fn is_busy(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "5")
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }
 
 async fn schema_is_current(pool: &SqlitePool) -> Result<(), StoreError> {
