@@ -12,9 +12,10 @@ const FLOORS: &[&[&str]] = &[
     &["store", "http"],
     &["accept", "directory"],
     &["refusals"],
-    &["gateway", "audit", "conform"],
+    &["conform"],
+    &["gateway", "audit"],
     &["send"],
-    &["receive", "submit", "deliver", "channel", "dispatch"],
+    &["receive", "submit", "deliver", "channel", "dispatch", "deadlines"],
     &["app"],
 ];
 

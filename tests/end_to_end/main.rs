@@ -11,6 +11,7 @@ mod floors;
 mod kill;
 mod liars;
 mod protocol;
+mod queries;
 mod readme;
 mod strangers;
 mod tamper;

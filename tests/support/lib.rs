@@ -9,7 +9,7 @@ pub mod wire;
 use std::time::{Duration, Instant};
 
 pub use home::{Home, Pair, binary};
-pub use peer::{Message, event, sign, uuid_v7};
+pub use peer::{Message, answer, event, example, question, sign, uuid_v7};
 pub use wire::{Answer, Client};
 
 /// Now, milliseconds since 1970. Tests make messages of the present.

@@ -19,9 +19,15 @@ pub fn uuid_v7(at_ms: i64) -> String {
 
 /// A sound `alert.vehicle` event of this moment, for a record of its own.
 pub fn event(source: &str, recipient: &str) -> Value {
+    example("alert.vehicle", 1, source, recipient)
+}
+
+/// The type's own example as an actual event of this moment, for a record of its own. Its data may speak of
+/// other times.
+pub fn example(kind: &str, version: u32, source: &str, recipient: &str) -> Value {
     let now = now_ms();
     let id = uuid_v7(now);
-    let message_type = Catalogue::embedded().find("alert.vehicle", 1).expect("alert.vehicle");
+    let message_type = Catalogue::embedded().find(kind, version).expect("a type of the catalogue");
     let mut event: Value = serde_json::from_str(message_type.example()).expect("the example is JSON");
     event["id"] = json!(id);
     event["source"] = json!(source);
@@ -32,6 +38,32 @@ pub fn event(source: &str, recipient: &str) -> Value {
     event["subject"] = json!(format!("R-{id}"));
     event["data"]["recordId"] = event["subject"].clone();
     event["salt"] = json!(encode(&id.as_bytes()[..16]));
+    event
+}
+
+/// A question that is to be answered within so many milliseconds.
+pub fn question(source: &str, recipient: &str, within_ms: i64) -> Value {
+    let mut event = example("query.request", 1, source, recipient);
+    event["data"]["deadline"] = json!(Instant(now_ms() + within_ms).to_string());
+    event
+}
+
+/// An answer to the question `id`.
+pub fn answer(source: &str, recipient: &str, id: &str, outcome: &str) -> Value {
+    let mut event = example("query.response", 1, source, recipient);
+    let kept = event["data"]["recordId"].clone();
+    let mut data = json!({ "action": "new", "recordId": kept, "recordVersion": 1, "outcome": outcome });
+    match outcome {
+        "none" => data["answers"] = json!([{ "question": 1, "outcome": "none" }]),
+        "partial" => {
+            data["answers"] = json!([{ "question": 1, "outcome": "none" }]);
+            data["moreUntil"] = event["time"].clone();
+        }
+        "refused" => data["refusal"] = json!({ "code": "legal-basis" }),
+        other => panic!("no answer is known for {other}"),
+    }
+    event["data"] = data;
+    event["correlationid"] = json!(id);
     event
 }
 

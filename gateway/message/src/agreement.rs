@@ -127,6 +127,12 @@ impl Agreement {
         i64::from(self.lifetime_hours) * 3_600_000
     }
 
+    /// Whether this version of a type may be sent.
+    pub fn sends(&self, kind: &str, version: u32) -> bool {
+        let clauses = self.clauses(Direction::Send).iter();
+        clauses.filter(|clause| clause.kind == kind).any(|clause| clause.versions.contains(&version))
+    }
+
     /// Checks an envelope of a known type version; the refusal names the clause.
     pub fn check(&self, direction: Direction, envelope: &Envelope, version: u32) -> Result<(), Box<Problem>> {
         let way = match direction {

@@ -4,8 +4,13 @@
 //! follow. Decided on a small state row, never on the payload, so that erasing payloads changes
 //! no later decision.
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Digest;
 use crate::problem::Code;
+
+/// The stage after which only a cancel may come.
+pub const STAGE_LAST: i64 = i64::MAX;
 
 /// What a version does to its record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +21,24 @@ pub enum Action {
     Update,
     /// The end.
     Cancel,
+}
+
+/// The few things that later versions, and messages about the record, are judged by. They outlive the
+/// payload's erasure, so nothing personal is among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// `status` of the event: a drill never becomes real.
+    pub status: String,
+    /// `retention.deleteBy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_by: Option<String>,
+    /// `retention.reviewBy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_by: Option<String>,
+    /// How far the record is, as its type counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<i64>,
 }
 
 /// A version of a record, as a message states it.
@@ -35,6 +58,8 @@ pub struct Step {
     pub originator: String,
     /// The message type.
     pub kind: String,
+    /// What later versions are judged by.
+    pub facts: Facts,
 }
 
 /// The last version accepted of a record.
@@ -52,6 +77,8 @@ pub struct RecordState {
     pub kind: String,
     /// Whether it was a cancel.
     pub cancelled: bool,
+    /// What it stated; None where it was accepted before facts were kept.
+    pub facts: Option<Facts>,
 }
 
 /// Decides, and gives the record's next state. `known` says whether a message of that id was ever
@@ -75,9 +102,13 @@ pub fn decide(
             if last.kind != step.kind {
                 return Err(Code::RecordType);
             }
+            if last.facts.as_ref().is_some_and(|facts| facts.status != step.facts.status) {
+                return Err(Code::RecordStatus);
+            }
             // A cancel needs only a known record: it must get through even after versions crossed.
             if action == Action::Update {
                 follows(last, step, known)?;
+                last.facts.as_ref().map_or(Ok(()), |facts| goes_on(facts, &step.facts))?;
             }
         }
     }
@@ -88,7 +119,27 @@ pub fn decide(
         originator: step.originator.clone(),
         kind: step.kind.clone(),
         cancelled: step.action == Action::Cancel,
+        // A cancel states nothing but its reason: what it ends still counts.
+        facts: match (step.action, state) {
+            (Action::Cancel, Some(last)) => last.facts.clone(),
+            _ => Some(step.facts.clone()),
+        },
     })
+}
+
+/// What an update may not do to what was stated before.
+fn goes_on(before: &Facts, after: &Facts) -> Result<(), Code> {
+    if before.stage.zip(after.stage).is_some_and(|(before, after)| before == STAGE_LAST || after < before) {
+        return Err(Code::RecordOrder);
+    }
+    // Dates in ISO 8601 compare as text. No date at all is for ever.
+    let longer = match (&before.delete_by, &after.delete_by) {
+        (Some(before), Some(after)) => after > before,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let reviewed = after.review_by.is_some() && after.review_by > before.review_by;
+    if longer && !reviewed { Err(Code::RetentionLonger) } else { Ok(()) }
 }
 
 fn follows(last: &RecordState, step: &Step, known: impl FnOnce(&str) -> bool) -> Result<(), Code> {
@@ -118,6 +169,7 @@ mod tests {
             digest: Digest::of(id.as_bytes()),
             originator: "IQ/traffic-police".into(),
             kind: "alert.vehicle".into(),
+            facts: Facts { status: "actual".into(), ..Facts::default() },
         }
     }
 
@@ -162,6 +214,47 @@ mod tests {
             Err(Code::PredecessorMissing)
         );
         assert_eq!(decide(None, &step(Action::Cancel, 2, "x", None), known), Err(Code::PredecessorMissing));
+    }
+
+    /// An update may go on from what was stated before only in certain ways.
+    #[test]
+    fn facts_bind_later_versions() {
+        let with = |action, version, id: &str, named: Option<&str>, facts: &Facts| Step {
+            facts: facts.clone(),
+            ..step(action, version, id, named)
+        };
+        let date = |day: &str| Some(day.to_owned());
+        let stated = Facts {
+            status: "actual".into(),
+            delete_by: date("2027-01-01"),
+            review_by: date("2026-12-01"),
+            stage: Some(1),
+        };
+        let first = decide(None, &with(Action::New, 1, "a", None, &stated), known).unwrap();
+        let update =
+            |facts: &Facts| decide(Some(&first), &with(Action::Update, 2, "b", Some("a"), facts), known);
+        assert!(update(&stated).is_ok());
+        let drill = Facts { status: "exercise".into(), ..stated.clone() };
+        assert_eq!(update(&drill), Err(Code::RecordStatus));
+        let cancel = with(Action::Cancel, 2, "b", Some("a"), &drill);
+        assert_eq!(
+            decide(Some(&first), &cancel, known),
+            Err(Code::RecordStatus),
+            "a drill cancels nothing real"
+        );
+        assert_eq!(update(&Facts { stage: Some(0), ..stated.clone() }), Err(Code::RecordOrder));
+        for delete_by in [date("2027-01-02"), None] {
+            let longer = Facts { delete_by, ..stated.clone() };
+            assert_eq!(update(&longer), Err(Code::RetentionLonger));
+            assert!(update(&Facts { review_by: date("2026-12-31"), ..longer }).is_ok());
+        }
+        assert!(update(&Facts { delete_by: date("2026-12-24"), ..stated.clone() }).is_ok());
+        let last = Facts { stage: Some(STAGE_LAST), ..stated.clone() };
+        let end = update(&last).unwrap();
+        let after = with(Action::Update, 3, "c", Some("b"), &last);
+        assert_eq!(decide(Some(&end), &after, known), Err(Code::RecordOrder));
+        let unknown = RecordState { facts: None, ..first.clone() };
+        assert!(decide(Some(&unknown), &with(Action::Update, 2, "b", Some("a"), &drill), known).is_ok());
     }
 
     #[test]

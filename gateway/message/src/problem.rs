@@ -144,6 +144,22 @@ codes! {
     VersionNotGreater = "version_not_greater", 422, "The version is not greater than the last accepted one";
     /// Another version was accepted last.
     SupersedesMismatch = "supersedes_mismatch", 422, "Another version than the one named was accepted last";
+    /// A drill's version after a real one, or the reverse.
+    RecordStatus = "record_status", 422, "Earlier versions of the record have another status";
+    /// The version does not go on from the last one.
+    RecordOrder = "record_order", 422, "The version does not go on from the last accepted one";
+    /// Longer retention without a new review.
+    RetentionLonger = "retention_longer", 422, "An update keeps a record longer only with a later review";
+    /// Not a verdict: a message that this one names has not arrived.
+    ReferenceMissing = "reference_missing", 409, "A message that this one names is not here yet; send again";
+    /// It names a message that was never exchanged.
+    ReferenceUnknown = "reference_unknown", 422, "A message that this one names was never exchanged";
+    /// It names a message of another kind, content, party or status.
+    ReferenceMismatch = "reference_mismatch", 422, "A message that this one names is not what it must be";
+    /// It names a record that has ended.
+    ReferenceEnded = "reference_ended", 422, "The record that this message is about has ended";
+    /// The question has its final answer.
+    QuestionAnswered = "question_answered", 422, "The question has its final answer already";
 
     // Of the national plane and of dispatch.
     /// The back end may not act as this party.
@@ -160,7 +176,12 @@ impl Code {
     /// Whether the refusal is a verdict on a message whose signature was verified: then it is
     /// logged, receipted, and the same message gets the same answer for ever.
     pub fn is_verdict(self) -> bool {
-        self >= Code::EventInvalid && self <= Code::SupersedesMismatch && self != Code::PredecessorMissing
+        self >= Code::EventInvalid && self <= Code::QuestionAnswered && !self.is_not_yet()
+    }
+
+    /// Whether the same bytes may be accepted later, once what they name has arrived.
+    pub fn is_not_yet(self) -> bool {
+        matches!(self, Code::PredecessorMissing | Code::ReferenceMissing)
     }
 }
 
@@ -274,7 +295,11 @@ mod tests {
                 && Code::RulesViolated.is_verdict()
                 && Code::EventInvalid.is_verdict()
         );
-        assert!(!Code::SignatureInvalid.is_verdict() && !Code::PredecessorMissing.is_verdict());
+        assert!(
+            !Code::SignatureInvalid.is_verdict()
+                && !Code::PredecessorMissing.is_verdict()
+                && !Code::ReferenceMissing.is_verdict()
+        );
         assert!(!Code::Overloaded.is_verdict() && !Code::LeaseLost.is_verdict());
     }
 }

@@ -147,8 +147,17 @@ fn edition(kind: &str) -> Vec<u8> {
         "codes/hs6-2022.txt",
         "codes/unlocode.txt",
     ];
-    let digests = files.map(|file| sha256(&fs::read(root().join("schemas").join(file)).unwrap()));
-    sha256(&digests.concat())
+    let schema = fs::read_to_string(root().join("schemas").join(files[0])).unwrap();
+    let further = [
+        "common/2/schema.json",
+        "common/2/rules.json",
+        "codes/crossings-1.json",
+        "codes/icao9303-3-arabic.csv",
+        "codes/icao9303-3-latin.csv",
+    ];
+    let further = further.iter().filter(|_| schema.contains("/schemas/common/2/"));
+    let digest = |file: &&str| sha256(&fs::read(root().join("schemas").join(file)).unwrap());
+    sha256(&files.iter().chain(further).flat_map(digest).collect::<Vec<u8>>())
 }
 
 /// The page with each `<!-- file: NAME -->` followed by that file.

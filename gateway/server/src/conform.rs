@@ -7,6 +7,8 @@ use silkgate_message::jws::Digest;
 use silkgate_message::lifecycle::Step;
 use silkgate_message::problem::{Code, Problem};
 
+use crate::accept::Bonds;
+
 /// Schema and rules, all violations at once. Warnings alone refuse nothing and are given back.
 pub fn conform(message_type: &MessageType, event: &Value) -> Result<Vec<Violation>, Box<Problem>> {
     let violations = message_type.check(event);
@@ -28,6 +30,15 @@ pub fn count(violations: &[Violation]) -> String {
     }
 }
 
+/// What the message says of others.
+pub fn bonds(message_type: &MessageType, event: &Value) -> Bonds {
+    Bonds {
+        references: message_type.references(event),
+        question: message_type.question(event),
+        out_of_order: message_type.out_of_order(),
+    }
+}
+
 /// What the message does to its record.
 pub fn step(message_type: &MessageType, event: &Value, envelope: &Envelope, digest: Digest) -> Option<Step> {
     let stated = message_type.lifecycle(event)?;
@@ -41,5 +52,6 @@ pub fn step(message_type: &MessageType, event: &Value, envelope: &Envelope, dige
         digest,
         originator: envelope.source.to_string(),
         kind: envelope.kind.clone(),
+        facts: message_type.facts(event),
     })
 }

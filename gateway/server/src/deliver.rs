@@ -19,6 +19,7 @@ use crate::accept::{Answer, HandOver, Work};
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
+use crate::store::delivery::Notice;
 use crate::store::message::{self, Way};
 use crate::store::{StoreError, delivery, proof};
 
@@ -55,6 +56,9 @@ struct Delivery {
     message: Box<RawValue>,
     /// Our receipt for it (C2SP tlog-proof).
     receipt: String,
+    /// What it tells beside the message: `answer_late`, or `answer_missing` with the question itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<Notice>,
 }
 
 #[derive(Serialize)]
@@ -136,6 +140,7 @@ async fn take(
             event: raw(event)?,
             message: raw(bytes)?,
             receipt: String::from_utf8_lossy(&receipt).into_owned(),
+            notice: delivery::find(&mut tx, seq).await?.and_then(|found| found.notice),
         });
     }
     Ok((deliveries, Some(now)))
@@ -166,9 +171,11 @@ pub async fn acknowledge(
     let found = async {
         let mut tx = gateway.store.read().await?;
         let rows = message::by_id(&mut tx, &id).await?;
-        Ok::<_, StoreError>(
-            rows.into_iter().find(|row| row.way == Way::Received && row.recipient == party.as_str()),
-        )
+        Ok::<_, StoreError>(rows.into_iter().find(|row| match row.way {
+            Way::Received => row.recipient == party.as_str(),
+            // A notice about a message of its own.
+            Way::Sent => row.source == party.as_str(),
+        }))
     };
     let seq = match found.await {
         Ok(Some(row)) => row.seq,

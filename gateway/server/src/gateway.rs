@@ -31,6 +31,8 @@ pub struct Gateway {
     pub refusals: Refusals,
     /// Rung when the outbox may have something due.
     pub outbox: Notify,
+    /// Rung when a question of ours was asked.
+    pub questions: Notify,
     /// Cancelled when the gateway is told to stop: long polls end at once.
     pub stop: CancellationToken,
     bells: Bells,
@@ -56,6 +58,7 @@ impl Gateway {
             accept,
             refusals: Refusals::default(),
             outbox: Notify::new(),
+            questions: Notify::new(),
             stop: CancellationToken::new(),
             bells: Bells::default(),
             directory: ArcSwap::from_pointee(directory),
@@ -101,6 +104,9 @@ impl Gateway {
         }
         for id in &changed.settled {
             self.bells.ring(&id.to_string());
+        }
+        if changed.asked {
+            self.questions.notify_one();
         }
         if changed.outbox {
             self.outbox.notify_one();

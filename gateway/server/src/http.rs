@@ -252,7 +252,8 @@ pub fn problem(problem: &Problem) -> Response {
     let mut response = bytes(problem.status, "application/problem+json", problem.to_json());
     let pause = match problem.code {
         Code::RateExceeded | Code::Overloaded => Some("1"),
-        Code::Unavailable | Code::PredecessorMissing => Some("5"),
+        Code::Unavailable => Some("5"),
+        code if code.is_not_yet() => Some("5"),
         _ => None,
     };
     if let Some(seconds) = pause {

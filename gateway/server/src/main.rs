@@ -7,6 +7,7 @@ mod channel;
 mod clock;
 mod config;
 mod conform;
+mod deadlines;
 mod deliver;
 mod directory;
 mod dispatch;

@@ -13,9 +13,9 @@ use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::party::Country;
 use silkgate_message::problem::{Code, Problem};
 
-use crate::accept::{Answer, Received, Verdict, Work};
+use crate::accept::{Answer, Bonds, Received, Verdict, Work};
 use crate::clock;
-use crate::conform::{conform, count, step};
+use crate::conform::{bonds, conform, count, step};
 use crate::directory::{Directory, Partner};
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer};
@@ -101,6 +101,7 @@ fn judge(
         envelope: Err(event::Fragments::default()),
         schema: None,
         step: None,
+        bonds: Bonds::default(),
         refusal: None,
     };
     let envelope = match event::read(&jws.event) {
@@ -122,6 +123,7 @@ fn judge(
             partner.agreement.check(Direction::Receive, &envelope, t.version())?;
             conform(t, &jws.event)?;
             received.step = step(t, &jws.event, &envelope, jws.digest());
+            received.bonds = bonds(t, &jws.event);
             Ok(())
         })
         .err()

@@ -173,7 +173,8 @@ impl Answer {
         let Ok(problem) = serde_json::from_slice::<Problem>(&self.body) else {
             return Attempt::Failed { what: format!("status {} without a problem document", self.status) };
         };
-        let no_verdict = matches!(problem.code, Code::PredecessorMissing | Code::PartnerSuspended)
+        let no_verdict = problem.code.is_not_yet()
+            || problem.code == Code::PartnerSuspended
             || matches!(self.status, 429 | 503);
         if no_verdict {
             return Attempt::Later { what: format!("not now: {}", problem.code), after: self.retry_after };

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use silkgate_message::agreement::Direction;
+use silkgate_message::agreement::{Agreement, Direction};
 use silkgate_message::catalogue::{Catalogue, MessageType, Violation};
 use silkgate_message::event::{self, Envelope};
 use silkgate_message::instant::Instant;
@@ -20,11 +20,12 @@ use uuid::Uuid;
 
 use crate::accept::{Answer, Submission, Work};
 use crate::clock;
-use crate::conform::{conform, step};
+use crate::conform::{bonds, conform, step};
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
 use crate::store::message::{self, Message, State as Stands, Way};
+use crate::store::question::{self, QuestionState};
 use crate::store::{StoreError, outbox};
 
 /// The content type of a submission: an event that lacks what the gateway fills in.
@@ -56,9 +57,24 @@ pub struct Status {
     /// The partner's receipt (C2SP tlog-proof), verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
+    /// How a question stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Asked>,
     /// Warnings that refused nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Violation>,
+}
+
+/// How a question stands.
+#[derive(Serialize, Deserialize, Debug)]
+pub struct Asked {
+    /// Until when an answer is waited for.
+    pub deadline: String,
+    /// Whether it came.
+    pub state: QuestionState,
+    /// The message that answered finally.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Uuid>,
 }
 
 /// `POST /v1/submissions`.
@@ -106,6 +122,7 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
     let message_type = checked.message_type;
     let submission = Submission {
         step: step(message_type, &jws.event, &checked.envelope, digest),
+        bonds: bonds(message_type, &jws.event),
         bytes,
         digest,
         signed_at: jws.iat,
@@ -124,6 +141,7 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
             last_attempt: None,
             problem: None,
             receipt: None,
+            question: None,
             warnings: checked.warnings,
         }),
         Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
@@ -162,8 +180,8 @@ fn check(directory: &Directory, party: &Party, body: &[u8], now: Instant) -> Res
     let Value::Object(mut event) = event else {
         return Err(Box::new(Problem::new(Code::EventInvalid).detail("a submission is a JSON object")));
     };
-    let lifetime_ms = partner_of(directory, &event).map(|partner| partner.agreement.lifetime_ms());
-    fill_in(&mut event, party, now, lifetime_ms);
+    let agreement = partner_of(directory, &event).map(|partner| &partner.agreement);
+    fill_in(&mut event, party, now, agreement);
     let event = Value::Object(event);
     let envelope = event::read(&event).map_err(|(violations, _)| {
         Box::new(Problem::new(Code::EventInvalid).detail("the envelope breaks rules").violations(violations))
@@ -209,7 +227,7 @@ fn partner_of<'d>(
 
 /// What a back end may leave to the gateway. `status`, `purpose` and `handling` are not among it:
 /// whether a message acts, and what it may be used for, is said by who knows.
-fn fill_in(event: &mut Map<String, Value>, party: &Party, now: Instant, lifetime_ms: Option<i64>) {
+fn fill_in(event: &mut Map<String, Value>, party: &Party, now: Instant, agreement: Option<&Agreement>) {
     let mut default = |name: &str, value: Value| {
         event.entry(name).or_insert(value);
     };
@@ -220,15 +238,16 @@ fn fill_in(event: &mut Map<String, Value>, party: &Party, now: Instant, lifetime
     default("time", json!(now.to_string()));
     default("salt", json!(encode(&clock::random::<16>())));
     // A second less than agreed: `iat` is cut to whole seconds.
-    let lifetime_ms = lifetime_ms.unwrap_or(3_600_000) - 1000;
+    let lifetime_ms = agreement.map_or(3_600_000, Agreement::lifetime_ms) - 1000;
     default("expirytime", json!(now.plus_ms(lifetime_ms).to_string()));
     if let Some(record) = event.get("data").and_then(|data| data.get("recordId")).cloned() {
         event.entry("subject").or_insert(record);
     }
     if let Some(kind) = event.get("type").and_then(Value::as_str) {
-        let newest =
-            Catalogue::embedded().types().iter().filter(|t| t.name() == kind).max_by_key(|t| t.version());
-        if let Some(newest) = newest {
+        let types = Catalogue::embedded().types().iter().filter(|t| t.name() == kind);
+        // The newest version that may be sent to this partner; a refusal names the newest there is.
+        let agreed = |version: u32| agreement.is_some_and(|agreement| agreement.sends(kind, version));
+        if let Some(newest) = types.max_by_key(|t| (agreed(t.version()), t.version())) {
             let schema = json!(newest.schema_id());
             event.entry("dataschema").or_insert(schema);
         }
@@ -336,6 +355,14 @@ async fn look(gateway: &Gateway, party: &Party, id: &Uuid) -> Result<Option<Stat
     let attempts = outbox::attempts(&mut tx, row.seq).await?;
     let problem = message::refusal(&mut tx, row.seq).await?;
     let receipt = message::receipt(&mut tx, row.seq).await?;
+    let question = match question::find(&mut tx, row.seq).await? {
+        Some(asked) => Some(Asked {
+            deadline: asked.deadline.to_string(),
+            state: asked.state,
+            answer: question::answer(&mut tx, row.seq).await?,
+        }),
+        None => None,
+    };
     Ok(Some(Status {
         id: row.id,
         digest: row.digest.to_string(),
@@ -345,6 +372,7 @@ async fn look(gateway: &Gateway, party: &Party, id: &Uuid) -> Result<Option<Stat
         last_attempt: attempts.into_iter().next_back().map(|(_, _, outcome)| outcome),
         problem: problem.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
         receipt: receipt.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        question,
         warnings: Vec::new(),
     }))
 }

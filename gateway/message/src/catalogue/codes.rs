@@ -6,6 +6,9 @@ use std::sync::OnceLock;
 const HS6: &str = include_str!("../../../../schemas/codes/hs6-2022.txt");
 const LOCODES: &str = include_str!("../../../../schemas/codes/unlocode.txt");
 
+/// The register of border crossings.
+pub(super) const CROSSINGS: &str = include_str!("../../../../schemas/codes/crossings-1.json");
+
 /// Both lists, as they count in an edition's digest.
 pub(super) const LISTS: [&str; 2] = [HS6, LOCODES];
 
@@ -31,6 +34,17 @@ pub(super) fn is_locode(code: &str) -> bool {
     };
     let places: &[[u8; 3]] = countries.get(country).map_or(&[], |codes| codes.as_chunks().0);
     places.binary_search_by(|known| known[..].cmp(place.as_bytes())).is_ok()
+}
+
+/// Whether a crossing is in the register of crossings, edition 1.
+pub(super) fn is_crossing(crossing: &str) -> bool {
+    static REGISTER: OnceLock<Vec<String>> = OnceLock::new();
+    let register = REGISTER.get_or_init(|| {
+        let list: serde_json::Value = serde_json::from_str(CROSSINGS).unwrap_or_default();
+        let codes = list["enum"].as_array().into_iter().flatten();
+        codes.filter_map(|code| code.as_str().map(str::to_owned)).collect()
+    });
+    register.iter().any(|known| known == crossing)
 }
 
 #[cfg(test)]

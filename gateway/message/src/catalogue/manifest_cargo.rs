@@ -9,7 +9,7 @@ use super::codes::{is_hs6, is_locode};
 use super::rules::{Findings, list, text};
 use crate::instant::Instant;
 use crate::values::text::is_sound_identifier;
-use crate::values::{imo, iso6346, mass};
+use crate::values::{awb, imo, iso6346, mass};
 
 pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     let Some(data) = event.get("data").filter(|data| text(data, "action") != Some("cancel")) else {
@@ -29,6 +29,30 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
         "manifest.cargo.split_mrn",
         "/data/previousMrn",
     );
+}
+
+/// Version 2 names the transport document.
+pub(super) fn judge_2(event: &Value, findings: &mut Findings<'_>) {
+    judge(event, findings);
+    let Some(data) = event.get("data").filter(|data| text(data, "action") != Some("cancel")) else {
+        return;
+    };
+    let Some(document) = data.get("transportDocument") else { return };
+    let (Some(kind), Some(mode)) = (text(document, "type"), text(data, "mode")) else { return };
+    let fits = match kind {
+        "air-waybill" => mode == "air",
+        "bill-of-lading" => matches!(mode, "sea" | "inland-waterway"),
+        "cim" => mode == "rail",
+        "cmr" | "tir-carnet" => mode == "road",
+        _ => true,
+    };
+    findings.add_if(!fits, "manifest.cargo.document_mode", "/data/transportDocument/type");
+    if let Some(number) =
+        text(document, "number").filter(|number| kind == "air-waybill" && !awb::is_valid(number))
+    {
+        let hint = awb::check_digit(number).map(|digit| format!("the check digit would have to be {digit}"));
+        findings.add_with_hint("manifest.cargo.awb_check_digit", "/data/transportDocument/number", hint);
+    }
 }
 
 fn totals(data: &Value, findings: &mut Findings<'_>) {

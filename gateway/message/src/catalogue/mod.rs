@@ -7,20 +7,33 @@
 //! module here with its `judge`; a line in `SOURCES`; its digest in `schemas/DIGESTS`. The tests do the rest.
 
 mod alert_document;
+mod alert_person;
 mod alert_vehicle;
 mod codes;
+mod control_result;
+mod crossing_status;
+mod facts;
+mod hit_notice;
+mod incident_notice;
 mod manifest_cargo;
+mod manifest_passenger;
+mod parts;
+mod query;
+mod relation;
+mod risk_notice;
 mod rules;
 mod schema;
 mod shape;
+mod transit_movement;
 
 use std::sync::OnceLock;
 
 use serde_json::Value;
 
+pub use relation::{Question, Reference, Side};
 pub use rules::Rule;
 
-pub use crate::lifecycle::Action;
+pub use crate::lifecycle::{Action, Facts};
 use crate::violation::REPORTED_MAX;
 pub use crate::violation::{Severity, Violation};
 use rules::{Findings, RuleBook};
@@ -97,8 +110,20 @@ macro_rules! source {
 
 const SOURCES: &[Source] = &[
     source!("alert.document", 1, alert_document::judge, "1-new.json"),
+    source!("alert.person", 1, alert_person::judge, "1-arrest.json"),
     source!("alert.vehicle", 1, alert_vehicle::judge, "1-new.json"),
+    source!("control.result", 1, control_result::judge, "1-seized.json"),
+    source!("crossing.status", 1, crossing_status::judge, "1-restricted.json"),
+    source!("crossing.status", 2, crossing_status::judge_2, "1-restricted.json"),
+    source!("hit.notice", 1, hit_notice::judge, "1-seized.json"),
+    source!("incident.notice", 1, incident_notice::judge, "1-closure.json"),
     source!("manifest.cargo", 1, manifest_cargo::judge, "1-road.json"),
+    source!("manifest.cargo", 2, manifest_cargo::judge_2, "1-road.json"),
+    source!("manifest.passenger", 1, manifest_passenger::judge, "1-coach.json"),
+    source!("query.request", 1, query::judge_request, "1-four-questions.json"),
+    source!("query.response", 1, query::judge_response, "1-partial.json"),
+    source!("risk.notice", 1, risk_notice::judge, "1-do-not-load.json"),
+    source!("transit.movement", 1, transit_movement::judge, "1-departed.json"),
 ];
 
 impl Catalogue {
@@ -116,6 +141,11 @@ impl Catalogue {
     /// The type version of that name and number.
     pub fn find(&self, name: &str, version: u32) -> Option<&MessageType> {
         self.types.iter().find(|t| t.name == name && t.version == version)
+    }
+
+    /// The newest version of a type.
+    pub fn newest(&self, name: &str) -> Option<&MessageType> {
+        self.types.iter().filter(|t| t.name == name).max_by_key(|t| t.version)
     }
 
     /// The type version whose schema has that `$id`.
@@ -142,11 +172,13 @@ fn bounded(mut violations: Vec<Violation>) -> Vec<Violation> {
 
 impl MessageType {
     fn compile(source: &Source) -> Self {
+        let mut files = vec![rules::COMMON, source.rules];
+        files.extend(schema::uses_common_2(source.schema).then_some(rules::COMMON_2));
         Self {
             name: source.name,
             version: source.version,
             schema: Schema::compile(source.schema),
-            rules: RuleBook::parse(&[rules::COMMON, source.rules]),
+            rules: RuleBook::parse(&files),
             judge: source.judge,
             digest: schema::edition(source.schema, source.rules),
             example: source.example,
@@ -208,6 +240,29 @@ impl MessageType {
         violations.extend(found);
         violations.sort_by(|a, b| (&a.pointer, &a.rule).cmp(&(&b.pointer, &b.rule)));
         bounded(violations)
+    }
+
+    /// What later versions of the record, and messages about it, are judged by.
+    pub fn facts(&self, event: &Value) -> Facts {
+        facts::facts(self.name, event)
+    }
+
+    /// The violation of this type's rule about the order of a record's versions, if it has one.
+    pub fn out_of_order(&self) -> Option<Violation> {
+        let (rule, pointer) = facts::order_rule(self.name)?;
+        let mut findings = Findings::new(&self.rules);
+        findings.add(rule, pointer);
+        findings.finish().pop()
+    }
+
+    /// The messages that this one rests on.
+    pub fn references(&self, event: &Value) -> Vec<Reference> {
+        relation::references(self.name, event)
+    }
+
+    /// What the event asks, if it is a question.
+    pub fn question(&self, event: &Value) -> Option<Question> {
+        relation::question(self.name, event)
     }
 
     /// What the event does to its record. None where its data do not say.

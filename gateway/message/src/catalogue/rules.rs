@@ -14,6 +14,9 @@ use crate::violation::REPORTED_MAX;
 /// The rules that hold for every type.
 pub(super) const COMMON: &str = include_str!("../../../../schemas/common/1/rules.json");
 
+/// The rules of the definitions in `common/2`, for the types that use them.
+pub(super) const COMMON_2: &str = include_str!("../../../../schemas/common/2/rules.json");
+
 /// A rule that a schema cannot state.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +164,11 @@ pub(super) fn is_after_issue(date: &str, event: &Value) -> bool {
 /// A text member.
 pub(super) fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
     value.get(name)?.as_str()
+}
+
+/// A member that is an instant.
+pub(super) fn instant(value: &Value, name: &str) -> Option<Instant> {
+    text(value, name).and_then(Instant::parse)
 }
 
 /// Items of a list that rules look at, at most: more than any schema allows, so that work on a list

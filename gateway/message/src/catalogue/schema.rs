@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::shape::{Documents, Shape, nearest};
 use super::{Severity, Violation};
 use crate::digest::Digest;
+use crate::values::transliteration::{ARABIC, LATIN};
 use crate::violation::REPORTED_MAX;
 
 /// Definitions shared by all types, and the code lists that schemas refer to.
@@ -16,6 +17,19 @@ pub(super) const SHARED: [&str; 4] = [
     include_str!("../../../../schemas/codes/iso4217.json"),
     include_str!("../../../../schemas/codes/rec21.json"),
 ];
+
+/// Definitions that a type has only where it refers to them.
+const COMMON_2: &str = include_str!("../../../../schemas/common/2/schema.json");
+
+/// Whether a type refers to the definitions of `common/2`.
+pub(super) fn uses_common_2(schema: &str) -> bool {
+    schema.contains("/schemas/common/2/")
+}
+
+/// Every shared document that a type's schema rests on.
+pub(super) fn shared<'s>(schema: &str) -> impl Iterator<Item = &'s str> + use<'s> {
+    SHARED.into_iter().chain(uses_common_2(schema).then_some(COMMON_2))
+}
 
 /// A compiled schema.
 pub(super) struct Schema {
@@ -36,7 +50,7 @@ impl Schema {
         let shape = Shape::of(&documents, &schema, &id);
         // A compound document (JSON Schema Core 2020-12 §9.3.1): shared documents keep their own $id.
         let mut compound = schema;
-        for (shared, schema) in SHARED.map(document) {
+        for (shared, schema) in shared(text).map(document) {
             compound["$defs"][shared] = schema;
         }
         let validator = jsonschema::options()
@@ -123,7 +137,7 @@ fn document(text: &str) -> (String, Value) {
 
 /// A type's schema and the shared documents.
 pub(super) fn documents(text: &str) -> Documents {
-    Documents::new(SHARED.into_iter().chain([text]).map(document))
+    Documents::new(shared(text).chain([text]).map(document))
 }
 
 /// What is expected, without the value that was found.
@@ -188,9 +202,12 @@ fn escape(name: &str) -> String {
 }
 
 /// The digest of an edition: SHA-256 over the SHA-256 of the schema, the rules, the common rules,
-/// the shared definitions and every code list, in this order.
+/// the shared definitions and every code list, in this order; where the type uses `common/2`, then that, its
+/// rules, the register of crossings and the transliteration tables.
 pub(super) fn edition(schema: &str, rules: &str) -> [u8; 32] {
+    let further = [COMMON_2, super::rules::COMMON_2, super::codes::CROSSINGS, ARABIC, LATIN];
     let parts = [schema, rules, super::rules::COMMON].into_iter().chain(SHARED).chain(super::codes::LISTS);
+    let parts = parts.chain(further.into_iter().filter(|_| uses_common_2(schema)));
     let digests: Vec<u8> = parts.flat_map(|part| Digest::of(part.as_bytes()).0).collect();
     Digest::of(&digests).0
 }

@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 
 pub use append::Logs;
 pub use work::{
-    Answer, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work, entry_at,
+    Answer, Bonds, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work,
+    entry_at,
 };
 
 use crate::store::Store;
@@ -41,6 +42,8 @@ pub struct Changed {
     pub settled: Vec<uuid::Uuid>,
     /// Whether the outbox has something due.
     pub outbox: bool,
+    /// Whether a question of ours was asked.
+    pub asked: bool,
 }
 
 /// The way in.

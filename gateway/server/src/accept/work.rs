@@ -1,6 +1,7 @@
 //! What can be committed, and the answers.
 
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis};
+use silkgate_message::catalogue::{Question, Reference, Violation};
 use silkgate_message::event::{Envelope, Fragments};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
@@ -22,6 +23,8 @@ pub enum Work {
     Settle(Box<Settlement>),
     /// A back end acknowledged a delivery.
     HandOver(HandOver),
+    /// The deadline of a question of ours has passed.
+    Deadline(i64),
     /// An entry alone, e.g. a refusal before the signature was verified.
     Note(Box<Note>),
 }
@@ -32,9 +35,20 @@ impl Work {
         match self {
             Work::Receive(received) => received.partner.to_string(),
             Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
-            Work::Settle(_) | Work::HandOver(_) | Work::Note(_) => String::new(),
+            Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Note(_) => String::new(),
         }
     }
+}
+
+/// What a message says of others, and asks.
+#[derive(Default)]
+pub struct Bonds {
+    /// The messages that it rests on.
+    pub references: Vec<Reference>,
+    /// Its question.
+    pub question: Option<Question>,
+    /// What to report where its record's order is broken.
+    pub out_of_order: Option<Violation>,
 }
 
 /// A partner's message, checked as far as it can be without the database.
@@ -55,6 +69,8 @@ pub struct Received {
     pub schema: Option<(u32, Digest)>,
     /// What the message does to its record.
     pub step: Option<Step>,
+    /// What it says of other messages.
+    pub bonds: Bonds,
     /// The verdict so far. A replay is answered with the first verdict, whatever this one is.
     pub refusal: Option<Problem>,
 }
@@ -75,6 +91,8 @@ pub struct Submission {
     pub schema: (u32, Digest),
     /// What it does to its record.
     pub step: Option<Step>,
+    /// What it says of other messages.
+    pub bonds: Bonds,
     /// SHA-256 of what the back end submitted: the same again is answered, not sent twice.
     pub request: Digest,
 }

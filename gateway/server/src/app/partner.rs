@@ -90,6 +90,9 @@ pub(crate) struct Allow {
     /// Change what the partner may send us.
     #[arg(long)]
     receive: bool,
+    /// Use this version of the type, and no other that is not named; with a type that the agreement lacks, add it.
+    #[arg(long, value_name = "NUMBER", requires = "kind")]
+    version: Vec<u32>,
     /// Allow this status: test, exercise or actual.
     #[arg(long, value_parser = |text: &str| Status::parse(text).ok_or("test, exercise or actual"))]
     status: Vec<Status>,
@@ -214,20 +217,25 @@ fn first_agreement(card: &Card) -> Agreement {
             }
             match clauses.iter_mut().find(|clause| clause.kind == own.name()) {
                 Some(clause) => clause.versions.push(own.version()),
-                None => clauses.push(Clause {
-                    kind: own.name().to_owned(),
-                    versions: vec![own.version()],
-                    status: vec![Status::Test],
-                    purposes: vec![FIRST_PURPOSE.to_owned()],
-                    handling: ["H0", "H1", "H2", "H3"].map(str::to_owned).to_vec(),
-                    senders: Vec::<Party>::new(),
-                    recipients: Vec::<Party>::new(),
-                }),
+                None => clauses.push(first_clause(own.name(), vec![own.version()])),
             }
         }
         clauses
     };
     Agreement { receive: clauses(), send: clauses(), ..Agreement::empty(card.content().country) }
+}
+
+/// A type as it enters an agreement: for tests only.
+fn first_clause(kind: &str, versions: Vec<u32>) -> Clause {
+    Clause {
+        kind: kind.to_owned(),
+        versions,
+        status: vec![Status::Test],
+        purposes: vec![FIRST_PURPOSE.to_owned()],
+        handling: ["H0", "H1", "H2", "H3"].map(str::to_owned).to_vec(),
+        senders: Vec::<Party>::new(),
+        recipients: Vec::<Party>::new(),
+    }
 }
 
 async fn ensure_channel(conn: &mut Connection, config: &Config, country: Country) -> Result<()> {
@@ -290,10 +298,25 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
     let (send, receive) =
         if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
     let mut found = false;
+    for version in &allow.version {
+        let kind = allow.kind.as_deref().unwrap_or_default();
+        if Catalogue::embedded().find(kind, *version).is_none() {
+            bail!("the catalogue holds no {kind} {version}; `silkgate schema list` shows what it holds");
+        }
+    }
     for (chosen, clauses) in [(send, &mut agreement.send), (receive, &mut agreement.receive)] {
+        if let Some(kind) = allow.kind.as_ref().filter(|_| chosen && !allow.version.is_empty())
+            && clauses.iter().all(|clause| clause.kind != *kind)
+        {
+            clauses.push(first_clause(kind, Vec::new()));
+        }
         for clause in clauses.iter_mut().filter(|_| chosen) {
             if allow.kind.as_ref().is_none_or(|kind| *kind == clause.kind) {
                 found = true;
+                if !allow.version.is_empty() {
+                    clause.versions = Vec::new();
+                    union(&mut clause.versions, &allow.version);
+                }
                 union(&mut clause.status, &allow.status);
                 union(&mut clause.purposes, &allow.purpose);
                 union(&mut clause.handling, &allow.handling);

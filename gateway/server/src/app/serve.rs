@@ -25,7 +25,7 @@ use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
 use crate::keys::Keys;
 use crate::send::Sender;
 use crate::store::{Open, Store, outbox};
-use crate::{channel, deliver, dispatch, receive, submit, tls};
+use crate::{channel, deadlines, deliver, dispatch, receive, submit, tls};
 
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -85,6 +85,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             stop.clone(),
         )),
         tokio::spawn(dispatch::run(gateway.clone(), Arc::new(Sender::new(gateway.clone())), stop.clone())),
+        tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
     ];
     let mut commits = commits;

@@ -4,7 +4,7 @@ use silkgate_ledger::entry::{Kind, Verdict};
 use silkgate_ledger::{Entry, Receipt, VerifierKey};
 use silkgate_message::catalogue::Catalogue;
 use silkgate_message::event;
-use silkgate_message::jws::{Jws, SigningCertificate};
+use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::problem::Problem;
 
 use super::{Audit, PAGE};
@@ -38,6 +38,9 @@ impl Audit<'_> {
                 }
             }
         }
+        if self.partners.get(&row.log) != Some(&row.partner) {
+            self.find(&place, "`partner` is not the one of its channel's log");
+        }
         // The first checkpoint over the entry is the one that its receipt rests on.
         let first = self.signed.get(&row.log).and_then(|sizes| sizes.range(row.entry + 1..).next());
         if first != Some(&row.checkpoint) {
@@ -48,6 +51,7 @@ impl Audit<'_> {
             Way::Received => self.hand_over(conn, &place, row).await?,
         }
         let payload = message::payload(conn, row.seq).await?;
+        self.question(conn, &place, row, payload.as_deref()).await?;
         match (payload, row.way, row.state) {
             (Some(payload), _, _) => self.payload(&place, row, &payload),
             // Bodies of refused messages are not kept.
@@ -141,9 +145,12 @@ impl Audit<'_> {
     ) -> Result<(), StoreError> {
         let found = delivery::find(conn, row.seq).await?;
         let delivered = self.delivered.get(&hash(row.digest)).copied();
+        let notice = self.notice_of(conn, row).await?;
         match (found, row.state == State::Accepted) {
             (Some(found), true)
-                if found.recipient == row.recipient && found.done_at.map(|at| at.0) == delivered => {}
+                if found.recipient == row.recipient
+                    && found.notice == notice
+                    && found.done_at.map(|at| at.0) == delivered => {}
             (None, false) => {}
             _ => self.find(place, "its hand-over is not what the house log states"),
         }
@@ -187,7 +194,13 @@ fn differs(row: &Message, entry: &Entry) -> Option<&'static str> {
     };
     let said = |text: &Option<String>| text.clone().unwrap_or_default();
     let from = entry.from.clone().filter(|from| from.contains('/')).unwrap_or_default();
+    // An edition that this program does not hold is taken as it is.
+    let edition = Catalogue::embedded().find(&row.kind, row.version).map(|t| hash(Digest(t.digest())));
     let checks = [
+        (
+            "version",
+            edition.is_none() == entry.schema.is_none() && edition.is_none_or(|e| entry.schema == Some(e)),
+        ),
         ("kind", entry.kind == kind),
         ("jws", entry.jws == Some(hash(row.digest))),
         ("id", said(&entry.id) == row.id.to_string()),

@@ -1,6 +1,7 @@
 //! The whole-store audit: what is stored is read again, hashed again and compared.
 
 mod messages;
+mod questions;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -65,6 +66,8 @@ struct Audit<'a> {
     outcomes: HashMap<Hash, Entry>,
     /// What the house log states was handed over, by digest, and when.
     delivered: HashMap<Hash, i64>,
+    /// The partner whose channel each log is.
+    partners: HashMap<i64, String>,
     /// The sizes that have a checkpoint, by log.
     signed: HashMap<i64, BTreeSet<u64>>,
     /// Message entries that no message row has claimed yet.
@@ -89,6 +92,7 @@ pub async fn verify(
         stated: HashMap::new(),
         outcomes: HashMap::new(),
         delivered: HashMap::new(),
+        partners: HashMap::new(),
         signed: HashMap::new(),
         unclaimed: HashSet::new(),
     };
@@ -96,6 +100,7 @@ pub async fn verify(
         audit.find("card", "a card's signature does not verify");
     }
     for head in ledger::heads(&mut tx).await? {
+        audit.partners.extend(head.partner.map(|partner| (head.id, partner.to_string())));
         audit.log(&mut tx, &head).await?;
     }
     audit.messages(&mut tx).await?;

@@ -6,6 +6,30 @@ use sqlx::Row;
 use super::outbox::Lease;
 use super::{Connection, StoreError};
 
+/// What a delivery tells beside its message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// The answer came after the question's deadline.
+    AnswerLate,
+    /// The deadline passed without a final answer; the message is the question itself.
+    AnswerMissing,
+}
+
+impl Notice {
+    fn as_str(self) -> &'static str {
+        match self {
+            Notice::AnswerLate => "answer_late",
+            Notice::AnswerMissing => "answer_missing",
+        }
+    }
+
+    /// As stored.
+    fn parse(text: &str) -> Option<Self> {
+        [Notice::AnswerLate, Notice::AnswerMissing].into_iter().find(|notice| notice.as_str() == text)
+    }
+}
+
 /// Puts a message up for hand-over.
 pub async fn insert(
     conn: &mut Connection,
@@ -13,14 +37,18 @@ pub async fn insert(
     recipient: &str,
     partner: &str,
     subject: &str,
+    notice: Option<Notice>,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO delivery (seq, recipient, partner, subject) VALUES ($1, $2, $3, $4)")
-        .bind(seq)
-        .bind(recipient.to_owned())
-        .bind(partner.to_owned())
-        .bind(subject.to_owned())
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO delivery (seq, recipient, partner, subject, notice) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(seq)
+    .bind(recipient.to_owned())
+    .bind(partner.to_owned())
+    .bind(subject.to_owned())
+    .bind(notice.map(Notice::as_str))
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -78,17 +106,20 @@ pub struct Delivery {
     pub lease: Option<Vec<u8>>,
     /// When it was acknowledged.
     pub done_at: Option<Instant>,
+    /// What it tells beside the message.
+    pub notice: Option<Notice>,
 }
 
 /// The hand-over of a message.
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, StoreError> {
-    let query =
-        sqlx::query("SELECT recipient, handed, lease, done_ms FROM delivery WHERE seq = $1").bind(seq);
+    let query = sqlx::query("SELECT recipient, handed, lease, done_ms, notice FROM delivery WHERE seq = $1")
+        .bind(seq);
     Ok(query.fetch_optional(conn).await?.map(|row| Delivery {
         recipient: row.get(0),
         handed: row.get(1),
         lease: row.get(2),
         done_at: row.get::<Option<i64>, _>(3).map(Instant),
+        notice: row.get::<Option<String>, _>(4).and_then(|notice| Notice::parse(&notice)),
     }))
 }
 

@@ -222,9 +222,13 @@ pub async fn find(
     query.fetch_optional(conn).await?.as_ref().map(from_row).transpose()
 }
 
-/// Every message of that id, both ways and of all partners.
+/// Every message of that id, both ways and of all partners. Each pair of the two is looked up in the index of
+/// ids, which begins with them.
 pub async fn by_id(conn: &mut Connection, id: &Uuid) -> Result<Vec<Message>, StoreError> {
-    let sql = const_format("WHERE id = $1 ORDER BY seq");
+    let sql = const_format(
+        "WHERE partner IN (SELECT country FROM partner) AND direction IN ('received', 'sent') AND id = $1
+         ORDER BY seq",
+    );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_bytes().to_vec()).fetch_all(conn).await?;
     rows.iter().map(from_row).collect()
 }

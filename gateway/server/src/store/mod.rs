@@ -7,6 +7,7 @@ pub mod message;
 pub mod outbox;
 pub mod partner;
 pub mod proof;
+pub mod question;
 pub mod record;
 
 use std::path::Path;
@@ -67,10 +68,11 @@ pub struct Store {
 /// The schema's history. A migration that was released is never edited: its checksum is stored.
 fn migrations() -> Migrator {
     let first = include_str!("migrations/sqlite/0001_first.sql");
+    let questions = include_str!("migrations/sqlite/0002_questions.sql");
     let step = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![step(1, "first", first)])
+    Migrator::with_migrations(vec![step(1, "first", first), step(2, "questions", questions)])
 }
 
 /// Whether opening may change the schema.

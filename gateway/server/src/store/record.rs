@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use silkgate_message::jws::Digest;
-use silkgate_message::lifecycle::RecordState;
+use silkgate_message::lifecycle::{Facts, RecordState};
 use sqlx::Row;
 
 use super::message::Way;
@@ -37,6 +37,8 @@ struct Stored {
     #[serde(rename = "type")]
     kind: String,
     cancelled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    facts: Option<Facts>,
 }
 
 /// Reads a record; an unknown one is empty.
@@ -86,6 +88,7 @@ pub fn to_text(state: Option<&RecordState>) -> Option<String> {
         originator: state.originator.clone(),
         kind: state.kind.clone(),
         cancelled: state.cancelled,
+        facts: state.facts.clone(),
     };
     serde_json::to_string(&stored).ok()
 }
@@ -102,5 +105,6 @@ pub fn from_text(text: Option<String>) -> Result<Option<RecordState>, StoreError
         originator: stored.originator,
         kind: stored.kind,
         cancelled: stored.cancelled,
+        facts: stored.facts,
     }))
 }

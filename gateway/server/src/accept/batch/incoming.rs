@@ -7,7 +7,8 @@ use silkgate_message::jws::Digest;
 use silkgate_message::problem::{Code, Problem};
 
 use super::super::work::{Answer, Received, Verdict, entry_at};
-use super::{Batch, Draft};
+use super::{Batch, Draft, out_of_order};
+use crate::store::delivery::Notice;
 use crate::store::ledger::hash;
 use crate::store::message::{Message, State, Way};
 use crate::store::record::{Record, RecordKey};
@@ -66,10 +67,16 @@ impl Batch<'_> {
                     )));
                 }
                 Err(code) => {
-                    return self.reject(conn, received, &parts, Problem::new(code), true).await;
+                    let problem = out_of_order(code, &received.bonds);
+                    return self.reject(conn, received, &parts, problem, true).await;
                 }
             }
         }
+        let related = match self.relate(conn, Way::Received, envelope, &received.bonds.references).await? {
+            Ok(related) => related,
+            Err(problem) if problem.code == Code::ReferenceMissing => return Ok(not_now(problem)),
+            Err(problem) => return self.reject(conn, received, &parts, problem, true).await,
+        };
         let mut entry = self.entry(Kind::Received, received, &parts)?;
         entry.verdict = Some(Judged::Accepted);
         let log = self.growth.channel(received.partner)?;
@@ -82,7 +89,10 @@ impl Batch<'_> {
         self.payloads.push((seq, received.bytes.clone()));
         let recipient = envelope.recipient.to_string();
         self.changed.recipients.push(recipient.clone());
-        self.deliveries.push((seq, recipient, partner, envelope.subject.clone()));
+        let notice = related.late.then_some(Notice::AnswerLate);
+        self.deliveries.push((seq, recipient, partner, envelope.subject.clone(), notice));
+        self.answer(seq, related);
+        self.ask(seq, Way::Received, &received.bonds);
         if let Some((key, state)) = next {
             self.records.insert(key, Record { head: Some(state.clone()), settled: Some(state) });
         }

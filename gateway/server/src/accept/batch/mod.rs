@@ -2,6 +2,7 @@
 
 mod incoming;
 mod outgoing;
+mod relation;
 
 use std::collections::HashMap;
 
@@ -13,10 +14,12 @@ use uuid::Uuid;
 
 use super::Changed;
 use super::append::{Growth, Logs};
-use super::work::{Answer, HandOver, Note, NoteLog, Verdict, Work, entry_at};
+use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
+use crate::store::delivery::Notice;
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
+use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::{Connection, StoreError, delivery, outbox, partner};
 
@@ -38,6 +41,7 @@ pub(super) async fn run(
         taken: HashMap::new(),
         records: HashMap::new(),
         deliveries: Vec::new(),
+        questions: HashMap::new(),
         sends: Vec::new(),
         changed: Changed::default(),
     };
@@ -52,6 +56,7 @@ pub(super) async fn run(
             Work::Submit(submission) => batch.submit(conn, submission).await?,
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,
             Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
+            Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
             Work::Note(note) => batch.note(conn, note).await?,
         };
         drafts.push((place, draft));
@@ -80,7 +85,9 @@ struct Batch<'a> {
     /// Messages of this batch, which the database does not show yet.
     taken: HashMap<MessageKey, Message>,
     records: HashMap<RecordKey, Record>,
-    deliveries: Vec<(i64, String, String, String)>,
+    deliveries: Vec<(i64, String, String, String, Option<Notice>)>,
+    /// Questions that this batch asked, answered or closed.
+    questions: HashMap<i64, Question>,
     sends: Vec<(i64, String, String, Option<RecordState>)>,
     changed: Changed,
 }
@@ -113,6 +120,25 @@ impl Batch<'_> {
         Ok(Draft::Ready(Answer::Done))
     }
 
+    /// Tells who asked that no final answer came in time.
+    async fn deadline(&mut self, conn: &mut Connection, seq: i64) -> Result<Draft, StoreError> {
+        let asked = match self.questions.get(&seq) {
+            Some(asked) => Some(asked.clone()),
+            None => question::find(conn, seq).await?,
+        };
+        let due = |asked: &Question| asked.state == QuestionState::Open && asked.deadline <= self.now;
+        let Some(asked) = asked.filter(|asked| asked.ours && due(asked)) else {
+            return Ok(Draft::Ready(Answer::Done));
+        };
+        let Some(row) = message::by_seq(conn, seq).await? else {
+            return Err(StoreError::Corrupt("a question without its message".into()));
+        };
+        self.questions.insert(seq, Question { state: QuestionState::Missed, ..asked });
+        self.changed.recipients.push(row.source.clone());
+        self.deliveries.push((seq, row.source, row.partner, row.subject, Some(Notice::AnswerMissing)));
+        Ok(Draft::Ready(Answer::Done))
+    }
+
     async fn note(&mut self, conn: &mut Connection, note: &Note) -> Result<Draft, StoreError> {
         let log = match note.log {
             NoteLog::House => self.growth.house()?,
@@ -129,7 +155,17 @@ impl Batch<'_> {
         drafts: Vec<Draft>,
     ) -> Result<(Vec<Answer>, Changed), StoreError> {
         let Batch {
-            growth, mut messages, payloads, refusals, records, deliveries, sends, changed, now, ..
+            growth,
+            mut messages,
+            payloads,
+            refusals,
+            records,
+            deliveries,
+            questions,
+            sends,
+            changed,
+            now,
+            ..
         } = self;
         let grown = growth.finish(conn).await?;
         for row in &mut messages {
@@ -143,8 +179,11 @@ impl Batch<'_> {
         for (key, record) in &records {
             record::save(conn, key, record).await?;
         }
-        for (seq, recipient, partner, subject) in &deliveries {
-            delivery::insert(conn, *seq, recipient, partner, subject).await?;
+        for (seq, recipient, partner, subject, notice) in &deliveries {
+            delivery::insert(conn, *seq, recipient, partner, subject, *notice).await?;
+        }
+        for (seq, question) in &questions {
+            question::put(conn, *seq, question).await?;
         }
         for (seq, partner, subject, record) in &sends {
             outbox::insert(conn, *seq, partner, subject, now, record.as_ref()).await?;
@@ -159,6 +198,17 @@ impl Batch<'_> {
             }
         });
         Ok((answers.collect(), changed))
+    }
+
+    /// Notes what the message at `seq` asks.
+    fn ask(&mut self, seq: i64, way: Way, bonds: &Bonds) {
+        if let Some(asked) = bonds.question {
+            let ours = way == Way::Sent;
+            let question =
+                Question { ours, deadline: asked.deadline, state: QuestionState::Open, answer: None };
+            self.questions.insert(seq, question);
+            self.changed.asked |= ours;
+        }
     }
 
     async fn find(&self, conn: &mut Connection, key: MessageKey) -> Result<Option<Message>, StoreError> {
@@ -211,4 +261,10 @@ fn fill(entry: &mut Entry, id: Option<&Uuid>, from: &str, to: &str, kind: &str) 
     entry.from = Some(from.to_owned());
     entry.to = Some(to.to_owned());
     entry.message_type = Some(kind.to_owned());
+}
+
+/// The refusal of a version, with the rule that it breaks where its type has one for that.
+fn out_of_order(code: Code, bonds: &Bonds) -> Problem {
+    let violation = bonds.out_of_order.clone().filter(|_| code == Code::RecordOrder);
+    Problem::new(code).violations(violation.into_iter().collect())
 }

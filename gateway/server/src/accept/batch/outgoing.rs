@@ -5,11 +5,11 @@ use silkgate_message::lifecycle::RecordState;
 use silkgate_message::problem::{Code, Problem};
 
 use super::super::work::{Answer, Outcome, Settlement, Submission, entry_at};
-use super::{Batch, Draft, fill};
+use super::{Batch, Draft, fill, out_of_order};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
 use crate::store::record::{Record, RecordKey};
-use crate::store::{Connection, StoreError, outbox};
+use crate::store::{Connection, StoreError, outbox, question};
 
 impl Batch<'_> {
     pub(super) async fn submit(
@@ -41,11 +41,16 @@ impl Batch<'_> {
             match self.follow(conn, &key, record.head.as_ref(), step).await? {
                 Ok(state) => next = Some((key, Record { head: Some(state), settled: record.settled })),
                 Err(code) => {
-                    let problem = Problem::new(code).detail(lifecycle_hint(record.head.as_ref()));
+                    let problem = out_of_order(code, &submission.bonds);
+                    let problem = problem.detail(lifecycle_hint(record.head.as_ref()));
                     return Ok(Draft::Ready(Answer::Refused(problem)));
                 }
             }
         }
+        let related = match self.relate(conn, Way::Sent, envelope, &submission.bonds.references).await? {
+            Ok(related) => related,
+            Err(problem) => return Ok(Draft::Ready(Answer::Refused(problem))),
+        };
         let mut entry = entry_at(Kind::Sent, self.now);
         fill(
             &mut entry,
@@ -82,6 +87,8 @@ impl Batch<'_> {
         };
         let seq = self.take(row, log, index);
         self.payloads.push((seq, submission.bytes.clone()));
+        self.answer(seq, related);
+        self.ask(seq, Way::Sent, &submission.bonds);
         let state = next.as_ref().and_then(|(_, record)| record.head.clone());
         self.sends.push((seq, partner, envelope.subject.clone(), state));
         self.changed.outbox = true;
@@ -183,6 +190,10 @@ impl Batch<'_> {
         let log = if kind == Kind::Dead { self.growth.house()? } else { row.log };
         self.growth.append(conn, log, &entry).await?;
         message::set_state(conn, row.seq, state, code.as_deref()).await?;
+        if state != State::Receipted {
+            // An answer that did not get through answers nothing.
+            question::reopen(conn, row.seq).await?;
+        }
         outbox::remove(conn, row.seq).await?;
         self.changed.settled.push(row.id);
         // The next version of the record may go now.

@@ -58,7 +58,7 @@ pub(super) async fn tell(pair: &mut Pair) -> Result<Found> {
 
 /// The example of a type, as a back end would submit it: without what the gateway fills in.
 fn example(kind: &str, to: &str, record: &str) -> Result<Value> {
-    let message_type = Catalogue::embedded().find(kind, 1).context("the catalogue lacks the type")?;
+    let message_type = Catalogue::embedded().newest(kind).context("the catalogue lacks the type")?;
     let mut event: Value = serde_json::from_str(message_type.example())?;
     let members = event.as_object_mut().context("an example is an object")?;
     for filled_in in [
@@ -227,7 +227,7 @@ async fn invalid_manifest(pair: &Pair) -> Result<Sent> {
     event["expirytime"] = json!(now.plus_ms(3_600_000).to_string());
     event["salt"] = json!(silkgate_message::jws::encode(&clock::random::<16>()));
     event["dataschema"] =
-        json!(Catalogue::embedded().find("manifest.cargo", 1).map(|t| t.schema_id().to_owned()));
+        json!(Catalogue::embedded().newest("manifest.cargo").map(|t| t.schema_id().to_owned()));
     event["data"]["totals"] = json!({ "items": 7, "packages": 130, "grossMassKg": "2050.7" });
     event["data"]["route"] = json!(["SY", "IQ"]);
     event["data"]["eta"] = json!("2026-11-24T03:00:00Z");

@@ -1,0 +1,41 @@
+//! What a message states that later ones are judged by: kept with its record, not with its payload.
+
+use serde_json::Value;
+
+use super::rules::{instant, text};
+use crate::lifecycle::{Facts, STAGE_LAST};
+
+pub(super) fn facts(kind: &str, event: &Value) -> Facts {
+    let data = event.get("data").unwrap_or(&Value::Null);
+    let retention = |member: &str| Some(text(data.get("retention")?, member)?.to_owned());
+    Facts {
+        status: text(event, "status").unwrap_or_default().to_owned(),
+        delete_by: retention("deleteBy"),
+        review_by: retention("reviewBy"),
+        stage: stage(kind, data),
+    }
+}
+
+/// How far the record is: it never goes back.
+fn stage(kind: &str, data: &Value) -> Option<i64> {
+    match kind {
+        "transit.movement" => match text(data, "event")? {
+            "departed" => Some(0),
+            "arrived" | "incident" => Some(1),
+            "discharged" => Some(STAGE_LAST),
+            _ => None,
+        },
+        // An older observation does not overwrite a newer one.
+        "crossing.status" => instant(data, "observedAt").map(|at| at.0),
+        _ => None,
+    }
+}
+
+/// The rule that a version out of order breaks, and where.
+pub(super) fn order_rule(kind: &str) -> Option<(&'static str, &'static str)> {
+    match kind {
+        "transit.movement" => Some(("transit.movement.order", "/data/event")),
+        "crossing.status" => Some(("crossing.status.order", "/data/observedAt")),
+        _ => None,
+    }
+}

@@ -1,0 +1,108 @@
+//! Table `question`: questions, until their final answer or their deadline.
+
+use silkgate_message::instant::Instant;
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::{Connection, StoreError};
+
+/// How a question stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuestionState {
+    /// No final answer yet.
+    Open,
+    /// It has its final answer.
+    Answered,
+    /// The deadline passed without a final answer; a late one may still come.
+    Missed,
+}
+
+impl QuestionState {
+    fn as_str(self) -> &'static str {
+        match self {
+            QuestionState::Open => "open",
+            QuestionState::Answered => "answered",
+            QuestionState::Missed => "missed",
+        }
+    }
+}
+
+/// A row of `question`.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Whether a back end of ours asked.
+    pub ours: bool,
+    /// Until when an answer is waited for.
+    pub deadline: Instant,
+    /// How it stands.
+    pub state: QuestionState,
+    /// The message that answered it finally.
+    pub answer: Option<i64>,
+}
+
+/// Notes a question; the same again replaces its row.
+pub async fn put(conn: &mut Connection, seq: i64, question: &Question) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO question (seq, ours, deadline_ms, state, answer) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (seq) DO UPDATE SET state = excluded.state, answer = excluded.answer",
+    )
+    .bind(seq)
+    .bind(i64::from(question.ours))
+    .bind(question.deadline.0)
+    .bind(question.state.as_str())
+    .bind(question.answer)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The question that a message asked.
+pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Question>, StoreError> {
+    let query = sqlx::query("SELECT ours, deadline_ms, state, answer FROM question WHERE seq = $1").bind(seq);
+    let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
+    let stored: String = row.get(2);
+    let states = [QuestionState::Open, QuestionState::Answered, QuestionState::Missed];
+    let state = states.into_iter().find(|state| state.as_str() == stored);
+    Ok(Some(Question {
+        ours: row.get::<i64, _>(0) == 1,
+        deadline: Instant(row.get(1)),
+        state: state.ok_or_else(|| StoreError::Corrupt("question.state".into()))?,
+        answer: row.get(3),
+    }))
+}
+
+/// Opens the question again that this message had answered.
+pub async fn reopen(conn: &mut Connection, answer: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE question SET state = 'open', answer = NULL WHERE answer = $1")
+        .bind(answer)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Questions of ours whose deadline has passed without a final answer, and when the next one's will.
+pub async fn due(
+    conn: &mut Connection,
+    now: Instant,
+    limit: u32,
+) -> Result<(Vec<i64>, Option<Instant>), StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq FROM question WHERE ours = 1 AND state = 'open' AND deadline_ms <= $1
+         ORDER BY deadline_ms LIMIT $2",
+    );
+    let rows = rows.bind(now.0).bind(i64::from(limit)).fetch_all(&mut *conn).await?;
+    let next = sqlx::query(
+        "SELECT min(deadline_ms) FROM question WHERE ours = 1 AND state = 'open' AND deadline_ms > $1",
+    );
+    let next: Option<i64> = next.bind(now.0).fetch_one(conn).await?.get(0);
+    Ok((rows.into_iter().map(|row| row.get(0)).collect(), next.map(Instant)))
+}
+
+/// The id of the message that answered finally.
+pub async fn answer(conn: &mut Connection, seq: i64) -> Result<Option<Uuid>, StoreError> {
+    let query =
+        sqlx::query("SELECT m.id FROM question q JOIN message m ON m.seq = q.answer WHERE q.seq = $1");
+    let id: Option<Vec<u8>> = query.bind(seq).fetch_optional(conn).await?.map(|row| row.get(0));
+    id.map(|id| Uuid::from_slice(&id).map_err(|_| StoreError::Corrupt("message.id".into()))).transpose()
+}
