@@ -114,12 +114,16 @@ pub struct Delivery {
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, StoreError> {
     let query = sqlx::query("SELECT recipient, handed, lease, done_ms, notice FROM delivery WHERE seq = $1")
         .bind(seq);
-    Ok(query.fetch_optional(conn).await?.map(|row| Delivery {
+    let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
+    let notice: Option<String> = row.get(4);
+    let read =
+        |notice: &str| Notice::parse(notice).ok_or_else(|| StoreError::Corrupt("delivery.notice".into()));
+    Ok(Some(Delivery {
         recipient: row.get(0),
         handed: row.get(1),
         lease: row.get(2),
         done_at: row.get::<Option<i64>, _>(3).map(Instant),
-        notice: row.get::<Option<String>, _>(4).and_then(|notice| Notice::parse(&notice)),
+        notice: notice.as_deref().map(read).transpose()?,
     }))
 }
 
