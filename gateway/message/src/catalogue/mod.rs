@@ -13,6 +13,7 @@ mod codes;
 mod control_result;
 mod crossing_status;
 mod facts;
+mod hint;
 mod hit_notice;
 mod incident_notice;
 mod manifest_cargo;
@@ -148,6 +149,13 @@ impl Catalogue {
         self.types.iter().filter(|t| t.name == name).max_by_key(|t| t.version)
     }
 
+    /// The name of a type that is at most two edits away.
+    pub fn nearest_type(name: &str) -> Option<&'static str> {
+        let names = SOURCES.iter().map(|source| source.name.to_owned()).collect();
+        let near = shape::nearest(name, &names)?.to_owned();
+        SOURCES.iter().map(|source| source.name).find(|name| *name == near)
+    }
+
     /// The type version whose schema has that `$id`.
     pub fn by_schema_id(&self, dataschema: &str) -> Option<&MessageType> {
         self.types.iter().find(|t| t.schema_id() == dataschema)
@@ -209,6 +217,16 @@ impl MessageType {
     /// The schema, as it stands in `schemas/`.
     pub fn schema_text(&self) -> &'static str {
         self.schema_text
+    }
+
+    /// Whether its data know a member of that name at their top.
+    pub fn has_member(&self, name: &str) -> bool {
+        self.schema.members().contains(name)
+    }
+
+    /// How many members its data need at their top.
+    pub fn required_count(&self) -> usize {
+        self.schema.required_count()
     }
 
     /// The rules that the schema cannot state, by id.

@@ -34,8 +34,11 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     if recommendation == Some("do-not-load") {
         let named = data.get("container").or(data.get("transportDocument")).is_some();
         findings.add_if(!named, "risk.notice.do_not_load_subject", "/data/recommendation");
-        let before = instant(data, "departsAt").zip(told).is_some_and(|(departs, told)| told < departs);
-        findings.add_if(!before, "risk.notice.do_not_load_time", "/data/departsAt");
+        let late = match instant(data, "departsAt") {
+            Some(departs) => told.is_some_and(|told| told >= departs),
+            None => true,
+        };
+        findings.add_if(late, "risk.notice.do_not_load_time", "/data/departsAt");
     }
     let idle =
         matches!(recommendation, Some("inform" | "monitor")) && text(data, "level") == Some("critical");

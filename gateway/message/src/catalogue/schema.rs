@@ -1,9 +1,12 @@
 //! JSON Schema 2020-12, offline, in linear time; errors in our words and without values.
 
+use std::collections::BTreeSet;
+
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use super::hint;
 use super::shape::{Documents, Shape, nearest};
 use super::{Severity, Violation};
 use crate::digest::Digest;
@@ -37,6 +40,7 @@ pub(super) struct Schema {
     title: String,
     validator: Validator,
     shape: Shape,
+    required: usize,
 }
 
 impl Schema {
@@ -48,6 +52,7 @@ impl Schema {
         let title = schema["title"].as_str().expect("embedded schema has a title").to_owned();
         let documents = documents(text);
         let shape = Shape::of(&documents, &schema, &id);
+        let required = schema.pointer("/$defs/body/required").and_then(Value::as_array).map_or(0, Vec::len);
         // A compound document (JSON Schema Core 2020-12 §9.3.1): shared documents keep their own $id.
         let mut compound = schema;
         for (shared, schema) in shared(text).map(document) {
@@ -61,7 +66,7 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
             .build(&compound)
             .expect("embedded schema compiles");
-        Self { id, title, validator, shape }
+        Self { id, title, validator, shape, required }
     }
 
     /// `$id`.
@@ -72,6 +77,16 @@ impl Schema {
     /// `title`.
     pub(super) fn title(&self) -> &str {
         &self.title
+    }
+
+    /// The members at the top.
+    pub(super) fn members(&self) -> &BTreeSet<String> {
+        self.shape.members("", false)
+    }
+
+    /// How many members the body needs.
+    pub(super) fn required_count(&self) -> usize {
+        self.required
     }
 
     /// Every violation of `data`.
@@ -123,7 +138,16 @@ impl Schema {
             ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
                 vec![violation(error.kind().keyword(), place, alternatives(context), None)]
             }
-            kind => vec![violation(kind.keyword(), place, sentence(kind), None)],
+            kind => {
+                let hint = hint::of(kind, error.instance());
+                let text = match (kind, self.shape.description(&place)) {
+                    (ValidationErrorKind::Pattern { .. }, Some(description)) => {
+                        format!("Must be as described: {description}")
+                    }
+                    _ => sentence(kind),
+                };
+                vec![violation(kind.keyword(), place, text, hint)]
+            }
         }
     }
 }
