@@ -12,12 +12,14 @@ mod alert_vehicle;
 mod codes;
 mod control_result;
 mod crossing_status;
+mod examples;
 mod facts;
 mod hint;
 mod hit_notice;
 mod incident_notice;
 mod manifest_cargo;
 mod manifest_passenger;
+mod outline;
 mod parts;
 mod query;
 mod relation;
@@ -31,6 +33,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+pub use examples::ExampleKind;
+pub use outline::{Change, Field, Outline, changes};
 pub use relation::{Question, Reference, Side};
 pub use rules::Rule;
 
@@ -214,9 +218,29 @@ impl MessageType {
         self.schema.title()
     }
 
+    /// What it is for, in a sentence or two.
+    pub fn description(&self) -> &str {
+        self.schema.description()
+    }
+
     /// The schema, as it stands in `schemas/`.
     pub fn schema_text(&self) -> &'static str {
         self.schema_text
+    }
+
+    /// Its data laid flat: what each place may hold.
+    pub fn outline(&self) -> Outline {
+        schema::outline_of(self.schema_text)
+    }
+
+    /// The schema as one document that refers to nothing outside itself.
+    pub fn standalone_schema(&self) -> Value {
+        schema::compound(self.schema_text)
+    }
+
+    /// Its examples: name and event of those that pass; name, what is expected and event of those that do not.
+    pub fn examples(&self, kind: ExampleKind) -> Vec<(&'static str, &'static str)> {
+        examples::of(self.name, self.version, kind)
     }
 
     /// Whether its data know a member of that name at their top.

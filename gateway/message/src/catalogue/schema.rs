@@ -7,6 +7,7 @@ use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use super::hint;
+use super::outline::{self, Outline};
 use super::shape::{Documents, Shape, nearest};
 use super::{Severity, Violation};
 use crate::digest::Digest;
@@ -38,6 +39,7 @@ pub(super) fn shared<'s>(schema: &str) -> impl Iterator<Item = &'s str> + use<'s
 pub(super) struct Schema {
     id: String,
     title: String,
+    description: String,
     validator: Validator,
     shape: Shape,
     required: usize,
@@ -50,14 +52,11 @@ impl Schema {
     pub(super) fn compile(text: &str) -> Self {
         let (id, schema) = document(text);
         let title = schema["title"].as_str().expect("embedded schema has a title").to_owned();
+        let description = schema["description"].as_str().unwrap_or_default().to_owned();
         let documents = documents(text);
         let shape = Shape::of(&documents, &schema, &id);
         let required = schema.pointer("/$defs/body/required").and_then(Value::as_array).map_or(0, Vec::len);
-        // A compound document (JSON Schema Core 2020-12 §9.3.1): shared documents keep their own $id.
-        let mut compound = schema;
-        for (shared, schema) in shared(text).map(document) {
-            compound["$defs"][shared] = schema;
-        }
+        let compound = compound(text);
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .offline()
@@ -66,7 +65,7 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
             .build(&compound)
             .expect("embedded schema compiles");
-        Self { id, title, validator, shape, required }
+        Self { id, title, description, validator, shape, required }
     }
 
     /// `$id`.
@@ -87,6 +86,11 @@ impl Schema {
     /// How many members the body needs.
     pub(super) fn required_count(&self) -> usize {
         self.required
+    }
+
+    /// `description`.
+    pub(super) fn description(&self) -> &str {
+        &self.description
     }
 
     /// Every violation of `data`.
@@ -157,6 +161,21 @@ impl Schema {
 fn document(text: &str) -> (String, Value) {
     let schema: Value = serde_json::from_str(text).expect("embedded schema is JSON");
     (schema["$id"].as_str().expect("embedded schema has an $id").to_owned(), schema)
+}
+
+/// A compound document (JSON Schema Core 2020-12 §9.3.1): shared documents keep their own `$id`.
+pub(super) fn compound(text: &str) -> Value {
+    let (_, mut compound) = document(text);
+    for (id, schema) in shared(text).map(document) {
+        compound["$defs"][id] = schema;
+    }
+    compound
+}
+
+/// A type's schema laid flat.
+pub(super) fn outline_of(text: &str) -> Outline {
+    let (id, schema) = document(text);
+    outline::outline(&documents(text), &schema, &id)
 }
 
 /// A type's schema and the shared documents.
