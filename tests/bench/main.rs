@@ -1,6 +1,7 @@
 //! The first benchmark: accepted messages a second, and what one costs, on the partner plane of the
 //! shipped binary over mutual TLS. Timings are measurements, never tests.
 
+mod check;
 mod load;
 mod measure;
 
@@ -27,6 +28,9 @@ fn main() -> Result<()> {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let as_json = std::env::args().any(|argument| argument == "--json");
     let rounds = if quick { 2 } else { 5 };
+    if std::env::args().any(|argument| argument == "check") {
+        return check::run(rounds, as_json);
+    }
     let mut pair = Pair::set_up(None);
     pair.jo.start();
     let idle_mb = measure::memory_mb(pair.jo.pid())?;

@@ -1,5 +1,7 @@
 //! What the operating system says of a process, and how figures are summed up.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
@@ -31,6 +33,12 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let field = |n: usize| rest.split_whitespace().nth(n - 3).and_then(|text| text.parse::<f64>().ok());
     // Clock ticks are hundredths of a second on Linux.
     Ok((field(14).context("utime")? + field(15).context("stime")?) / 100.0)
+}
+
+/// CPU time of this process's first thread (proc(5), `/proc/self/schedstat`, nanoseconds).
+pub(crate) fn process_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    Duration::from_nanos(stat.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 /// Resident memory of a process.

@@ -74,7 +74,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     let value = Node { walk: &walk, depth: 0 }.deserialize(&mut reader);
     let result = value.and_then(|value| reader.end().map(|()| value));
     result.map_err(|error| {
-        let pointer = walk.path.borrow().iter().fold(String::new(), |mut pointer, step| {
+        let pointer = walk.path.borrow().iter().rev().fold(String::new(), |mut pointer, step| {
             pointer.push('/');
             pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
             pointer
@@ -94,7 +94,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     })
 }
 
-/// The path to where parsing stands, left as it is when parsing stops on an error.
+/// The path to an error, innermost step first, and what it is.
 #[derive(Default)]
 struct Walk {
     path: RefCell<Vec<String>>,
@@ -105,6 +105,12 @@ impl Walk {
     fn fail<E: serde::de::Error>(&self, fault: Fault) -> E {
         *self.fault.borrow_mut() = Some(fault);
         E::custom("refused")
+    }
+
+    /// Notes a step of the way while an error passes outward; a sound text costs nothing.
+    fn passing<E>(&self, step: String, error: E) -> E {
+        self.path.borrow_mut().push(step);
+        error
     }
 }
 
@@ -163,14 +169,12 @@ impl<'de> Visitor<'de> for Node<'_> {
         }
         let mut array = Vec::new();
         loop {
-            self.walk.path.borrow_mut().push(array.len().to_string());
-            let Some(item) = items.next_element_seed(Node { walk: self.walk, depth: self.depth + 1 })? else {
-                break;
-            };
-            self.walk.path.borrow_mut().pop();
-            array.push(item);
+            match items.next_element_seed(Node { walk: self.walk, depth: self.depth + 1 }) {
+                Ok(Some(item)) => array.push(item),
+                Ok(None) => break,
+                Err(error) => return Err(self.walk.passing(array.len().to_string(), error)),
+            }
         }
-        self.walk.path.borrow_mut().pop();
         Ok(Value::Array(array))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
@@ -179,13 +183,14 @@ impl<'de> Visitor<'de> for Node<'_> {
         }
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            self.walk.path.borrow_mut().push(name.clone());
             if object.contains_key(&name) {
-                return Err(self.walk.fail(Fault::DuplicateMember));
+                let error = self.walk.fail(Fault::DuplicateMember);
+                return Err(self.walk.passing(name, error));
             }
-            let value = members.next_value_seed(Node { walk: self.walk, depth: self.depth + 1 })?;
-            self.walk.path.borrow_mut().pop();
-            object.insert(name, value);
+            match members.next_value_seed(Node { walk: self.walk, depth: self.depth + 1 }) {
+                Ok(value) => object.insert(name, value),
+                Err(error) => return Err(self.walk.passing(name, error)),
+            };
         }
         Ok(Value::Object(object))
     }

@@ -44,7 +44,7 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     repeated(list(data, "documents"), document_key, rule, findings);
     for (index, link) in texts(data, "links") {
         let own = text(data, "recordId") == Some(link);
-        findings.add_if(own, "alert.person.link_self", &format!("/data/links/{index}"));
+        findings.add_if(own, "alert.person.link_self", format_args!("/data/links/{index}"));
     }
     // Regulation (EU) 2018/1862 Art. 53 as a template: a year for discreet checks, five for the rest.
     let years = if ground == Some("discreet-check") { 1 } else { 5 };

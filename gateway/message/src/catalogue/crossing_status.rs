@@ -23,7 +23,7 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     for (index, machine) in list(data, "equipment").iter().enumerate() {
         let count = |name: &str| machine.get(name).and_then(Value::as_u64);
         let more = count("working").zip(count("total")).is_some_and(|(working, total)| working > total);
-        findings.add_if(more, "crossing.status.equipment", &format!("/data/equipment/{index}/working"));
+        findings.add_if(more, "crossing.status.equipment", format_args!("/data/equipment/{index}/working"));
     }
     if let Some(staff) = data.get("staffing") {
         let count = |name: &str| staff.get(name).and_then(Value::as_u64);
@@ -72,7 +72,7 @@ fn lanes(data: &Value, findings: &mut Findings<'_>) {
         let open = count("lanesOpen");
         any_open |= open.is_some_and(|open| open > 0);
         let more = open.zip(count("maximumLanes")).is_some_and(|(open, maximum)| open > maximum);
-        findings.add_if(more, "crossing.status.lanes_open", &format!("{place}/lanesOpen"));
+        findings.add_if(more, "crossing.status.lanes_open", format_args!("{place}/lanesOpen"));
         let delayed = lane.get("delayMinutes").or(lane.get("delay")).is_some();
         let busy = delayed || open.is_some_and(|open| open > 0);
         findings.add_if(status == Some("closed") && busy, "crossing.status.closed", &place);

@@ -47,7 +47,7 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
                 "plate" | "vin" | "chassis-number" => of_person,
                 _ => false,
             };
-            findings.add_if(unfit, "hit.notice.matched_on_fits", &format!("/data/matchedOn/{index}"));
+            findings.add_if(unfit, "hit.notice.matched_on_fits", format_args!("/data/matchedOn/{index}"));
         }
         let alone = things.iter().all(|(_, on)| *on == "name") && !things.is_empty();
         let exact = text(data, "matchType") == Some("exact");

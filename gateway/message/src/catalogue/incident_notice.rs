@@ -32,7 +32,7 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
     if text(data, "effect") == Some("closed") {
         for member in ["crossing", "crossingStatus"] {
             let lacks = data.get(member).is_none();
-            findings.add_if(lacks, "incident.notice.closure_status", &format!("/data/{member}"));
+            findings.add_if(lacks, "incident.notice.closure_status", format_args!("/data/{member}"));
         }
     }
     findings.add_if(

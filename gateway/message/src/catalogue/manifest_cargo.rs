@@ -61,7 +61,7 @@ fn totals(data: &Value, findings: &mut Findings<'_>) {
     for (index, item) in items.iter().enumerate() {
         let repeated =
             item.get("number").and_then(Value::as_u64).is_some_and(|number| !numbers.insert(number));
-        findings.add_if(repeated, "manifest.cargo.item_numbers", &format!("/data/items/{index}/number"));
+        findings.add_if(repeated, "manifest.cargo.item_numbers", format_args!("/data/items/{index}/number"));
     }
     if let Some(seals) = data.get("sealCount").and_then(Value::as_u64) {
         let found = list(data, "seals").len() as u64;
@@ -116,7 +116,7 @@ fn route(data: &Value, findings: &mut Findings<'_>) {
         ("unloading", countries.last(), "manifest.cargo.route_end"),
     ] {
         let Some(place) = text(data, member) else { continue };
-        findings.add_if(!is_locode(place), "manifest.cargo.locode", &format!("/data/{member}"));
+        findings.add_if(!is_locode(place), "manifest.cargo.locode", format_args!("/data/{member}"));
         if let (Some(country), Some(end)) = (place.get(..2), end) {
             findings.add_if(country != *end, rule, "/data/route");
         }
@@ -188,7 +188,7 @@ fn containers(data: &Value, findings: &mut Findings<'_>) {
             findings.add_if(
                 !listed,
                 "manifest.cargo.container_unlisted",
-                &format!("/data/items/{index}/container"),
+                format_args!("/data/items/{index}/container"),
             );
         }
     }
@@ -197,8 +197,8 @@ fn containers(data: &Value, findings: &mut Findings<'_>) {
 fn judge_item(index: usize, item: &Value, findings: &mut Findings<'_>) {
     let place = format!("/data/items/{index}");
     if let Some(code) = item.get("hs").and_then(|hs| text(hs, "code")) {
-        findings.add_if(!is_hs6(code), "manifest.cargo.hs_code", &format!("{place}/hs/code"));
+        findings.add_if(!is_hs6(code), "manifest.cargo.hs_code", format_args!("{place}/hs/code"));
     }
     let unnumbered = item.get("dangerousGoodsClass").is_some() && item.get("unNumber").is_none();
-    findings.add_if(unnumbered, "manifest.cargo.dangerous_goods", &format!("{place}/unNumber"));
+    findings.add_if(unnumbered, "manifest.cargo.dangerous_goods", format_args!("{place}/unNumber"));
 }

@@ -78,12 +78,12 @@ fn craft(data: &Value, findings: &mut Findings<'_>) {
     if mode == "road" {
         for member in ["plate", "vehicleKind"] {
             let lacks = data.get(member).is_none();
-            findings.add_if(lacks, "manifest.passenger.land_plate", &format!("/data/{member}"));
+            findings.add_if(lacks, "manifest.passenger.land_plate", format_args!("/data/{member}"));
         }
     }
     for (member, of) in [("plate", "road"), ("vehicleKind", "road"), ("imo", "sea")] {
         let stray = data.get(member).is_some() && mode != of;
-        findings.add_if(stray, "manifest.passenger.craft", &format!("/data/{member}"));
+        findings.add_if(stray, "manifest.passenger.craft", format_args!("/data/{member}"));
     }
     parts::plate(data.get("plate"), "/data/plate", findings);
     if let Some(number) = text(data, "imo").filter(|number| !imo::is_valid(number)) {
@@ -114,17 +114,17 @@ fn itinerary(data: &Value, findings: &mut Findings<'_>) {
         let place = format!("/data/itinerary/{index}");
         for end in ["from", "to"] {
             let unknown = text(leg, end).is_some_and(|code| !is_locode(code));
-            findings.add_if(unknown, "manifest.passenger.locode", &format!("{place}/{end}"));
+            findings.add_if(unknown, "manifest.passenger.locode", format_args!("{place}/{end}"));
         }
         let (departs, arrives) = (instant(leg, "departure"), instant(leg, "arrival"));
         let backwards = departs.zip(arrives).is_some_and(|(departs, arrives)| arrives <= departs);
-        findings.add_if(backwards, "manifest.passenger.leg_times", &format!("{place}/arrival"));
+        findings.add_if(backwards, "manifest.passenger.leg_times", format_args!("{place}/arrival"));
         if let Some(before) = before {
             let gap = text(before, "to").zip(text(leg, "from")).is_some_and(|(to, from)| to != from);
-            findings.add_if(gap, "manifest.passenger.leg_continuity", &format!("{place}/from"));
+            findings.add_if(gap, "manifest.passenger.leg_continuity", format_args!("{place}/from"));
             let early =
                 instant(before, "arrival").zip(departs).is_some_and(|(arrived, departs)| departs < arrived);
-            findings.add_if(early, "manifest.passenger.leg_times", &format!("{place}/departure"));
+            findings.add_if(early, "manifest.passenger.leg_times", format_args!("{place}/departure"));
         }
         parts::crossing(text(leg, "crossing"), &format!("{place}/crossing"), findings);
         before = Some(leg);
@@ -146,9 +146,13 @@ fn traveller(
     parts::birth(person, place, event, findings);
     if let Some(document) = person.get("document") {
         let expired = text(document, "expiry").zip(arrival).is_some_and(|(expiry, arrival)| expiry < arrival);
-        findings.add_if(expired, "manifest.passenger.document_expiry", &format!("{place}/document/expiry"));
+        findings.add_if(
+            expired,
+            "manifest.passenger.document_expiry",
+            format_args!("{place}/document/expiry"),
+        );
         let visa = text(document, "docType") == Some("visa");
-        findings.add_if(visa, "manifest.passenger.visa_document", &format!("{place}/document/docType"));
+        findings.add_if(visa, "manifest.passenger.visa_document", format_args!("{place}/document/docType"));
     }
     let legs = list(data, "itinerary");
     let (on, off) = (text(person, "embark"), text(person, "disembark"));
@@ -156,10 +160,10 @@ fn traveller(
     let boards = on.map(|on| at("from", on));
     let leaves = off.map(|off| at("to", off));
     let unknown = |stop: &Option<Option<usize>>| matches!(stop, Some(None));
-    findings.add_if(unknown(&boards), "manifest.passenger.on_itinerary", &format!("{place}/embark"));
+    findings.add_if(unknown(&boards), "manifest.passenger.on_itinerary", format_args!("{place}/embark"));
     let backwards = matches!((boards, leaves), (Some(Some(on)), Some(Some(off))) if off < on);
     let wrong = unknown(&leaves) || backwards;
-    findings.add_if(wrong, "manifest.passenger.on_itinerary", &format!("{place}/disembark"));
+    findings.add_if(wrong, "manifest.passenger.on_itinerary", format_args!("{place}/disembark"));
 }
 
 #[cfg(test)]

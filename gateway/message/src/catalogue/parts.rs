@@ -34,9 +34,9 @@ pub(super) fn plate(stated: Option<&Value>, place: &str, findings: &mut Findings
 pub(super) fn plate_by(rules: &PlateRules, stated: Option<&Value>, place: &str, findings: &mut Findings<'_>) {
     let Some(stated) = stated else { return };
     let Some(display) = text(stated, "display") else { return };
-    findings.add_if(display.contains('\u{640}'), rules.tatweel, &format!("{place}/display"));
+    findings.add_if(display.contains('\u{640}'), rules.tatweel, format_args!("{place}/display"));
     if let Some(script) = text(stated, "script").and_then(plate::Script::parse) {
-        findings.add_if(!script.covers(display), rules.script, &format!("{place}/script"));
+        findings.add_if(!script.covers(display), rules.script, format_args!("{place}/script"));
     }
     let key = plate::match_key(display);
     if let Some(stated_key) = text(stated, "matchKey")
@@ -47,7 +47,7 @@ pub(super) fn plate_by(rules: &PlateRules, stated: Option<&Value>, place: &str, 
     }
     if let Some(country) = text(stated, "registrationCountry") {
         let fits = plate::fits_grammar(country, &key);
-        findings.add_if(fits == Some(false), rules.grammar, &format!("{place}/display"));
+        findings.add_if(fits == Some(false), rules.grammar, format_args!("{place}/display"));
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) fn name(stated: Option<&Value>, place: &str, findings: &mut Findings<
     findings.add_if(
         text(stated, "script").is_some_and(foreign),
         "common.name_script",
-        &format!("{place}/script"),
+        format_args!("{place}/script"),
     );
     let (Some(mrz), Some(surname)) = (text(stated, "mrz"), text(stated, "surname")) else { return };
     let surname = transliteration::transliterate(surname);
@@ -141,11 +141,11 @@ pub(super) fn birth(person: &Value, place: &str, event: &Value, findings: &mut F
         return findings.add("common.birth_date", format!("{place}/birthDate"));
     };
     let later = is_after_issue(&date.earliest(), event);
-    findings.add_if(later, "common.birth_date", &format!("{place}/birthDate"));
+    findings.add_if(later, "common.birth_date", format_args!("{place}/birthDate"));
     let Some(source) = person.get("birthCalendar") else { return };
     if let (Some(calendar), Some(printed)) = (text(source, "calendar"), text(source, "date")) {
         let same = calendar::to_gregorian(calendar, printed).is_some_and(|day| day.starts_with(stated));
-        findings.add_if(!same, "common.birth_calendar", &format!("{place}/birthCalendar"));
+        findings.add_if(!same, "common.birth_calendar", format_args!("{place}/birthCalendar"));
     }
 }
 
@@ -159,7 +159,7 @@ pub(super) fn repeated<'v, K: Ord + Hash>(
     let mut seen = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
         let again = key(item).is_some_and(|key| !seen.insert(key));
-        findings.add_if(again, id, &format!("{place}/{index}{member}"));
+        findings.add_if(again, id, format_args!("{place}/{index}{member}"));
     }
 }
 

@@ -48,11 +48,11 @@ fn judge_question(question: &Value, place: &str, event: &Value, findings: &mut F
         for member in ["surname", "givenNames", "fatherName", "grandfatherName"] {
             let wild = text(name, member)
                 .is_some_and(|part| part.contains(['*', '?', '%', '_', '\u{66A}', '\u{61F}']));
-            findings.add_if(wild, "query.request.wildcard", &format!("{place}/{member}"));
+            findings.add_if(wild, "query.request.wildcard", format_args!("{place}/{member}"));
         }
     }
     let born = text(person, "birthDate").and_then(Partial::parse).is_some_and(|date| date.day.is_some());
-    findings.add_if(!named && !born, "query.request.person_name", &format!("{place}/person"));
+    findings.add_if(!named && !born, "query.request.person_name", format_args!("{place}/person"));
 }
 
 pub(super) fn judge_response(event: &Value, findings: &mut Findings<'_>) {
@@ -96,5 +96,5 @@ fn judge_record(record: &Value, place: &str, event: &Value, findings: &mut Findi
     parts::name(record.get("name"), &format!("{place}/name"), findings);
     parts::birth(record, place, event, findings);
     let later = text(record, "asOf").is_some_and(|day| is_after_issue(day, event));
-    findings.add_if(later, "query.response.as_of", &format!("{place}/asOf"));
+    findings.add_if(later, "query.response.as_of", format_args!("{place}/asOf"));
 }

@@ -1,6 +1,7 @@
 //! What a schema cannot state: rule texts from `rules.json`, and the rules of every type.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,9 +92,9 @@ impl<'b> Findings<'b> {
     }
 
     /// The same, where `broken`.
-    pub(super) fn add_if(&mut self, broken: bool, id: &str, pointer: &str) {
+    pub(super) fn add_if(&mut self, broken: bool, id: &str, pointer: impl Display) {
         if broken {
-            self.add(id, pointer);
+            self.add(id, pointer.to_string());
         }
     }
 
@@ -118,31 +119,48 @@ pub(super) fn common(event: &Value, findings: &mut Findings<'_>) {
             findings.add_if(review > delete, "common.retention_review", "/data/retention/reviewBy");
         }
     }
-    texts(data, &mut "/data".to_owned(), findings);
+    texts(data, &Path { parent: None, step: Step::Member("data") }, findings);
+}
+
+/// The way to a value, written out only where something is found there.
+struct Path<'p> {
+    parent: Option<&'p Path<'p>>,
+    step: Step<'p>,
+}
+
+enum Step<'p> {
+    Member(&'p str),
+    Index(usize),
+}
+
+impl Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.step {
+            Step::Member(name) => write!(f, "/{}", name.replace('~', "~0").replace('/', "~1")),
+            Step::Index(index) => write!(f, "/{index}"),
+        }
+    }
 }
 
 /// Every text in NFC and visible: two spellings of one name must not look like two names, nor two names
 /// like one.
-fn texts(value: &Value, pointer: &mut String, findings: &mut Findings<'_>) {
-    let length = pointer.len();
+fn texts(value: &Value, path: &Path<'_>, findings: &mut Findings<'_>) {
     match value {
         Value::String(text) if !text.is_ascii() => {
-            findings.add_if(!is_nfc(text), "common.text_nfc", pointer);
-            findings.add_if(text.chars().any(is_invisible), "common.text_characters", pointer);
+            findings.add_if(!is_nfc(text), "common.text_nfc", path);
+            findings.add_if(text.chars().any(is_invisible), "common.text_characters", path);
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                pointer.push_str(&format!("/{index}"));
-                texts(item, pointer, findings);
-                pointer.truncate(length);
+                texts(item, &Path { parent: Some(path), step: Step::Index(index) }, findings);
             }
         }
         Value::Object(members) => {
             for (name, member) in members {
-                pointer.push('/');
-                pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                texts(member, pointer, findings);
-                pointer.truncate(length);
+                texts(member, &Path { parent: Some(path), step: Step::Member(name) }, findings);
             }
         }
         _ => {}

@@ -20,7 +20,7 @@ pub(super) fn judge(event: &Value, findings: &mut Findings<'_>) {
         ] {
             let office = state(text(data, member));
             let foreign = office.zip(source).is_some_and(|(office, source)| office != source);
-            findings.add_if(what == of && foreign, rule, &format!("/data/{member}"));
+            findings.add_if(what == of && foreign, rule, format_args!("/data/{member}"));
         }
     }
     times(data, event, findings);
@@ -49,7 +49,7 @@ fn parts_of(event: &str, data: &Value, findings: &mut Findings<'_>) {
         ("discharge", &["discharged"]),
     ] {
         let unfit = data.get(member).is_some() != of.contains(&event);
-        findings.add_if(unfit, "transit.movement.event_parts", &format!("/data/{member}"));
+        findings.add_if(unfit, "transit.movement.event_parts", format_args!("/data/{member}"));
     }
 }
 

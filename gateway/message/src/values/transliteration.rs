@@ -1,7 +1,6 @@
 //! Names as the machine-readable zone writes them (ICAO Doc 9303 part 3, section 6: transliterations
 //! recommended for use by states). The tables: `schemas/codes/icao9303-3-*.csv`.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 /// Arabic letters.
@@ -12,17 +11,27 @@ pub(crate) const LATIN: &str = include_str!("../../../../schemas/codes/icao9303-
 const TEH_MARBUTA: char = '\u{629}';
 const SHADDA: char = '\u{651}';
 
-/// The forms that the tables recommend for each letter, the first one first.
-fn table() -> &'static HashMap<char, Vec<&'static str>> {
-    static TABLE: OnceLock<HashMap<char, Vec<&'static str>>> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        let row = |line: &'static str| {
+/// The first letter of the tables, and the one behind their last.
+const LETTERS: std::ops::Range<u32> = 0xC0..0x1E9F;
+
+/// The first form that the tables recommend for a letter.
+fn form(letter: char) -> Option<&'static str> {
+    static TABLE: OnceLock<Vec<Option<&'static str>>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let mut table = vec![None; LETTERS.len()];
+        for line in ARABIC.lines().chain(LATIN.lines()) {
             let mut cells = line.split(',');
-            let letter = u32::from_str_radix(cells.next()?.strip_prefix("U+")?, 16).ok()?;
-            Some((char::from_u32(letter)?, cells.next()?.split(['|', '/']).collect()))
-        };
-        ARABIC.lines().chain(LATIN.lines()).filter_map(row).collect()
-    })
+            let letter = cells.next().and_then(|cell| cell.strip_prefix("U+"));
+            let letter = letter.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+            let place = letter.and_then(|letter| letter.checked_sub(LETTERS.start));
+            if let Some(place) = place.and_then(|place| table.get_mut(place as usize)) {
+                *place = cells.next().and_then(|forms| forms.split(['|', '/']).next());
+            }
+        }
+        table
+    });
+    let place = u32::from(letter).checked_sub(LETTERS.start)?;
+    table.get(place as usize).copied().flatten()
 }
 
 /// A name of A–Z, `<` between its parts, by the tables' first choices. None where a letter has no form.
@@ -37,7 +46,7 @@ fn word(word: &str) -> Option<String> {
     let mut ascii = [0; 4];
     let letters: Vec<char> = word.chars().collect();
     for (place, letter) in letters.iter().enumerate() {
-        let form = match *letter {
+        let written_as = match *letter {
             // The Latin character or sequence before it is repeated.
             SHADDA => last,
             TEH_MARBUTA if place + 1 == letters.len() => "XAH",
@@ -47,16 +56,11 @@ fn word(word: &str) -> Option<String> {
                 written.push_str(letter.to_ascii_uppercase().encode_utf8(&mut ascii));
                 continue;
             }
-            letter => {
-                let table = table();
-                // Fixed tables, never a locale's case mapping: ı and İ are letters of their own.
-                let upper = || letter.to_uppercase().next().and_then(|upper| table.get(&upper));
-                let forms = table.get(&letter).or_else(upper)?;
-                forms.first().copied()?
-            }
+            // Fixed tables, never a locale's case mapping: ı and İ are letters of their own.
+            letter => form(letter).or_else(|| form(letter.to_uppercase().next()?))?,
         };
-        written.push_str(form);
-        last = form;
+        written.push_str(written_as);
+        last = written_as;
     }
     Some(written).filter(|written| !written.is_empty())
 }
