@@ -5,6 +5,7 @@ mod bad_inputs;
 mod catalogue;
 mod check;
 mod command;
+mod convert;
 mod delivery;
 mod demo;
 mod exchange;

@@ -9,6 +9,7 @@ mod backend;
 mod card;
 mod check;
 mod client;
+mod convert;
 mod demo;
 mod init;
 mod log;
@@ -85,6 +86,9 @@ enum Command {
     Submit(submit::Args),
     /// Check events against schema and rules; no gateway needed.
     Check(check::Args),
+    /// Convert passenger lists (UN/EDIFACT PAXLST) to messages, and back.
+    #[command(subcommand)]
+    Convert(convert::Convert),
     /// Look at the message types: schemas, rules, examples.
     #[command(subcommand)]
     Schema(schema::Schema),
@@ -165,6 +169,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Serve(args) => serve::run(&cx, args).await,
         Command::Submit(args) => submit::run(&cx, args).await,
         Command::Check(args) => check::run(&cx, args),
+        Command::Convert(command) => convert::run(&cx, command),
         Command::Schema(command) => schema::run(&cx, command),
         Command::Verify(args) => verify::run(&cx, &args),
         Command::Audit(command) => audit::run(&cx, command).await,
