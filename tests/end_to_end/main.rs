@@ -18,3 +18,4 @@ mod queries;
 mod readme;
 mod strangers;
 mod tamper;
+mod upgrade;

@@ -12,7 +12,7 @@ fn every_command_marked_to_be_run_does_what_it_says() {
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let blocks: Vec<&str> =
         readme.split("<!-- run -->\n```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(blocks.len(), 4, "the marked blocks");
+    assert_eq!(blocks.len(), 5, "the marked blocks");
     let folder = TempDir::new().unwrap();
     std::os::unix::fs::symlink(root.join("docs"), folder.path().join("docs")).unwrap();
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p)' EXIT\n{}", blocks.join("\n"));
@@ -33,6 +33,8 @@ fn every_command_marked_to_be_run_does_what_it_says() {
         "JO/public-security: receipted",
         "docs/alert.json: conforms",
         "The receipt is good.",
+        "hint: did you mean `coach`?",
+        "breaking  /transportDocument",
         "\"state\":\"queued\"",
         "\"delivered\":true",
         "Everything agrees",
