@@ -16,7 +16,11 @@ fn tells_the_whole_story_and_leaves_nothing_running() {
     for told in [
         "new     Jordan holds version 1: white Honda, plate 22 A 12345, stolen",
         "update  Jordan holds version 2: silver Honda",
+        "hit     Iraq learns: seized at JO-IQ-EXAMPLE1, an exact match",
         "cancel  Jordan holds version 3",
+        "asked   Iraq holds 4 questions",
+        "answer  Jordan holds the final answer: none",
+        "refused question_answered: one final answer is given",
         "Iraq holds JO2026-0042: 2 items, 130 packages, 2050.75 kg",
         "refused 422 schema_invalid: Iraq found all of these at once",
         "/data/carrier                      `carrier` is missing.",
@@ -26,7 +30,7 @@ fn tells_the_whole_story_and_leaves_nothing_running() {
         "refused signature_invalid: entry",
         "Jordan holds a red car, as signed",
         "the very same receipt, byte for byte; 0 more deliveries",
-        "6 of 6 receipts verify",
+        "9 of 9 receipts verify",
         "Iraq's logs verify",
         "Jordan's logs verify",
     ] {

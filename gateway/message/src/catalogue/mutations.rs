@@ -164,7 +164,7 @@ pub(super) fn constraints(
 
 #[test]
 fn every_constraint_is_broken_and_named() {
-    let mut wrong = Vec::new();
+    let (mut wrong, mut tried) = (Vec::new(), 0);
     for (message_type, source) in Catalogue::embedded().types().iter().zip(SOURCES) {
         let documents = schema::documents(source.schema);
         let (root, base) = documents.resolve(message_type.schema_id(), "").unwrap();
@@ -178,6 +178,7 @@ fn every_constraint_is_broken_and_named() {
             };
             walk.schema(root, base, "/data");
             reached.append(&mut walk.reached);
+            tried += walk.mutations.len();
             for mutation in walk.mutations {
                 let rule = format!("schema.{}", mutation.keyword);
                 let found = message_type.check(&mutation.event);
@@ -198,4 +199,5 @@ fn every_constraint_is_broken_and_named() {
         assert!(demanded.len() > 50, "{}: {}", message_type.name(), demanded.len());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    println!("{tried} constraints broken, each named at its place");
 }

@@ -51,11 +51,13 @@ impl Batch<'_> {
             let key =
                 RecordKey { partner: partner.to_string(), way: found.way, subject: found.subject.clone() };
             let record = self.record(conn, &key).await?;
-            let facts = record.head.as_ref().and_then(|head| head.facts.as_ref());
+            // What the other side accepted: of a cancel that is still on its way it cannot know.
+            let last = record.settled.as_ref().or(record.head.as_ref());
+            let facts = last.and_then(|last| last.facts.as_ref());
             if facts.is_some_and(|facts| facts.status != envelope.status.as_str()) {
                 return refuse(Code::ReferenceMismatch, "it has another `status`: a drill is never real");
             }
-            if let (Some(at), Some(head)) = (reference.live_at, &record.head) {
+            if let (Some(at), Some(head)) = (reference.live_at, last) {
                 // A hit from before the cancel got here still counts.
                 let ended = match head.cancelled {
                     true => {
@@ -77,7 +79,7 @@ impl Batch<'_> {
                 let Some(asked) = self.question(conn, found.seq).await? else {
                     return refuse(Code::ReferenceMismatch, "it is no open question");
                 };
-                if record.head.as_ref().is_some_and(|head| head.cancelled) {
+                if last.is_some_and(|last| last.cancelled) {
                     return refuse(Code::ReferenceEnded, "the question was cancelled");
                 }
                 if asked.state == QuestionState::Answered {

@@ -48,6 +48,7 @@ pub(super) async fn tell(pair: &mut Pair) -> Result<Found> {
     }
     let mut saved = Vec::new();
     saved.extend(wanted_vehicle(pair).await?);
+    saved.extend(question(pair).await?);
     saved.push(manifest(pair).await?);
     saved.push(invalid_manifest(pair).await?);
     let altered = altered_on_the_way(pair).await?;
@@ -149,6 +150,7 @@ async fn wanted_vehicle(pair: &Pair) -> Result<Vec<Sent>> {
         })?,
     )?;
     let mut sent: Vec<Sent> = Vec::new();
+    let mut hit = None;
     for action in ["new", "update", "cancel"] {
         let version = sent.len() + 1;
         event["data"]["action"] = json!(action);
@@ -187,8 +189,64 @@ async fn wanted_vehicle(pair: &Pair) -> Result<Vec<Sent>> {
             data["recordVersion"]
         ))?;
         sent.push(message);
+        if action == "update" {
+            // Before the cancel: a hit needs a live alert.
+            if let Some(alert) = sent.last() {
+                hit = Some(hit_on(pair, alert).await?);
+            }
+        }
     }
+    sent.extend(hit);
     Ok(sent)
+}
+
+/// Jordan stops the car and tells the alert's owner.
+async fn hit_on(pair: &Pair, alert: &Sent) -> Result<Sent> {
+    let mut event = example("hit.notice", "IQ/traffic-police", "JO-HN-2026-0007")?;
+    event["data"]["matchedAt"] = json!(clock::now().to_string());
+    event["data"]["alert"] = json!({
+        "messageId": alert.id, "digest": alert.digest, "recordId": "IQ-AV-2026-000123", "type": "alert.vehicle",
+    });
+    let status = submit(&pair.jo.back_end("JO/public-security")?, &event).await?;
+    let (message, receipt) = outcome(&status, &pair.iq, &pair.jo)?;
+    let delivered = fetch(&pair.iq.back_end("IQ/traffic-police")?).await?;
+    let data = &delivered["event"]["data"];
+    line(&format!(
+        "  hit     Iraq learns: {} at {}, an {} match\n          {receipt}",
+        data["actionTaken"].as_str().unwrap_or_default(),
+        data["crossing"].as_str().unwrap_or_default(),
+        data["matchType"].as_str().unwrap_or_default()
+    ))?;
+    Ok(message)
+}
+
+/// Jordan asks, Iraq answers once.
+async fn question(pair: &Pair) -> Result<Vec<Sent>> {
+    line("\nA question, from Jordan's public security to Iraq's traffic police:")?;
+    let (asker, asked) = (pair.jo.back_end("JO/public-security")?, pair.iq.back_end("IQ/traffic-police")?);
+    let mut event = example("query.request", "IQ/traffic-police", "JO-QR-2026-0003")?;
+    let deadline = clock::now().plus_ms(3_600_000).to_string();
+    event["data"]["deadline"] = json!(deadline);
+    let (first, receipt) = outcome(&submit(&asker, &event).await?, &pair.iq, &pair.jo)?;
+    let got = fetch(&asked).await?;
+    let count = got["event"]["data"]["questions"].as_array().map_or(0, Vec::len);
+    line(&format!(
+        "  asked   Iraq holds {count} questions, to be answered by {deadline}\n          {receipt}"
+    ))?;
+    let mut event = example("query.response", "JO/public-security", "IQ-QA-2026-0003")?;
+    event["correlationid"] = got["id"].clone();
+    event["data"] = json!({
+        "action": "new", "recordId": "IQ-QA-2026-0003", "recordVersion": 1, "outcome": "none",
+        "answers": [{ "question": 1, "outcome": "none" }],
+    });
+    let (second, receipt) = outcome(&submit(&asked, &event).await?, &pair.jo, &pair.iq)?;
+    let got = fetch(&asker).await?;
+    let result = got["event"]["data"]["outcome"].as_str().unwrap_or_default().to_owned();
+    line(&format!("  answer  Jordan holds the final answer: {result}\n          {receipt}"))?;
+    event["data"]["recordId"] = json!("IQ-QA-2026-0004");
+    let again = asked.post("/v1/submissions", EVENT, serde_json::to_vec(&event)?).await?.json()?;
+    line(&format!("  refused {}: one final answer is given", again["code"].as_str().unwrap_or_default()))?;
+    Ok(vec![first, second])
 }
 
 async fn manifest(pair: &Pair) -> Result<Sent> {
