@@ -18,4 +18,5 @@ mod queries;
 mod readme;
 mod strangers;
 mod tamper;
+mod tiles;
 mod upgrade;

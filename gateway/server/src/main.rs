@@ -19,6 +19,7 @@ mod refusals;
 mod send;
 mod store;
 mod submit;
+mod tiles;
 mod tls;
 
 use std::process::ExitCode;

@@ -25,7 +25,7 @@ use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
 use crate::keys::Keys;
 use crate::send::Sender;
 use crate::store::{Open, Store, outbox};
-use crate::{channel, deadlines, deliver, dispatch, receive, submit, tls};
+use crate::{channel, deadlines, deliver, dispatch, receive, submit, tiles, tls};
 
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -163,6 +163,8 @@ fn partner_routes(gateway: &Arc<Gateway>) -> Router {
     Router::new()
         .route("/v1/messages", post(receive::post))
         .route("/v1/channel", get(channel::fetch))
+        .route("/v1/log/checkpoint", get(tiles::checkpoint))
+        .route("/v1/log/tile/{*path}", get(tiles::tile))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .with_state(gateway.clone())
