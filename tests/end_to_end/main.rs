@@ -16,6 +16,7 @@ mod liars;
 mod protocol;
 mod queries;
 mod readme;
+mod reconcile;
 mod strangers;
 mod tamper;
 mod tiles;

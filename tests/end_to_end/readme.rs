@@ -38,6 +38,7 @@ fn every_command_marked_to_be_run_does_what_it_says() {
         "\"state\":\"queued\"",
         "\"delivered\":true",
         "Everything agrees",
+        "Both sides agree",
     ] {
         assert!(said.contains(expected), "missing: {expected}\n{said}\n{erred}");
     }

@@ -15,6 +15,7 @@ mod init;
 mod log;
 mod partner;
 mod probe;
+mod reconcile;
 mod schema;
 mod serve;
 mod show;
@@ -97,6 +98,8 @@ enum Command {
     /// Audit the whole store.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Hold our messages against the log that a partner keeps of the same channel.
+    Reconcile(reconcile::Args),
     /// Show the logs in readable lines.
     Log(log::Args),
     /// Show a message's whole life.
@@ -173,6 +176,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Schema(command) => schema::run(&cx, command),
         Command::Verify(args) => verify::run(&cx, &args),
         Command::Audit(command) => audit::run(&cx, command).await,
+        Command::Reconcile(args) => reconcile::run(&cx, args).await,
         Command::Log(args) => log::run(&cx, args).await,
         Command::Show(args) => show::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,

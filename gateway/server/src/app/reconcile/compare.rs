@@ -1,0 +1,205 @@
+//! Message by message: both have it; only we; only they; another digest; another verdict.
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+use serde::Serialize;
+use silkgate_ledger::entry::Verdict;
+use silkgate_ledger::{Checkpoint, Hash, Receipt, leaf_hash};
+use silkgate_message::instant::Instant;
+use silkgate_message::party::Country;
+
+use super::theirs::{Held, Log, Stated};
+use crate::store::Store;
+use crate::store::ledger::hash;
+use crate::store::message::{self, Message, State, Way};
+
+/// Rows read at once.
+const PAGE: u32 = 1000;
+
+/// What the two sides tell.
+#[derive(Serialize, Default)]
+pub(super) struct Report {
+    pub(super) partner: String,
+    /// The partner's log of our channel.
+    pub(super) origin: String,
+    /// Its entries.
+    pub(super) entries: u64,
+    /// Receipts of ours that it was held against.
+    pub(super) receipts: usize,
+    /// Checkpoints of ours that it was held against.
+    pub(super) checkpoints: usize,
+    /// Messages of which both tell the same.
+    pub(super) both: u64,
+    /// Messages of which one side cannot know yet.
+    pub(super) under_way: u64,
+    pub(super) only_ours: Vec<Difference>,
+    pub(super) only_theirs: Vec<Difference>,
+    pub(super) different_digest: Vec<Difference>,
+    pub(super) different_verdict: Vec<Difference>,
+    /// Where the partner's log contradicts itself or what it told before.
+    pub(super) inconsistent: Vec<String>,
+}
+
+/// A message of which the two tell differently.
+#[derive(Serialize)]
+pub(super) struct Difference {
+    pub(super) id: Option<String>,
+    /// `sent` or `received`, by us.
+    pub(super) direction: &'static str,
+    pub(super) what: String,
+}
+
+impl Report {
+    pub(super) fn differences(&self) -> [(&'static str, &[Difference]); 4] {
+        [
+            ("only ours", &self.only_ours),
+            ("only theirs", &self.only_theirs),
+            ("different digest", &self.different_digest),
+            ("different verdict", &self.different_verdict),
+        ]
+    }
+
+    pub(super) fn agrees(&self) -> bool {
+        self.inconsistent.is_empty() && self.differences().iter().all(|(_, found)| found.is_empty())
+    }
+}
+
+/// Every receipt that the partner ever gave us.
+pub(super) async fn held(store: &Store, partner: Country) -> Result<Held> {
+    let mut held = Held::default();
+    let mut tx = store.read().await?;
+    let mut last = 0;
+    loop {
+        let page = message::after(&mut tx, last, PAGE).await?;
+        let Some(newest) = page.last() else { return Ok(held) };
+        last = newest.seq;
+        for row in page.iter().filter(|row| row.way == Way::Sent && row.partner == partner.as_str()) {
+            let Some(receipt) = message::receipt(&mut tx, row.seq).await? else { continue };
+            let receipt = Receipt::parse(&receipt)?;
+            held.leaves.insert(receipt.proof().index, leaf_hash(receipt.entry_bytes()));
+            let checkpoint = Checkpoint::parse(receipt.proof().checkpoint.text())?;
+            held.roots.insert(checkpoint.size, checkpoint.root);
+        }
+    }
+}
+
+/// Holds our messages against the partner's log.
+pub(super) async fn compare(
+    store: &Store,
+    partner: Country,
+    log: &Log,
+    (from, to): (Option<Instant>, Option<Instant>),
+) -> Result<Report> {
+    let held = held(store, partner).await?;
+    let mut report = Report {
+        partner: partner.to_string(),
+        origin: log.origin.clone(),
+        entries: log.entries,
+        receipts: held.leaves.len(),
+        checkpoints: held.roots.len(),
+        inconsistent: log.inconsistent.clone(),
+        ..Report::default()
+    };
+    let within = |ms: i64| from.is_none_or(|from| ms >= from.0) && to.is_none_or(|to| ms < to.0);
+    let mut ours: HashSet<(bool, Hash)> = HashSet::new();
+    let mut tx = store.read().await?;
+    let mut last = 0;
+    loop {
+        let page = message::after(&mut tx, last, PAGE).await?;
+        let Some(newest) = page.last() else { break };
+        last = newest.seq;
+        for row in page.iter().filter(|row| row.partner == partner.as_str()) {
+            ours.insert((row.way == Way::Sent, hash(row.digest)));
+            if within(row.at.0) {
+                let stated = log.messages.get(&hash(row.digest));
+                match row.way {
+                    Way::Sent => report.sent(row, stated, log),
+                    Way::Received => report.received(row, stated),
+                }
+            }
+        }
+    }
+    for (digest, stated) in log.messages.iter().filter(|(_, stated)| within(stated.at_ms)) {
+        report.theirs(stated, ours.contains(&(true, *digest)), ours.contains(&(false, *digest)));
+    }
+    for found in [&mut report.only_theirs, &mut report.only_ours] {
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+    }
+    Ok(report)
+}
+
+impl Report {
+    /// A message that we sent: what does the partner say it received?
+    fn sent(&mut self, row: &Message, stated: Option<&Stated>, log: &Log) {
+        let difference = |what: String| Difference { id: Some(row.id.to_string()), direction: "sent", what };
+        let verdict = stated.and_then(|stated| stated.received.as_ref());
+        match (row.state, verdict) {
+            (State::Receipted, Some(Ok(()))) => self.both += 1,
+            (State::Rejected, Some(Err(code))) if row.code.as_ref() == Some(code) => self.both += 1,
+            // The answer is not here yet, or was lost: the log settles what the message's state cannot.
+            (State::Queued, _) => self.under_way += 1,
+            (State::Expired | State::Returned | State::Dead | State::Unknown, None) => self.both += 1,
+            (State::Receipted | State::Rejected, None) => {
+                let other = log.by_id.get(&row.id.to_string()).is_some_and(|digests| !digests.is_empty());
+                let receipt = "we hold its receipt, and the partner's log does not hold the message";
+                if other {
+                    self.different_digest
+                        .push(difference("the partner holds other content under this id".to_owned()));
+                } else {
+                    self.only_ours.push(difference(receipt.to_owned()));
+                }
+            }
+            (state, Some(verdict)) => {
+                let theirs = match verdict {
+                    Ok(()) => "accepted".to_owned(),
+                    Err(code) => format!("refused: {code}"),
+                };
+                let what = format!("here it is {}, there it was {theirs}", state.as_str());
+                self.different_verdict.push(difference(what));
+            }
+            (State::Accepted, None) => {}
+        }
+    }
+
+    /// A message that we received: does the partner say it sent it, and what was our verdict?
+    fn received(&mut self, row: &Message, stated: Option<&Stated>) {
+        let difference =
+            |what: String| Difference { id: Some(row.id.to_string()), direction: "received", what };
+        let ours = if row.state == State::Accepted { Verdict::Accepted } else { Verdict::Rejected };
+        match stated {
+            Some(stated) if stated.sent => match stated.receipted {
+                None => self.under_way += 1,
+                Some(verdict) if verdict == ours => self.both += 1,
+                Some(verdict) => {
+                    let what =
+                        format!("we {} it, the partner's log says {}", ours.as_str(), verdict.as_str());
+                    self.different_verdict.push(difference(what));
+                }
+            },
+            // What was signed and sent past the partner's gateway is the partner's all the same.
+            _ => self.only_ours.push(difference(
+                "we hold it, signed by the partner, whose log does not say that it was sent".to_owned(),
+            )),
+        }
+    }
+
+    /// What the partner tells of a message that we do not hold.
+    fn theirs(&mut self, stated: &Stated, we_sent: bool, we_received: bool) {
+        let difference =
+            |direction, what: &str| Difference { id: stated.id.clone(), direction, what: what.to_owned() };
+        if stated.received.is_some() && !we_sent {
+            let what = "the partner's log says that we sent it; we did not";
+            self.only_theirs.push(difference("sent", what));
+        }
+        if stated.sent && !we_received {
+            match stated.receipted {
+                Some(Verdict::Accepted) => {
+                    let what = "the partner's log says that we accepted it; we do not hold it";
+                    self.only_theirs.push(difference("received", what));
+                }
+                Some(Verdict::Rejected) | None => self.under_way += 1,
+            }
+        }
+    }
+}
