@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use support::home::Home;
+use support::home::{Home, set};
 use support::{Pair, event, sign, wait_for};
 
 const IQ: &str = "IQ/traffic-police";
@@ -158,4 +158,24 @@ fn each_way_to_differ_is_told_by_message() {
     pair.jo.stop();
     assert_eq!(pair.iq.run(&["reconcile", "JO"]).status.code(), Some(2), "nobody answers");
     assert_eq!(pair.iq.run(&["reconcile", "SA"]).status.code(), Some(2), "no partner");
+}
+
+#[test]
+fn a_running_gateway_reconciles_by_itself_and_says_what_differs() {
+    let mut pair = Pair::set_up(None);
+    set(&pair.iq, "every_seconds", "1");
+    pair.iq.start();
+    pair.jo.start();
+    exchange(&pair, 1);
+    let noted =
+        |home: &Home| home.log(&["--partner", "house"]).iter().filter(|e| e["what"] == "reconciled").count();
+    wait_for("an entry in the house log", || (noted(&pair.iq) > 0).then_some(()));
+    wait_for("both to agree", || pair.iq.gateway_log().contains("both sides agree").then_some(()));
+    assert!(!pair.iq.gateway_log().contains("DIFFER"));
+    // Signed with the partner's key and sent past its gateway: its own log does not say so.
+    let client = pair.jo.as_partner_of(&pair.iq);
+    assert_eq!(client.message(&sign(&pair.jo.message_key(), &event(JO, IQ)).bytes).status, 200);
+    wait_for("the alarm", || pair.iq.gateway_log().contains("THE TWO SIDES DIFFER").then_some(()));
+    assert_eq!(pair.iq.stop(), Some(0));
+    assert!(pair.iq.audit().is_empty());
 }

@@ -30,6 +30,9 @@ pub struct Config {
     /// Sending.
     #[serde(default)]
     pub dispatch: Dispatch,
+    /// Reading partners' logs.
+    #[serde(default)]
+    pub reconcile: Reconcile,
     /// Handing over.
     #[serde(default)]
     pub deliveries: Deliveries,
@@ -98,6 +101,20 @@ impl Default for Dispatch {
             backoff_longest_ms: 300_000,
             refusals_until_dead: 10,
         }
+    }
+}
+
+/// `[reconcile]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reconcile {
+    /// Between two readings of a partner's log; 0: never.
+    pub every_seconds: u64,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { every_seconds: 86_400 }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cx, Found, stop_signal};
+use super::{Cx, Found, reconcile, stop_signal};
 use crate::accept::{Accept, Logs};
 use crate::clock;
 use crate::directory::Directory;
@@ -85,6 +85,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             stop.clone(),
         )),
         tokio::spawn(dispatch::run(gateway.clone(), Arc::new(Sender::new(gateway.clone())), stop.clone())),
+        tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
     ];

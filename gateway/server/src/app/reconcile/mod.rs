@@ -3,7 +3,11 @@
 mod compare;
 mod theirs;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Result, anyhow, bail};
+use silkgate_ledger::entry::Kind;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
@@ -11,9 +15,12 @@ use silkgate_message::party::Country;
 use super::admin::{self, Act, Where};
 use super::client::Client;
 use super::{Cx, Found, both_times};
+use crate::accept::{Note, NoteLog, Work, entry_at};
 use crate::clock;
 use crate::directory::Partner;
+use crate::gateway::Gateway;
 use crate::keys::Identity;
+use crate::store::ledger::hash;
 use crate::store::{Store, partner};
 use compare::Report;
 
@@ -45,16 +52,72 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let partner = known(&store, args.partner, config.country()).await?;
     let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
-    let content = partner.card.content();
-    let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
-    let held = compare::held(&store, args.partner).await?;
-    let log = theirs::read(&client, &partner.log_key, &held).await?;
-    let report = compare::compare(&store, args.partner, &log, (args.from, args.to)).await?;
+    let report = once(&store, &partner, identity, (args.from, args.to)).await?;
     let digest = Digest::of(&serde_json::to_vec(&report)?);
-    let act = Act { log: Where::House, what: "reconciled", digest: Some(digest), about: Some(args.partner) };
+    let act = Act { log: Where::House, what: RECONCILED, digest: Some(digest), about: Some(args.partner) };
     admin::commit(cx, store.write().await?, &[act]).await?;
     cx.print(&report, || text(&report))?;
     Ok(if report.agrees() { Found::Good } else { Found::Wrong })
+}
+
+/// What the house log calls it.
+const RECONCILED: &str = "reconciled";
+
+/// Reads the partner's log and compares.
+async fn once(
+    store: &Store,
+    partner: &Partner,
+    identity: Identity,
+    span: (Option<Instant>, Option<Instant>),
+) -> Result<Report> {
+    let content = partner.card.content();
+    let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
+    let held = compare::held(store, partner.country).await?;
+    let log = theirs::read(&client, &partner.log_key, &held).await?;
+    compare::compare(store, partner.country, &log, span).await
+}
+
+/// Reconciles with every partner at its interval, until the gateway stops. What differs is an error that
+/// monitoring sees; a partner that cannot be reached is read the next time.
+pub(super) async fn regularly(gateway: Arc<Gateway>) {
+    let every = gateway.config.reconcile.every_seconds;
+    while every > 0 {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(every)) => {}
+            () = gateway.stop.cancelled() => return,
+        }
+        let directory = gateway.directory();
+        for partner in directory.partners().filter(|partner| partner.is_active()) {
+            let tls = &gateway.keys.tls;
+            let identity = Identity { chain: tls.chain.clone(), key: tls.key.clone_key() };
+            let read = tokio::select! {
+                read = once(&gateway.store, partner, identity, (None, None)) => read,
+                () = gateway.stop.cancelled() => return,
+            };
+            let report = match read {
+                Ok(report) => report,
+                Err(error) => {
+                    tracing::warn!(partner = %partner.country, error = format!("{error:#}"), "not reconciled");
+                    continue;
+                }
+            };
+            if report.agrees() {
+                tracing::info!(partner = %partner.country, both = report.both, "reconciled: both sides agree");
+            } else {
+                let differences: usize = report.differences().iter().map(|(_, found)| found.len()).sum();
+                tracing::error!(
+                    partner = %partner.country, differences, inconsistent = report.inconsistent.len(),
+                    "reconciled: THE TWO SIDES DIFFER; `silkgate reconcile` names each message"
+                );
+            }
+            let digest = serde_json::to_vec(&report).ok().map(|report| hash(Digest::of(&report)));
+            let mut entry = entry_at(Kind::Admin, clock::now());
+            entry.what = Some(RECONCILED.to_owned());
+            entry.digest = digest;
+            entry.to = Some(partner.country.to_string());
+            gateway.accept.commit(Work::Note(Box::new(Note { log: NoteLog::House, entry }))).await;
+        }
+    }
 }
 
 async fn known(store: &Store, country: Country, own: Country) -> Result<Partner> {
