@@ -1,5 +1,6 @@
 //! The whole-store audit: what is stored is read again, hashed again and compared.
 
+mod coverage;
 mod messages;
 mod questions;
 
@@ -15,6 +16,7 @@ use silkgate_message::jws::SigningCertificate;
 use crate::config::Config;
 use crate::store::ledger::{self, Head};
 use crate::store::{Connection, Store, StoreError, partner};
+use coverage::{COVERED, EXCLUDED, EXCLUDED_COLUMNS, Excluded};
 
 /// Rows read at once.
 const PAGE: u32 = 1000;
@@ -30,6 +32,12 @@ pub struct Report {
     pub payloads: u64,
     /// Partners' receipts that were verified.
     pub receipts: u64,
+    /// Tables that were covered.
+    pub covered: &'static [&'static str],
+    /// Tables that no evidence rests on, and why.
+    pub excluded: &'static [Excluded],
+    /// The same of columns of covered tables.
+    pub excluded_columns: &'static [Excluded],
     /// Everything that does not agree.
     pub findings: Vec<Finding>,
 }
@@ -84,7 +92,12 @@ pub async fn verify(
     let mut tx = store.read().await?;
     let cards = partner::cards(&mut tx).await?;
     let mut audit = Audit {
-        report: Report::default(),
+        report: Report {
+            covered: &COVERED,
+            excluded: &EXCLUDED,
+            excluded_columns: &EXCLUDED_COLUMNS,
+            ..Report::default()
+        },
         config,
         log_pkcs8,
         own: SigningCertificate::parse(message_certificate),
