@@ -90,6 +90,7 @@ fn json_names_each_violation_and_the_exit_code_tells_the_rest() {
     for (text, rule, line) in [
         ("{\n\"a\": 1,\n\"a\": 2}", "json_duplicate_member", 3),
         ("{\n\"a\":: 1}", "json_invalid", 2),
+        ("\u{feff}{}", "json_invalid", 1),
         ("{\"type\": \"alert.vehicel\", \"data\": {}}", "schema_unknown", 1),
     ] {
         let output = check(folder.path(), &["--json", "-"], text);

@@ -124,8 +124,12 @@ type At = Option<(usize, usize)>;
 
 fn read(bytes: &[u8]) -> Result<Form, (Violation, At)> {
     let value = json::parse(bytes).map_err(|error| {
-        let text = error.fault.to_string();
-        (plain(error.fault.code(), &error.pointer, text), Some((error.line, error.column)))
+        let mut violation = plain(error.fault.code(), &error.pointer, error.fault.to_string());
+        if bytes.starts_with("\u{feff}".as_bytes()) {
+            violation.hint =
+                Some("the file begins with a byte order mark; save it as UTF-8 without one".to_owned());
+        }
+        (violation, Some((error.line, error.column)))
     })?;
     let has = |name: &str| value.get(name).is_some();
     if has("payload") && has("protected") {

@@ -81,7 +81,10 @@ async fn once(
 /// monitoring sees; a partner that cannot be reached is read the next time.
 pub(super) async fn regularly(gateway: Arc<Gateway>) {
     let every = gateway.config.reconcile.every_seconds;
-    while every > 0 {
+    if every == 0 {
+        return;
+    }
+    loop {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(every)) => {}
             () = gateway.stop.cancelled() => return,
