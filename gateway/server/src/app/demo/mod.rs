@@ -3,6 +3,7 @@
 //! Both gateways are child processes of this very binary with homes of their own, set up by the same
 //! commands that a ministry would type. What is printed is read back from the other side.
 
+mod answers;
 mod proxy;
 mod states;
 mod story;

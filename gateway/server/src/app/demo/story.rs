@@ -12,17 +12,18 @@ use silkgate_message::problem::Problem;
 
 use super::super::client::Client;
 use super::super::{Found, line};
+use super::answers::{hit_on, question};
 use super::states::{Pair, State};
 use crate::clock;
 use crate::directory::channel_key;
 use crate::keys;
 
-const EVENT: &str = "application/cloudevents+json";
+pub(super) const EVENT: &str = "application/cloudevents+json";
 
 /// A message that was sent, and what came back.
-struct Sent {
-    id: String,
-    digest: String,
+pub(super) struct Sent {
+    pub(super) id: String,
+    pub(super) digest: String,
 }
 
 /// Where what is to be verified offline is kept.
@@ -58,7 +59,7 @@ pub(super) async fn tell(pair: &mut Pair) -> Result<Found> {
 }
 
 /// The example of a type, as a back end would submit it: without what the gateway fills in.
-fn example(kind: &str, to: &str, record: &str) -> Result<Value> {
+pub(super) fn example(kind: &str, to: &str, record: &str) -> Result<Value> {
     let message_type = Catalogue::embedded().newest(kind).context("the catalogue lacks the type")?;
     let mut event: Value = serde_json::from_str(message_type.example())?;
     let members = event.as_object_mut().context("an example is an object")?;
@@ -82,7 +83,7 @@ fn example(kind: &str, to: &str, record: &str) -> Result<Value> {
 }
 
 /// Submits and waits for the outcome.
-async fn submit(back_end: &Client, event: &Value) -> Result<Value> {
+pub(super) async fn submit(back_end: &Client, event: &Value) -> Result<Value> {
     let answer = back_end.post("/v1/submissions", EVENT, serde_json::to_vec(event)?).await?;
     let mut status = answer.json()?;
     if answer.status != 202 {
@@ -100,7 +101,7 @@ async fn submit(back_end: &Client, event: &Value) -> Result<Value> {
 }
 
 /// Fetches and acknowledges the next delivery.
-async fn fetch(back_end: &Client) -> Result<Value> {
+pub(super) async fn fetch(back_end: &Client) -> Result<Value> {
     let answer = back_end.get("/v1/deliveries?wait=10").await?.json()?;
     let delivery = answer["deliveries"].get(0).cloned().context("nothing was delivered within 10 s")?;
     let path = format!("/v1/deliveries/{}/ack", delivery["id"].as_str().unwrap_or_default());
@@ -129,7 +130,7 @@ fn proves(receipt: &[u8], issuer: &State, other: &State) -> Result<String> {
     ))
 }
 
-fn outcome(status: &Value, issuer: &State, other: &State) -> Result<(Sent, String)> {
+pub(super) fn outcome(status: &Value, issuer: &State, other: &State) -> Result<(Sent, String)> {
     let text = |name: &str| status[name].as_str().unwrap_or_default().to_owned();
     let receipt = status["receipt"].as_str().with_context(|| format!("no receipt: {status}"))?;
     Ok((Sent { id: text("id"), digest: text("digest") }, proves(receipt.as_bytes(), issuer, other)?))
@@ -198,55 +199,6 @@ async fn wanted_vehicle(pair: &Pair) -> Result<Vec<Sent>> {
     }
     sent.extend(hit);
     Ok(sent)
-}
-
-/// Jordan stops the car and tells the alert's owner.
-async fn hit_on(pair: &Pair, alert: &Sent) -> Result<Sent> {
-    let mut event = example("hit.notice", "IQ/traffic-police", "JO-HN-2026-0007")?;
-    event["data"]["matchedAt"] = json!(clock::now().to_string());
-    event["data"]["alert"] = json!({
-        "messageId": alert.id, "digest": alert.digest, "recordId": "IQ-AV-2026-000123", "type": "alert.vehicle",
-    });
-    let status = submit(&pair.jo.back_end("JO/public-security")?, &event).await?;
-    let (message, receipt) = outcome(&status, &pair.iq, &pair.jo)?;
-    let delivered = fetch(&pair.iq.back_end("IQ/traffic-police")?).await?;
-    let data = &delivered["event"]["data"];
-    line(&format!(
-        "  hit     Iraq learns: {} at {}, an {} match\n          {receipt}",
-        data["actionTaken"].as_str().unwrap_or_default(),
-        data["crossing"].as_str().unwrap_or_default(),
-        data["matchType"].as_str().unwrap_or_default()
-    ))?;
-    Ok(message)
-}
-
-/// Jordan asks, Iraq answers once.
-async fn question(pair: &Pair) -> Result<Vec<Sent>> {
-    line("\nA question, from Jordan's public security to Iraq's traffic police:")?;
-    let (asker, asked) = (pair.jo.back_end("JO/public-security")?, pair.iq.back_end("IQ/traffic-police")?);
-    let mut event = example("query.request", "IQ/traffic-police", "JO-QR-2026-0003")?;
-    let deadline = clock::now().plus_ms(3_600_000).to_string();
-    event["data"]["deadline"] = json!(deadline);
-    let (first, receipt) = outcome(&submit(&asker, &event).await?, &pair.iq, &pair.jo)?;
-    let got = fetch(&asked).await?;
-    let count = got["event"]["data"]["questions"].as_array().map_or(0, Vec::len);
-    line(&format!(
-        "  asked   Iraq holds {count} questions, to be answered by {deadline}\n          {receipt}"
-    ))?;
-    let mut event = example("query.response", "JO/public-security", "IQ-QA-2026-0003")?;
-    event["correlationid"] = got["id"].clone();
-    event["data"] = json!({
-        "action": "new", "recordId": "IQ-QA-2026-0003", "recordVersion": 1, "outcome": "none",
-        "answers": [{ "question": 1, "outcome": "none" }],
-    });
-    let (second, receipt) = outcome(&submit(&asked, &event).await?, &pair.jo, &pair.iq)?;
-    let got = fetch(&asker).await?;
-    let result = got["event"]["data"]["outcome"].as_str().unwrap_or_default().to_owned();
-    line(&format!("  answer  Jordan holds the final answer: {result}\n          {receipt}"))?;
-    event["data"]["recordId"] = json!("IQ-QA-2026-0004");
-    let again = asked.post("/v1/submissions", EVENT, serde_json::to_vec(&event)?).await?.json()?;
-    line(&format!("  refused {}: one final answer is given", again["code"].as_str().unwrap_or_default()))?;
-    Ok(vec![first, second])
 }
 
 async fn manifest(pair: &Pair) -> Result<Sent> {
