@@ -315,3 +315,34 @@ fn two_versions_live_at_once_and_the_agreement_says_which() {
     });
     assert_eq!(jo.outcome(taken["id"].as_str().unwrap())["state"], "receipted");
 }
+
+/// A closure rests on a status of that crossing which says so.
+#[test]
+fn a_closure_rests_on_a_closed_crossing() {
+    let pair = Pair::start();
+    let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
+    let now = now_ms();
+    let closure = |status: &str, crossing: &str| {
+        let mut event = example("crossing.status", 2, IQ, JO);
+        let data = &mut event["data"];
+        data["status"] = json!(status);
+        data["crossing"] = json!(crossing);
+        data["observedAt"] = instant(now - 60_000);
+        data["validUntil"] = instant(now + 3_600_000);
+        data["reopensAt"] = instant(now + 3_600_000);
+        if status == "closed" {
+            data["lanes"] = json!([{ "mode": "car", "lane": "standard", "maximumLanes": 6, "lanesOpen": 0 }]);
+        }
+        let told = sign(&key, &event);
+        let answer = client.message(&told.bytes);
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let mut incident = example("incident.notice", 1, IQ, JO);
+        incident["data"]["onset"] = instant(now - 60_000);
+        incident["data"]["expires"] = instant(now + 3_600_000);
+        incident["data"]["crossingStatus"] = json!({ "messageId": told.id, "digest": told.digest });
+        client.message(&sign(&key, &incident).bytes).code()
+    };
+    assert_eq!(closure("restricted", "IQ-JO-EXAMPLE1"), "reference_mismatch");
+    assert_eq!(closure("closed", "IQ-JO-EXAMPLE2"), "reference_mismatch");
+    assert_eq!(closure("closed", "IQ-JO-EXAMPLE1"), "", "accepted");
+}

@@ -39,6 +39,9 @@ pub struct Facts {
     /// How far the record is, as its type counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<i64>,
+    /// What messages about the record rest on, e.g. that a crossing is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
 }
 
 /// A version of a record, as a message states it.
@@ -229,6 +232,7 @@ mod tests {
             delete_by: date("2027-01-01"),
             review_by: date("2026-12-01"),
             stage: Some(1),
+            says: None,
         };
         let first = decide(None, &with(Action::New, 1, "a", None, &stated), known).unwrap();
         let update =

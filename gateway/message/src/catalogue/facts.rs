@@ -13,7 +13,14 @@ pub(super) fn facts(kind: &str, event: &Value) -> Facts {
         delete_by: retention("deleteBy"),
         review_by: retention("reviewBy"),
         stage: stage(kind, data),
+        says: says(kind, data),
     }
+}
+
+/// Of a crossing: which one, and whether it is open.
+pub(super) fn says(kind: &str, data: &Value) -> Option<String> {
+    let (crossing, status) = (text(data, "crossing")?, text(data, "status")?);
+    (kind == "crossing.status").then(|| format!("{crossing} {status}"))
 }
 
 /// How far the record is: it never goes back.

@@ -22,6 +22,8 @@ pub struct Reference {
     pub kind: String,
     /// Its record, where the message states it.
     pub record: Option<String>,
+    /// What its record must say.
+    pub says: Option<String>,
     /// Who must have stated it.
     pub side: Side,
     /// Its record must have been live then: neither cancelled nor past `deleteBy`.
@@ -67,6 +69,7 @@ pub(super) fn references(kind: &str, event: &Value) -> Vec<Reference> {
             digest: Some(text(stated, "digest").and_then(Digest::parse)?),
             kind: kind.or(text(stated, "type"))?.to_owned(),
             record: text(stated, "recordId").map(str::to_owned),
+            says: None,
             side,
             live_at: None,
             answers: None,
@@ -78,7 +81,11 @@ pub(super) fn references(kind: &str, event: &Value) -> Vec<Reference> {
         "control.result" | "risk.notice" => named("target", "/data/target", Side::Either, None),
         "transit.movement" => named("departure", "/data/departure", Side::Either, Some("transit.movement")),
         "incident.notice" => {
+            // A closure rests on a status that says that this crossing is closed.
+            let closes = text(data, "effect") == Some("closed");
+            let says = text(data, "crossing").filter(|_| closes).map(|crossing| format!("{crossing} closed"));
             named("crossingStatus", "/data/crossingStatus", Side::Source, Some("crossing.status"))
+                .map(|status| Reference { says, ..status })
         }
         "query.response" => text(event, "correlationid").and_then(uuid_v7).map(|id| Reference {
             pointer: "/correlationid",
@@ -86,6 +93,7 @@ pub(super) fn references(kind: &str, event: &Value) -> Vec<Reference> {
             digest: None,
             kind: "query.request".to_owned(),
             record: None,
+            says: None,
             side: Side::Recipient,
             live_at: None,
             answers: Some(text(data, "outcome") != Some("partial")),

@@ -57,6 +57,13 @@ impl Batch<'_> {
             if facts.is_some_and(|facts| facts.status != envelope.status.as_str()) {
                 return refuse(Code::ReferenceMismatch, "it has another `status`: a drill is never real");
             }
+            let said = facts.and_then(|facts| facts.says.as_ref());
+            if reference.says.is_some() && said.is_some() && reference.says.as_ref() != said {
+                return refuse(
+                    Code::ReferenceMismatch,
+                    "the crossing's status does not say that it is closed",
+                );
+            }
             if let (Some(at), Some(head)) = (reference.live_at, last) {
                 // A hit from before the cancel got here still counts.
                 let ended = match head.cancelled {
