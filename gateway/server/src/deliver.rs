@@ -117,11 +117,11 @@ async fn take(
     let until = now.plus_ms(seconds * 1000);
     let lease = clock::random::<16>();
     let mut tx = gateway.store.write().await?;
-    let seqs = delivery::lease(&mut tx, party.as_str(), now, until, &lease, max).await?;
+    let leased = delivery::lease(&mut tx, party.as_str(), now, until, &lease, max).await?;
     tx.commit().await?;
     let mut tx = gateway.store.read().await?;
-    let mut deliveries = Vec::with_capacity(seqs.len());
-    for seq in seqs {
+    let mut deliveries = Vec::with_capacity(leased.len());
+    for (seq, notice) in leased {
         let missing = || StoreError::Corrupt("a delivery without its message".into());
         let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
         let bytes = message::payload(&mut tx, seq).await?.ok_or_else(missing)?;
@@ -140,7 +140,7 @@ async fn take(
             event: raw(event)?,
             message: raw(bytes)?,
             receipt: String::from_utf8_lossy(&receipt).into_owned(),
-            notice: delivery::find(&mut tx, seq).await?.and_then(|found| found.notice),
+            notice,
         });
     }
     Ok((deliveries, Some(now)))

@@ -1,6 +1,7 @@
 //! JSON Schema 2020-12, offline, in linear time; errors in our words and without values.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::hint;
 use super::outline::{self, Outline};
-use super::shape::{Documents, Shape, nearest};
+use super::shape::{Documents, Shape, nearest, place};
 use super::{Severity, Violation};
 use crate::digest::Digest;
 use crate::values::transliteration::{ARABIC, LATIN};
@@ -43,13 +44,16 @@ pub(super) struct Schema {
     validator: Validator,
     shape: Shape,
     required: usize,
+    text: &'static str,
+    /// Laid flat only where a violation is to be described.
+    outline: OnceLock<Outline>,
 }
 
 impl Schema {
     /// Compiles an embedded schema. It is part of the binary: a fault in it is found by every test
     /// and never by a message.
     #[allow(clippy::expect_used)]
-    pub(super) fn compile(text: &str) -> Self {
+    pub(super) fn compile(text: &'static str) -> Self {
         let (id, schema) = document(text);
         let title = schema["title"].as_str().expect("embedded schema has a title").to_owned();
         let description = schema["description"].as_str().unwrap_or_default().to_owned();
@@ -65,7 +69,7 @@ impl Schema {
             .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
             .build(&compound)
             .expect("embedded schema compiles");
-        Self { id, title, description, validator, shape, required }
+        Self { id, title, description, validator, shape, required, text, outline: OnceLock::new() }
     }
 
     /// `$id`.
@@ -76,6 +80,12 @@ impl Schema {
     /// `title`.
     pub(super) fn title(&self) -> &str {
         &self.title
+    }
+
+    /// What the value at a place is, in words.
+    fn description_of(&self, pointer: &str) -> Option<&str> {
+        let outline = self.outline.get_or_init(|| outline_of(self.text));
+        outline.get(&place(pointer))?.description.as_deref()
     }
 
     /// The members at the top.
@@ -144,7 +154,7 @@ impl Schema {
             }
             kind => {
                 let hint = hint::of(kind, error.instance());
-                let text = match (kind, self.shape.description(&place)) {
+                let text = match (kind, self.description_of(&place)) {
                     (ValidationErrorKind::Pattern { .. }, Some(description)) => {
                         format!("Must be as described: {description}")
                     }
@@ -249,8 +259,17 @@ fn escape(name: &str) -> String {
 /// rules, the register of crossings and the transliteration tables.
 pub(super) fn edition(schema: &str, rules: &str) -> [u8; 32] {
     let further = [COMMON_2, super::rules::COMMON_2, super::codes::CROSSINGS, ARABIC, LATIN];
-    let parts = [schema, rules, super::rules::COMMON].into_iter().chain(SHARED).chain(super::codes::LISTS);
-    let parts = parts.chain(further.into_iter().filter(|_| uses_common_2(schema)));
-    let digests: Vec<u8> = parts.flat_map(|part| Digest::of(part.as_bytes()).0).collect();
+    let digest = |part: &str| Digest::of(part.as_bytes()).0;
+    // The lists are long and the same for all types: hashed once.
+    static ALL: OnceLock<Vec<u8>> = OnceLock::new();
+    static FURTHER: OnceLock<Vec<u8>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        [super::rules::COMMON].into_iter().chain(SHARED).chain(super::codes::LISTS).flat_map(digest).collect()
+    });
+    let mut digests = [digest(schema), digest(rules)].concat();
+    digests.extend_from_slice(all);
+    if uses_common_2(schema) {
+        digests.extend_from_slice(FURTHER.get_or_init(|| further.into_iter().flat_map(digest).collect()));
+    }
     Digest::of(&digests).0
 }

@@ -26,8 +26,6 @@ pub(super) struct Shape {
     members: BTreeMap<String, BTreeSet<String>>,
     /// The members at the top of a cancel, which has no body.
     cancel: BTreeSet<String>,
-    /// What a value is, in words, where the schema says it.
-    descriptions: BTreeMap<String, String>,
 }
 
 impl Shape {
@@ -40,14 +38,7 @@ impl Shape {
         }
         let mut lifecycle = BTreeMap::new();
         collect(documents, &bodiless, id, "", &mut lifecycle);
-        let mut descriptions = BTreeMap::new();
-        describe(documents, schema, id, "", &mut descriptions);
-        Self { members, cancel: lifecycle.remove("").unwrap_or_default(), descriptions }
-    }
-
-    /// What the value at `pointer` is, in words.
-    pub(super) fn description(&self, pointer: &str) -> Option<&str> {
-        self.descriptions.get(&place(pointer)).map(String::as_str)
+        Self { members, cancel: lifecycle.remove("").unwrap_or_default() }
     }
 
     /// The members known at `pointer`.
@@ -57,43 +48,6 @@ impl Shape {
             return &self.cancel;
         }
         self.members.get(&place(pointer)).unwrap_or(NONE)
-    }
-}
-
-/// The description of every place: its own, or that of what it refers to.
-fn describe(
-    documents: &Documents,
-    schema: &Value,
-    base: &str,
-    place: &str,
-    found: &mut BTreeMap<String, String>,
-) {
-    for (keyword, value) in schema.as_object().into_iter().flatten() {
-        match (keyword.as_str(), value) {
-            ("description", Value::String(text)) if !place.is_empty() => {
-                found.entry(place.to_owned()).or_insert_with(|| text.clone());
-            }
-            ("properties", Value::Object(properties)) => {
-                for (name, property) in properties {
-                    // Its own description comes before that of what it refers to.
-                    if let Some(text) = property.get("description").and_then(Value::as_str) {
-                        found.insert(format!("{place}/{name}"), text.to_owned());
-                    }
-                    describe(documents, property, base, &format!("{place}/{name}"), found);
-                }
-            }
-            ("items", items) => describe(documents, items, base, &format!("{place}/*"), found),
-            ("allOf" | "anyOf", Value::Array(branches)) => {
-                branches.iter().for_each(|branch| describe(documents, branch, base, place, found));
-            }
-            ("then" | "else", branch) => describe(documents, branch, base, place, found),
-            ("$ref", Value::String(reference)) => {
-                if let Some((target, base)) = documents.resolve(reference, base) {
-                    describe(documents, target, base, place, found);
-                }
-            }
-            _ => {}
-        }
     }
 }
 

@@ -25,8 +25,10 @@ impl Notice {
     }
 
     /// As stored.
-    fn parse(text: &str) -> Option<Self> {
-        [Notice::AnswerLate, Notice::AnswerMissing].into_iter().find(|notice| notice.as_str() == text)
+    fn read(stored: Option<String>) -> Result<Option<Self>, StoreError> {
+        let Some(stored) = stored else { return Ok(None) };
+        let known = [Notice::AnswerLate, Notice::AnswerMissing].into_iter().find(|n| n.as_str() == stored);
+        known.map(Some).ok_or_else(|| StoreError::Corrupt("delivery.notice".into()))
     }
 }
 
@@ -60,7 +62,7 @@ pub async fn lease(
     until: Instant,
     lease: &Lease,
     limit: u32,
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Vec<(i64, Option<Notice>)>, StoreError> {
     let rows = sqlx::query(
         "UPDATE delivery SET lease = $1, lease_ms = $2, handed = handed + 1 WHERE seq IN (
              SELECT d.seq FROM delivery d
@@ -69,7 +71,7 @@ pub async fn lease(
                                WHERE e.partner = d.partner AND e.subject = d.subject AND e.seq < d.seq
                                  AND e.done_ms IS NULL)
              ORDER BY d.seq LIMIT $5)
-         RETURNING seq",
+         RETURNING seq, notice",
     )
     .bind(lease.to_vec())
     .bind(until.0)
@@ -78,9 +80,11 @@ pub async fn lease(
     .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
-    let mut seqs: Vec<i64> = rows.into_iter().map(|row| row.get(0)).collect();
-    seqs.sort_unstable();
-    Ok(seqs)
+    let leased: Result<Vec<_>, StoreError> =
+        rows.into_iter().map(|row| Ok((row.get(0), Notice::read(row.get(1))?))).collect();
+    let mut leased = leased?;
+    leased.sort_unstable_by_key(|(seq, _)| *seq);
+    Ok(leased)
 }
 
 /// Whether something waits for `recipient` now, and when the next lease runs out.
@@ -115,15 +119,12 @@ pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, S
     let query = sqlx::query("SELECT recipient, handed, lease, done_ms, notice FROM delivery WHERE seq = $1")
         .bind(seq);
     let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
-    let notice: Option<String> = row.get(4);
-    let read =
-        |notice: &str| Notice::parse(notice).ok_or_else(|| StoreError::Corrupt("delivery.notice".into()));
     Ok(Some(Delivery {
         recipient: row.get(0),
         handed: row.get(1),
         lease: row.get(2),
         done_at: row.get::<Option<i64>, _>(3).map(Instant),
-        notice: notice.as_deref().map(read).transpose()?,
+        notice: Notice::read(row.get(4))?,
     }))
 }
 

@@ -74,7 +74,8 @@ pub(super) async fn held(store: &Store, partner: Country) -> Result<Held> {
         let page = message::after(&mut tx, last, PAGE).await?;
         let Some(newest) = page.last() else { return Ok(held) };
         last = newest.seq;
-        for row in page.iter().filter(|row| row.way == Way::Sent && row.partner == partner.as_str()) {
+        for row in page.iter().filter(|row| row.partner == partner.as_str()) {
+            held.messages += 1;
             let Some(receipt) = message::receipt(&mut tx, row.seq).await? else { continue };
             let receipt = Receipt::parse(&receipt)?;
             held.leaves.insert(receipt.proof().index, leaf_hash(receipt.entry_bytes()));
@@ -88,10 +89,10 @@ pub(super) async fn held(store: &Store, partner: Country) -> Result<Held> {
 pub(super) async fn compare(
     store: &Store,
     partner: Country,
+    held: &Held,
     log: &Log,
     (from, to): (Option<Instant>, Option<Instant>),
 ) -> Result<Report> {
-    let held = held(store, partner).await?;
     let mut report = Report {
         partner: partner.to_string(),
         origin: log.origin.clone(),

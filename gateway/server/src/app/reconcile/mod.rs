@@ -60,6 +60,9 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     Ok(if report.agrees() { Found::Good } else { Found::Wrong })
 }
 
+/// For one partner's log, so that a slow one does not keep the others waiting.
+const READ_WITHIN: Duration = Duration::from_secs(1800);
+
 /// What the house log calls it.
 const RECONCILED: &str = "reconciled";
 
@@ -74,7 +77,7 @@ async fn once(
     let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
     let held = compare::held(store, partner.country).await?;
     let log = theirs::read(&client, &partner.log_key, &held).await?;
-    compare::compare(store, partner.country, &log, span).await
+    compare::compare(store, partner.country, &held, &log, span).await
 }
 
 /// Reconciles with every partner at its interval, until the gateway stops. What differs is an error that
@@ -94,7 +97,9 @@ pub(super) async fn regularly(gateway: Arc<Gateway>) {
             let tls = &gateway.keys.tls;
             let identity = Identity { chain: tls.chain.clone(), key: tls.key.clone_key() };
             let read = tokio::select! {
-                read = once(&gateway.store, partner, identity, (None, None)) => read,
+                read = tokio::time::timeout(READ_WITHIN, once(&gateway.store, partner, identity, (None, None))) => {
+                    read.unwrap_or_else(|_| Err(anyhow!("its log was not read within {} s", READ_WITHIN.as_secs())))
+                }
                 () = gateway.stop.cancelled() => return,
             };
             let report = match read {

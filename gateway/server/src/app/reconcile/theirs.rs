@@ -9,6 +9,12 @@ use silkgate_ledger::{Checkpoint, Entry, Hash, Note, VerifierKey, leaf_hash};
 
 use super::super::client::Client;
 
+/// Messages that a log may state beyond four times those that we know, before it is not believed any further:
+/// the partner decides how much we read, and must not decide how much we keep.
+const STATED_BEYOND: usize = 100_000;
+/// Contradictions that are kept, at most.
+const INCONSISTENT_MAX: usize = 100;
+
 /// What the partner told us, by receipt.
 #[derive(Default)]
 pub(super) struct Held {
@@ -16,6 +22,8 @@ pub(super) struct Held {
     pub(super) leaves: BTreeMap<u64, Hash>,
     /// Roots by size.
     pub(super) roots: BTreeMap<u64, Hash>,
+    /// Messages exchanged with the partner, both ways.
+    pub(super) messages: usize,
 }
 
 /// What the partner's log states of one message.
@@ -75,18 +83,27 @@ pub(super) async fn read(client: &Client, key: &VerifierKey, held: &Held) -> Res
             let leaf = leaf_hash(entry);
             let index = edge.append(leaf);
             if held.leaves.get(&index).is_some_and(|told| *told != leaf) {
-                log.inconsistent.push(format!("entry {index} is not the one that a receipt proved"));
+                log.contradicts(format!("entry {index} is not the one that a receipt proved"));
             }
             if held.roots.get(&edge.size()).is_some_and(|told| *told != edge.root()) {
-                log.inconsistent.push(format!(
+                log.contradicts(format!(
                     "the first {} entries are not those of a checkpoint that we hold",
                     edge.size()
                 ));
             }
             match Entry::parse(entry) {
                 Ok(entry) => log.take(&entry),
-                Err(error) => log.inconsistent.push(format!("entry {index} cannot be read: {error}")),
+                Err(error) => log.contradicts(format!("entry {index} cannot be read: {error}")),
             }
+        }
+        if log.messages.len() > held.messages.saturating_mul(4).saturating_add(STATED_BEYOND) {
+            log.contradicts(format!(
+                "it states over {} messages, we know {}: not read beyond entry {}",
+                log.messages.len() - 1,
+                held.messages,
+                edge.size()
+            ));
+            return Ok(log);
         }
         // Full tiles are not needed again: what stays is the edge of the tree.
         drop(edge.take_changed());
@@ -96,7 +113,7 @@ pub(super) async fn read(client: &Client, key: &VerifierKey, held: &Held) -> Res
             .push(format!("the {} entries do not make the root that the checkpoint signs", checkpoint.size));
     }
     if let Some((size, _)) = held.roots.range(checkpoint.size + 1..).next_back() {
-        log.inconsistent.push(format!(
+        log.contradicts(format!(
             "the log has {} entries, a checkpoint that we hold has {size}: it was cut back",
             checkpoint.size
         ));
@@ -124,6 +141,12 @@ async fn get(client: &Client, path: &str) -> Result<Vec<u8>> {
 }
 
 impl Log {
+    fn contradicts(&mut self, what: String) {
+        if self.inconsistent.len() < INCONSISTENT_MAX {
+            self.inconsistent.push(what);
+        }
+    }
+
     fn take(&mut self, entry: &Entry) {
         // Without an id it is a refusal from before the signature was verified: anybody's.
         let (Some(jws), Some(id)) = (entry.jws, entry.id.clone()) else { return };
