@@ -1,19 +1,22 @@
 //! The tamper-evident log as mathematics: tree, proof, checkpoint, entry and receipt.
 //!
 //! No I/O, no clock and no async; an auditor's tool can link this crate alone. Formats: RFC 6962 §2.1
-//! (Merkle tree), C2SP signed-note, tlog-checkpoint, tlog-tiles and tlog-proof. Nothing here panics on
+//! (Merkle tree), C2SP signed-note, tlog-checkpoint, tlog-tiles, tlog-proof,
+//! tlog-cosignature and tlog-witness. Nothing here panics on
 //! outside input: every parser returns an error, every index is checked.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`tree`] | hashes, tiles, the right edge that grows, proofs made and verified |
 //! | [`checkpoint`] | origin, tree head, signing and verifying it |
+//! | [`cosignature`] | a witness's key, its statement, the request for it |
 //! | [`note`] | the signed note that carries a checkpoint; Ed25519 keys |
 //! | [`entry`] | one line of the log |
 //! | [`proof`] | a C2SP tlog-proof |
 //! | [`receipt`] | a proof whose extra data is the entry: what a partner keeps |
 
 pub mod checkpoint;
+pub mod cosignature;
 pub mod entry;
 pub mod note;
 pub mod proof;
@@ -21,6 +24,7 @@ pub mod receipt;
 pub mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin, OriginError, SignError, sign_checkpoint};
+pub use cosignature::{AddCheckpoint, Cosigner, Unfit, WitnessKey};
 pub use entry::{Entry, EntryError, Kind, UtcMillis, Verdict};
 pub use note::{KeyError, Note, NoteError, NoteSignature, NoteSigner, VerifierKey};
 pub use proof::{TlogProof, TlogProofError};

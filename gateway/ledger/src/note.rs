@@ -338,6 +338,6 @@ impl fmt::Debug for NoteSigner {
 }
 
 /// C2SP signed-note: not empty, no Unicode space, no plus. Control characters cannot stand in a note.
-fn is_key_name(name: &str) -> bool {
+pub(crate) fn is_key_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c < ' ' || c == '+')
 }

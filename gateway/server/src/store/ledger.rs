@@ -22,6 +22,12 @@ pub struct Head {
     pub root: Hash,
     /// Checkpoints signed.
     pub signed: u64,
+    /// Partners' cosignatures on them.
+    pub cosigned: i64,
+    /// How often we cosigned the partner's logs.
+    pub witnessed: i64,
+    /// Alarms about the partner's and our logs.
+    pub alarms: i64,
 }
 
 /// A row of `entry`.
@@ -52,9 +58,11 @@ pub async fn create(
 
 /// Every log, in ascending id: the order in which they are written.
 pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
-    let rows = sqlx::query("SELECT id, origin, partner, size, root, signed FROM log ORDER BY id")
-        .fetch_all(conn)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT id, origin, partner, size, root, signed, cosigned, witnessed, alarms FROM log ORDER BY id",
+    )
+    .fetch_all(conn)
+    .await?;
     rows.into_iter()
         .map(|row| {
             let partner: Option<String> = row.get(2);
@@ -68,6 +76,9 @@ pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
                 size: unsigned(row.get(3))?,
                 root: Hash::from_bytes(bytes32(row.get(4), "log.root")?),
                 signed: unsigned(row.get(5))?,
+                cosigned: row.get(6),
+                witnessed: row.get(7),
+                alarms: row.get(8),
             })
         })
         .collect()
@@ -230,7 +241,8 @@ pub fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn unsigned(value: i64) -> Result<u64, StoreError> {
+/// The other way round.
+pub fn unsigned(value: i64) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| corrupt("a negative size or index"))
 }
 

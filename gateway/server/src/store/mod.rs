@@ -9,6 +9,7 @@ pub mod partner;
 pub mod proof;
 pub mod question;
 pub mod record;
+pub mod witness;
 
 use std::path::Path;
 use std::time::Duration;
@@ -69,10 +70,15 @@ pub struct Store {
 fn migrations() -> Migrator {
     let first = include_str!("migrations/sqlite/0001_first.sql");
     let questions = include_str!("migrations/sqlite/0002_questions.sql");
+    let witness = include_str!("migrations/sqlite/0003_witness.sql");
     let step = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![step(1, "first", first), step(2, "questions", questions)])
+    Migrator::with_migrations(vec![
+        step(1, "first", first),
+        step(2, "questions", questions),
+        step(3, "witness", witness),
+    ])
 }
 
 /// Whether opening may change the schema.

@@ -1,0 +1,253 @@
+//! Tables `witnessed`, `cosignature`, `alarm`: what two gateways showed each other of their logs.
+
+use silkgate_message::instant::Instant;
+use sqlx::Row;
+
+use super::ledger::{signed, unsigned};
+use super::{Connection, StoreError};
+
+/// What we cosigned of a partner's log.
+#[derive(Clone, Debug)]
+pub struct Witnessed {
+    /// The log.
+    pub origin: String,
+    /// The partner's state.
+    pub partner: String,
+    /// The newest checkpoint, with our cosignature.
+    pub note: Vec<u8>,
+    /// How often we cosigned.
+    pub times: i64,
+}
+
+/// The newest checkpoint that we cosigned of a log.
+pub async fn witnessed(conn: &mut Connection, origin: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    let query = sqlx::query("SELECT note FROM witnessed WHERE origin = $1").bind(origin.to_owned());
+    Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
+}
+
+/// Everything that we cosigned.
+pub async fn all_witnessed(conn: &mut Connection) -> Result<Vec<Witnessed>, StoreError> {
+    let rows = sqlx::query("SELECT origin, partner, note, times FROM witnessed ORDER BY origin");
+    let read = |row: sqlx::sqlite::SqliteRow| Witnessed {
+        origin: row.get(0),
+        partner: row.get(1),
+        note: row.get(2),
+        times: row.get(3),
+    };
+    Ok(rows.fetch_all(conn).await?.into_iter().map(read).collect())
+}
+
+/// Keeps a checkpoint that we are about to cosign; the caller has compared it in this transaction.
+pub async fn put_witnessed(
+    conn: &mut Connection,
+    origin: &str,
+    partner: &str,
+    note: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO witnessed (origin, partner, note, times) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (origin) DO UPDATE SET note = excluded.note, times = witnessed.times + 1",
+    )
+    .bind(origin.to_owned())
+    .bind(partner.to_owned())
+    .bind(note.to_vec())
+    .execute(&mut *conn)
+    .await?;
+    count_witnessed(conn, partner).await
+}
+
+/// Forgets what was cosigned of a log, after both operators agreed that its history goes on elsewhere.
+pub async fn forget_witnessed(conn: &mut Connection, origin: &str, partner: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM witnessed WHERE origin = $1").bind(origin.to_owned()).execute(&mut *conn).await?;
+    count_witnessed(conn, partner).await
+}
+
+async fn count_witnessed(conn: &mut Connection, partner: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE log SET witnessed = (SELECT coalesce(sum(times), 0) FROM witnessed WHERE partner = $1)
+         WHERE partner = $1",
+    )
+    .bind(partner.to_owned())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A row of `cosignature`.
+#[derive(Clone, Debug)]
+pub struct Cosigned {
+    /// The checkpoint's size.
+    pub size: u64,
+    /// The partner.
+    pub witness: String,
+    /// The signature line.
+    pub line: String,
+}
+
+/// Keeps a partner's cosignature; a repeated one changes nothing.
+pub async fn put_cosignature(conn: &mut Connection, log: i64, cosigned: &Cosigned) -> Result<(), StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO cosignature (log, size, witness, line) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(log)
+    .bind(signed(cosigned.size))
+    .bind(cosigned.witness.clone())
+    .bind(cosigned.line.clone())
+    .execute(&mut *conn)
+    .await?;
+    let added = i64::try_from(done.rows_affected()).unwrap_or(0);
+    sqlx::query("UPDATE log SET cosigned = cosigned + $1 WHERE id = $2")
+        .bind(added)
+        .bind(log)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The size of the newest checkpoint that `witness` cosigned.
+pub async fn newest_cosigned(
+    conn: &mut Connection,
+    log: i64,
+    witness: &str,
+) -> Result<Option<u64>, StoreError> {
+    let query = sqlx::query("SELECT max(size) FROM cosignature WHERE log = $1 AND witness = $2");
+    let row = query.bind(log).bind(witness.to_owned()).fetch_one(conn).await?;
+    row.get::<Option<i64>, _>(0).map(unsigned).transpose()
+}
+
+/// The size of the first cosigned checkpoint of at least `size` entries.
+pub async fn first_cosigned(conn: &mut Connection, log: i64, size: u64) -> Result<Option<u64>, StoreError> {
+    let query = sqlx::query("SELECT min(size) FROM cosignature WHERE log = $1 AND size >= $2");
+    let row = query.bind(log).bind(signed(size)).fetch_one(conn).await?;
+    row.get::<Option<i64>, _>(0).map(unsigned).transpose()
+}
+
+/// The cosignature lines of a checkpoint, by witness.
+pub async fn lines(conn: &mut Connection, log: i64, size: u64) -> Result<Vec<String>, StoreError> {
+    let query = sqlx::query("SELECT line FROM cosignature WHERE log = $1 AND size = $2 ORDER BY witness");
+    let rows = query.bind(log).bind(signed(size)).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Cosignatures of a log by size, from above `after` on, at most `limit`; those of one size are never parted but by the limit.
+pub async fn cosignatures(
+    conn: &mut Connection,
+    log: i64,
+    (size, witness): (u64, &str),
+    limit: u32,
+) -> Result<Vec<Cosigned>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT size, witness, line FROM cosignature WHERE log = $1 AND (size, witness) > ($2, $3)
+         ORDER BY size, witness LIMIT $4",
+    )
+    .bind(log)
+    .bind(signed(size))
+    .bind(witness.to_owned())
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok(Cosigned { size: unsigned(row.get(0))?, witness: row.get(1), line: row.get(2) }))
+        .collect()
+}
+
+/// Two histories of one log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmKind {
+    /// Of a partner's log.
+    Fork,
+    /// Of our own.
+    Rollback,
+}
+
+impl AlarmKind {
+    /// As stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AlarmKind::Fork => "fork",
+            AlarmKind::Rollback => "rollback",
+        }
+    }
+}
+
+/// A row of `alarm`.
+#[derive(Clone, Debug)]
+pub struct Alarm {
+    /// Its number.
+    pub id: i64,
+    /// The partner's state.
+    pub partner: String,
+    /// The log.
+    pub origin: String,
+    /// What it is about.
+    pub kind: AlarmKind,
+    /// When it was noticed.
+    pub at: Instant,
+    /// The checkpoint that we hold.
+    pub ours: Vec<u8>,
+    /// The checkpoint that contradicts it.
+    pub theirs: Vec<u8>,
+    /// When it was settled by an operator.
+    pub settled_at: Option<Instant>,
+}
+
+/// Raises an alarm, unless one of that log is open, or was settled for the same contradiction. True where
+/// it is new.
+pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO alarm (partner, origin, kind, at_ms, ours, theirs)
+         SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (
+             SELECT 1 FROM alarm WHERE partner = $1 AND origin = $2 AND kind = $3
+                AND (settled_ms IS NULL OR theirs = $6))",
+    )
+    .bind(alarm.partner.clone())
+    .bind(alarm.origin.clone())
+    .bind(alarm.kind.as_str())
+    .bind(alarm.at.0)
+    .bind(alarm.ours.clone())
+    .bind(alarm.theirs.clone())
+    .execute(&mut *conn)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query("UPDATE log SET alarms = alarms + 1 WHERE partner = $1")
+        .bind(alarm.partner.clone())
+        .execute(conn)
+        .await?;
+    Ok(true)
+}
+
+/// Every alarm, oldest first.
+pub async fn alarms(conn: &mut Connection) -> Result<Vec<Alarm>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, partner, origin, kind, at_ms, ours, theirs, settled_ms FROM alarm ORDER BY id",
+    );
+    let read = |row: sqlx::sqlite::SqliteRow| {
+        let kind: String = row.get(3);
+        let known = [AlarmKind::Fork, AlarmKind::Rollback].into_iter().find(|k| k.as_str() == kind);
+        Ok(Alarm {
+            id: row.get(0),
+            partner: row.get(1),
+            origin: row.get(2),
+            kind: known.ok_or_else(|| StoreError::Corrupt("alarm.kind".into()))?,
+            at: Instant(row.get(4)),
+            ours: row.get(5),
+            theirs: row.get(6),
+            settled_at: row.get::<Option<i64>, _>(7).map(Instant),
+        })
+    };
+    rows.fetch_all(conn).await?.into_iter().map(read).collect()
+}
+
+/// The alarms that no operator has settled.
+pub async fn open_alarms(conn: &mut Connection) -> Result<Vec<Alarm>, StoreError> {
+    Ok(alarms(conn).await?.into_iter().filter(|alarm| alarm.settled_at.is_none()).collect())
+}
+
+/// Marks an alarm as settled.
+pub async fn settle(conn: &mut Connection, id: i64, at: Instant) -> Result<(), StoreError> {
+    sqlx::query("UPDATE alarm SET settled_ms = $1 WHERE id = $2").bind(at.0).bind(id).execute(conn).await?;
+    Ok(())
+}
