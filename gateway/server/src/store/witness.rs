@@ -151,6 +151,37 @@ pub async fn cosignatures(
         .collect()
 }
 
+/// The longest that a cosignature tells of the partner's clock.
+const CLOCK_RECENT_MS: i64 = 3_600_000;
+/// How far two clocks may lie apart.
+const CLOCK_SKEW_MS: i64 = 300_000;
+
+/// Notes the time that a partner put into a cosignature, and ours when it came in.
+pub async fn note_clock(
+    conn: &mut Connection,
+    partner: &str,
+    theirs: Instant,
+    ours: Instant,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE partner SET clock_theirs_ms = $1, clock_ours_ms = $2 WHERE country = $3")
+        .bind(theirs.0)
+        .bind(ours.0)
+        .bind(partner.to_owned())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether a partner's cosignature of the last hour agrees with our clock within 300 s. What cannot be undone
+/// waits for it: a clock that jumped ahead must destroy nothing.
+pub async fn clock_agrees(conn: &mut Connection, now: Instant) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "SELECT 1 FROM partner WHERE clock_ours_ms BETWEEN $1 AND $2 AND abs(clock_theirs_ms - clock_ours_ms) <= $3",
+    );
+    let query = query.bind(now.0 - CLOCK_RECENT_MS).bind(now.0).bind(CLOCK_SKEW_MS);
+    Ok(query.fetch_optional(conn).await?.is_some())
+}
+
 /// Two histories of one log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -34,5 +34,6 @@ ALTER TABLE log ADD COLUMN cosigned INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE log ADD COLUMN witnessed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE log ADD COLUMN alarms INTEGER NOT NULL DEFAULT 0;
 
--- When an operator last confirmed that the gateway may go on without the partner's view of our log.
-ALTER TABLE partner ADD COLUMN confirmed_ms INTEGER;
+-- The partner's clock by its newest cosignature, and ours when that came in.
+ALTER TABLE partner ADD COLUMN clock_theirs_ms INTEGER;
+ALTER TABLE partner ADD COLUMN clock_ours_ms INTEGER;
