@@ -30,6 +30,9 @@ pub struct Config {
     /// Sending.
     #[serde(default)]
     pub dispatch: Dispatch,
+    /// Showing our logs to partners.
+    #[serde(default)]
+    pub witness: Witness,
     /// Reading partners' logs.
     #[serde(default)]
     pub reconcile: Reconcile,
@@ -104,6 +107,22 @@ impl Default for Dispatch {
     }
 }
 
+/// `[witness]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Witness {
+    /// Between two showings of a log that grows.
+    pub show_seconds: u64,
+    /// Between two showings of one that does not: the cosignature tells the partner's clock.
+    pub idle_seconds: u64,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self { show_seconds: 2, idle_seconds: 600 }
+    }
+}
+
 /// `[reconcile]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -150,6 +169,11 @@ impl Config {
     /// The origin of the house log.
     pub fn house_origin(&self) -> String {
         format!("{}/{}/house", self.host, self.country())
+    }
+
+    /// The name of our witness, as it stands in cosignatures.
+    pub fn witness_name(&self) -> String {
+        format!("{}/{}/witness", self.host, self.country())
     }
 
     /// The text of a new configuration file.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use governor::{DefaultDirectRateLimiter, Quota};
 use rustls_pki_types::CertificateDer;
-use silkgate_ledger::VerifierKey;
+use silkgate_ledger::{KeyError, VerifierKey, WitnessKey};
 use silkgate_message::agreement::Agreement;
-use silkgate_message::card::Card;
+use silkgate_message::card::{Card, LogKey};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, SigningCertificate};
 use silkgate_message::party::{Country, Party};
@@ -33,6 +33,10 @@ pub struct Partner {
     pub address: String,
     /// The verifier key of its log of our channel.
     pub log_key: VerifierKey,
+    /// The verifier key of its house log.
+    pub house_key: VerifierKey,
+    /// The key of its witness.
+    pub witness_key: WitnessKey,
     rate: DefaultDirectRateLimiter,
 }
 
@@ -57,6 +61,8 @@ impl Partner {
                 None => address_of(content.endpoints.first().map_or("", String::as_str))?,
             },
             log_key: channel_key(&card, own)?,
+            house_key: log_key(&card, "house")?,
+            witness_key: witness_key(&content.witness)?,
             rate: DefaultDirectRateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
             card,
             agreement,
@@ -89,11 +95,29 @@ impl Partner {
 /// The verifier key of the log that the card's gateway keeps of its channel with `own`: the card's
 /// log key under the channel's origin, `<host>/<its ISO>/<own ISO>`.
 pub fn channel_key(card: &Card, own: Country) -> Result<VerifierKey, String> {
+    log_key(card, own.as_str())
+}
+
+/// The card's log key under the origin `<host>/<its ISO>/<name>`.
+fn log_key(card: &Card, name: &str) -> Result<VerifierKey, String> {
     let content = card.content();
-    let origin = format!("{}/{}/{own}", content.host, content.country);
+    let origin = format!("{}/{}/{name}", content.host, content.country);
     let house = content.logs.first().ok_or("the card names no log")?;
     let key: VerifierKey = house.key.parse().map_err(|error| format!("log key: {error}"))?;
     VerifierKey::new(&origin, *key.public_key()).map_err(|error| format!("log key: {error}"))
+}
+
+/// The witness key of a card. Cards of the first edition wrote it as a key that signs notes: the same 32 bytes.
+pub fn witness_key(key: &LogKey) -> Result<WitnessKey, String> {
+    let fault = |error: KeyError| format!("witness key: {error}");
+    match key.key.parse::<WitnessKey>() {
+        Ok(key) => Ok(key),
+        Err(KeyError::Algorithm) => {
+            let key: VerifierKey = key.key.parse().map_err(fault)?;
+            WitnessKey::new(key.name(), *key.public_key()).map_err(fault)
+        }
+        Err(error) => Err(fault(error)),
+    }
 }
 
 /// `host:port` of an https URL.

@@ -210,6 +210,11 @@ pub async fn body(
         let problem = Problem::new(Code::ContentTypeUnsupported).detail(format!("send {content_type}"));
         return Err((problem, Vec::new()));
     }
+    any_body(request, limit, seconds).await
+}
+
+/// Reads a body of whatever content type.
+pub async fn any_body(request: Request, limit: usize, seconds: u64) -> Result<Bytes, (Problem, Vec<u8>)> {
     let too_large = || Problem::new(Code::BodyTooLarge).detail(format!("the limit is {limit} bytes"));
     let stated =
         request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -252,7 +257,7 @@ pub fn problem(problem: &Problem) -> Response {
     let mut response = bytes(problem.status, "application/problem+json", problem.to_json());
     let pause = match problem.code {
         Code::RateExceeded | Code::Overloaded => Some("1"),
-        Code::Unavailable => Some("5"),
+        Code::Unavailable | Code::Degraded => Some("5"),
         code if code.is_not_yet() => Some("5"),
         _ => None,
     };

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use silkgate_ledger::Cosigner;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
 
-use crate::config::Home;
+use crate::config::{Config, Home};
 
 /// What a running gateway holds. The card key and the key of the national CA are not among it: they
 /// can be kept offline.
@@ -24,6 +25,8 @@ pub struct Keys {
     pub message_certificate: SigningCertificate,
     /// Signs checkpoints, PKCS#8.
     pub log_pkcs8: Vec<u8>,
+    /// Cosigns partners' checkpoints.
+    pub witness: Cosigner,
 }
 
 /// A certificate chain and its key.
@@ -49,7 +52,7 @@ impl Clone for Identity {
 
 impl Keys {
     /// Reads everything a running gateway needs.
-    pub fn read(home: &Home) -> Result<Self> {
+    pub fn read(home: &Home, config: &Config) -> Result<Self> {
         let certificate = one(&home.certificate("message"))?;
         let message_certificate = SigningCertificate::parse(&certificate)
             .ok_or_else(|| anyhow!("{}: not a signing certificate", home.certificate("message").display()))?;
@@ -63,6 +66,7 @@ impl Keys {
             message,
             message_certificate,
             log_pkcs8: log_pkcs8(home)?,
+            witness: witness(home, config)?,
         })
     }
 }
@@ -70,6 +74,13 @@ impl Keys {
 /// The log key, PKCS#8.
 pub fn log_pkcs8(home: &Home) -> Result<Vec<u8>> {
     Ok(private_key(&home.key("log"))?.secret_der().to_vec())
+}
+
+/// The witness key under the name that our card gives it.
+pub fn witness(home: &Home, config: &Config) -> Result<Cosigner> {
+    let file = home.key("witness");
+    Cosigner::from_pkcs8(&config.witness_name(), private_key(&file)?.secret_der())
+        .with_context(|| file.display().to_string())
 }
 
 /// Every certificate of a PEM file.

@@ -14,13 +14,16 @@ mod dispatch;
 mod gateway;
 mod http;
 mod keys;
+mod line;
 mod receive;
 mod refusals;
 mod send;
+mod standing;
 mod store;
 mod submit;
 mod tiles;
 mod tls;
+mod witness;
 
 use std::process::ExitCode;
 

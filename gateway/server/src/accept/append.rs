@@ -134,6 +134,11 @@ impl Grown {
         self.proofs.get(&(log, index)).cloned().unwrap_or_default()
     }
 
+    /// Whether any log grew.
+    pub fn any(&self) -> bool {
+        !self.sizes.is_empty()
+    }
+
     /// The checkpoint's size of a log in this transaction.
     pub fn checkpoint(&self, log: i64) -> u64 {
         self.sizes.get(&log).copied().unwrap_or(0)

@@ -17,10 +17,11 @@ use tokio::sync::oneshot;
 
 pub use append::Logs;
 pub use work::{
-    Answer, Bonds, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work,
+    Answer, Bonds, HandOver, Note, NoteLog, Outcome, Received, Settlement, Shown, Submission, Verdict, Work,
     entry_at,
 };
 
+use crate::standing::Standing;
 use crate::store::Store;
 use queue::Queue;
 
@@ -44,6 +45,8 @@ pub struct Changed {
     pub outbox: bool,
     /// Whether a question of ours was asked.
     pub asked: bool,
+    /// Whether a log grew.
+    pub grown: bool,
 }
 
 /// The way in.
@@ -51,6 +54,7 @@ pub struct Changed {
 pub struct Accept {
     queue: Arc<Queue<Job>>,
     halted: Arc<AtomicBool>,
+    standing: Arc<Standing>,
 }
 
 /// The loop behind [`Accept`].
@@ -63,10 +67,15 @@ pub struct Committer {
 
 impl Accept {
     /// The way in, and the loop to be run once.
-    pub fn new(store: Store, logs: Logs, queue_per_partner: usize) -> (Self, Committer) {
+    pub fn new(
+        store: Store,
+        logs: Logs,
+        queue_per_partner: usize,
+        standing: Arc<Standing>,
+    ) -> (Self, Committer) {
         let queue = Arc::new(Queue::new(queue_per_partner));
         let halted = Arc::new(AtomicBool::new(false));
-        let accept = Self { queue: queue.clone(), halted: halted.clone() };
+        let accept = Self { queue: queue.clone(), halted: halted.clone(), standing };
         (accept, Committer { queue, halted, store, logs })
     }
 
@@ -76,6 +85,9 @@ impl Accept {
             return Answer::Failed(
                 Problem::new(Code::Unavailable).detail("a write failed; the gateway must be restarted"),
             );
+        }
+        if let Some(reason) = work.closed(&self.standing) {
+            return Answer::Failed(Problem::new(Code::Unavailable).detail(reason));
         }
         let (reply, answer) = oneshot::channel();
         let lane = work.lane();

@@ -1,6 +1,7 @@
 //! What can be committed, and the answers.
 
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis};
+use silkgate_ledger::{AddCheckpoint, Checkpoint, Unfit};
 use silkgate_message::catalogue::{Question, Reference, Violation};
 use silkgate_message::event::{Envelope, Fragments};
 use silkgate_message::instant::Instant;
@@ -10,6 +11,7 @@ use silkgate_message::party::{Country, Party};
 use silkgate_message::problem::Problem;
 use uuid::Uuid;
 
+use crate::standing::Standing;
 use crate::store::message::State;
 use crate::store::outbox::Lease;
 
@@ -27,6 +29,8 @@ pub enum Work {
     Deadline(i64),
     /// An entry alone, e.g. a refusal before the signature was verified.
     Note(Box<Note>),
+    /// A partner shows a checkpoint of a log of its own, to be cosigned.
+    Witness(Box<Shown>),
 }
 
 impl Work {
@@ -35,7 +39,24 @@ impl Work {
         match self {
             Work::Receive(received) => received.partner.to_string(),
             Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
+            Work::Witness(shown) => shown.partner.to_string(),
             Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Note(_) => String::new(),
+        }
+    }
+
+    /// Why it may not be written at present.
+    pub(super) fn closed(&self, standing: &Standing) -> Option<String> {
+        match self {
+            Work::Receive(received) => standing.closed(Some(received.partner)),
+            Work::Submit(submission) => standing.closed(Some(submission.envelope.recipient.country())),
+            Work::Note(note) => match note.log {
+                NoteLog::Channel(partner) => standing.closed(Some(partner)),
+                NoteLog::House => standing.closed(None),
+            },
+            Work::HandOver(_) => standing.closed(None),
+            Work::Settle(_) | Work::Deadline(_) => standing.read_only(),
+            // Two gateways that start together must not wait for each other's word.
+            Work::Witness(_) => None,
         }
     }
 }
@@ -157,6 +178,20 @@ pub struct Note {
     pub entry: Entry,
 }
 
+/// A checkpoint of a partner's log, whose signature was verified.
+pub struct Shown {
+    /// Who shows it: the log's own gateway.
+    pub partner: Country,
+    /// The request.
+    pub request: AddCheckpoint,
+    /// Its checkpoint, read.
+    pub checkpoint: Checkpoint,
+    /// The note with our cosignature, which leaves only once it is kept.
+    pub cosigned: Vec<u8>,
+    /// Whether an alarm may be noted in the house log.
+    pub note_alarm: bool,
+}
+
 /// Where a [`Note`] goes.
 pub enum NoteLog {
     /// The house log.
@@ -179,6 +214,8 @@ pub enum Answer {
         /// Where it stands.
         state: State,
     },
+    /// To [`Work::Witness`]: kept and cosigned, or why not; then whether it raised a new alarm.
+    Witnessed(Result<(), (Unfit, bool)>),
     /// Refused inside the transaction; nothing was written.
     Refused(Problem),
     /// Done, or there was nothing to do.

@@ -13,6 +13,7 @@ use super::admin::{self, Act, Where};
 use super::{Cx, Found, line};
 use crate::clock;
 use crate::config::Config;
+use crate::directory;
 use crate::keys;
 use crate::store::partner;
 
@@ -88,7 +89,12 @@ fn content(
             .map_err(|error| anyhow!("{name} key: {error}"))?;
         Ok(signer.verifier_key().clone())
     };
-    let witness = format!("{}/{}/witness", config.host, config.country());
+    let witness = keys::witness(&cx.home, config)?.witness_key().clone();
+    // Cards once named the same key as one that signs notes; such a card needs no successor for that.
+    let known = before.map(|card| card.content().witness.clone());
+    let known = known.filter(|key| directory::witness_key(key).is_ok_and(|known| known == witness));
+    let witness = known
+        .unwrap_or_else(|| LogKey { origin: witness.name().to_owned(), key: witness.to_string() });
     // The card key may be offline: then only an unchanged card can be printed, and its key is known.
     let card_key = match (before, cx.home.key("card").exists()) {
         (Some(card), false) => card.content().card_key.clone(),
@@ -114,7 +120,7 @@ fn content(
         tls_anchors: vec![keys::one(&cx.home.certificate("tls-ca"))?.to_vec()],
         signing_certificates: vec![keys::one(&cx.home.certificate("message"))?.to_vec()],
         logs: vec![LogKey { origin: house.clone(), key: key("log", &house)?.to_string() }],
-        witness: LogKey { key: key("witness", &witness)?.to_string(), origin: witness },
+        witness,
         schemas: schemas.collect(),
         version: before.map_or(1, |card| card.content().version + 1),
         previous: before.map(|card| Digest(card.digest()).to_string()),

@@ -56,7 +56,7 @@ struct Life {
 async fn life(conn: &mut Connection, row: &Message) -> Result<Life> {
     let payload = message::payload(conn, row.seq).await?;
     let receipt = match row.way {
-        Way::Received => Some(proof::receipt(conn, row.log, row.entry, row.checkpoint).await?),
+        Way::Received => Some(proof::witnessed(conn, row.log, row.entry, row.checkpoint).await?),
         Way::Sent => message::receipt(conn, row.seq).await?,
     };
     let problem = message::refusal(conn, row.seq).await?;

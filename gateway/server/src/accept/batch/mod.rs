@@ -3,6 +3,7 @@
 mod incoming;
 mod outgoing;
 mod relation;
+mod witness;
 
 use std::collections::HashMap;
 
@@ -58,6 +59,7 @@ pub(super) async fn run(
             Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
             Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
             Work::Note(note) => batch.note(conn, note).await?,
+            Work::Witness(shown) => batch.witness(conn, shown).await?,
         };
         drafts.push((place, draft));
     }
@@ -163,11 +165,12 @@ impl Batch<'_> {
             deliveries,
             questions,
             sends,
-            changed,
+            mut changed,
             now,
             ..
         } = self;
         let grown = growth.finish(conn).await?;
+        changed.grown = grown.any();
         for row in &mut messages {
             row.checkpoint = grown.checkpoint(row.log);
         }
