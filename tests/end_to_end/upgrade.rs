@@ -31,6 +31,15 @@ fn back_to_version_1(home: &Path) {
     runtime.block_on(async {
         let mut conn = open(&home.join("silkgate.db")).await;
         for sql in [
+            "DROP TABLE witnessed",
+            "DROP TABLE cosignature",
+            "DROP TABLE alarm",
+            "ALTER TABLE log DROP COLUMN cosigned",
+            "ALTER TABLE log DROP COLUMN witnessed",
+            "ALTER TABLE log DROP COLUMN alarms",
+            "ALTER TABLE partner DROP COLUMN clock_theirs_ms",
+            "ALTER TABLE partner DROP COLUMN clock_ours_ms",
+            "ALTER TABLE partner DROP COLUMN confirmed_ms",
             "DROP TABLE question",
             "ALTER TABLE delivery DROP COLUMN notice",
             "DELETE FROM _sqlx_migrations WHERE version > 1",

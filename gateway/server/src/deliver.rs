@@ -73,7 +73,7 @@ pub async fn fetch(
     Extension(BackEndPeer(party)): Extension<BackEndPeer>,
     Query(Fetch { wait, max }): Query<Fetch>,
 ) -> Response {
-    if let Some(reason) = gateway.standing.closed(None) {
+    if let Some(reason) = gateway.standing.still_closed(None).await {
         // An acknowledgement could not be logged.
         return http::problem(&Problem::new(Code::Unavailable).detail(reason));
     }
@@ -193,6 +193,8 @@ pub async fn acknowledge(
     match gateway.accept.commit(Work::HandOver(hand_over)).await {
         Answer::Done => http::json(200, &serde_json::json!({ "id": id, "delivered": true })),
         Answer::Refused(problem) | Answer::Failed(problem) => http::problem(&problem),
-        Answer::Received(_) | Answer::Submitted { .. } | Answer::Witnessed(_) => http::problem(&Problem::new(Code::Unavailable)),
+        Answer::Received(_) | Answer::Submitted { .. } | Answer::Witnessed(_) => {
+            http::problem(&Problem::new(Code::Unavailable))
+        }
     }
 }

@@ -67,7 +67,12 @@ impl Lines {
 
     /// Asks once. `generation`: the count of changes at which `partner` was read; another one opens new
     /// connections, so that a change is felt at once.
-    pub async fn ask(&self, partner: &Partner, generation: i64, question: Question) -> Result<Answer, String> {
+    pub async fn ask(
+        &self,
+        partner: &Partner,
+        generation: i64,
+        question: Question,
+    ) -> Result<Answer, String> {
         let client = self.client(partner, generation)?;
         let within = question.within;
         match tokio::time::timeout(within, exchange(&client, partner, question)).await {

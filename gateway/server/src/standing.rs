@@ -6,14 +6,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use silkgate_message::agreement::{Agreement, Degraded};
 use silkgate_message::instant::Instant;
 use silkgate_message::party::Country;
+use tokio::sync::Notify;
+
+/// How long a request waits, at most, for the word that is awaited at a start.
+const WAIT: Duration = Duration::from_secs(5);
 
 /// What is known at present.
 #[derive(Default)]
-pub struct Standing(RwLock<Known>);
+pub struct Standing {
+    known: RwLock<Known>,
+    /// Rung when a word came in, or an alarm.
+    changed: Notify,
+}
 
 #[derive(Default)]
 struct Known {
@@ -59,11 +68,7 @@ impl Standing {
         if let Some(confirmed) = self.write().awaited.get_mut(&partner) {
             *confirmed = true;
         }
-    }
-
-    /// Whether the partner's word is still awaited.
-    pub fn awaits(&self, partner: Country) -> bool {
-        self.read().awaited.get(&partner) == Some(&false)
+        self.changed.notify_waiters();
     }
 
     /// The open alarms: partners whose logs contradict themselves, and partners who hold more of our logs
@@ -81,6 +86,7 @@ impl Standing {
     /// One more alarm about our own logs.
     pub fn add_rollback(&self, partner: Country) {
         self.write().rolled_back.insert(partner);
+        self.changed.notify_waiters();
     }
 
     /// Since when entries of the channel are not cosigned; None: all are.
@@ -124,6 +130,19 @@ impl Standing {
         })
     }
 
+    /// The same after a moment: just after a start the word is mostly on its way.
+    pub async fn still_closed(&self, partner: Option<Country>) -> Option<String> {
+        let deadline = tokio::time::Instant::now() + WAIT;
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let reason = self.closed(partner)?;
+            if self.read_only().is_some() || tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Some(reason);
+            }
+        }
+    }
+
     /// Whether messages pass with a partner, by the agreement.
     pub fn flow(&self, agreement: &Agreement, now: Instant) -> Flow {
         let known = self.read();
@@ -144,11 +163,11 @@ impl Standing {
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {
         // Nothing panics while the lock is held; what a poisoned one guards is still whole.
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,7 +188,7 @@ mod tests {
         assert_eq!(standing.closed(Some(country("TR"))), None, "who never witnessed is not waited for");
         standing.confirm(country("JO"));
         assert_eq!((standing.closed(Some(country("JO"))), standing.closed(None)), (None, None));
-        assert!(standing.closed(Some(country("SA"))).is_some() && standing.awaits(country("SA")));
+        assert!(standing.closed(Some(country("SA"))).is_some());
         standing.add_rollback(country("JO"));
         assert!(standing.closed(Some(country("TR"))).is_some(), "a rollback is one of the whole database");
     }

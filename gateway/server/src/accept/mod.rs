@@ -86,7 +86,7 @@ impl Accept {
                 Problem::new(Code::Unavailable).detail("a write failed; the gateway must be restarted"),
             );
         }
-        if let Some(reason) = work.closed(&self.standing) {
+        if let Some(reason) = work.closed(&self.standing).await {
             return Answer::Failed(Problem::new(Code::Unavailable).detail(reason));
         }
         let (reply, answer) = oneshot::channel();

@@ -45,15 +45,17 @@ impl Work {
     }
 
     /// Why it may not be written at present.
-    pub(super) fn closed(&self, standing: &Standing) -> Option<String> {
+    pub(super) async fn closed(&self, standing: &Standing) -> Option<String> {
         match self {
-            Work::Receive(received) => standing.closed(Some(received.partner)),
-            Work::Submit(submission) => standing.closed(Some(submission.envelope.recipient.country())),
+            Work::Receive(received) => standing.still_closed(Some(received.partner)).await,
+            Work::Submit(submission) => {
+                standing.still_closed(Some(submission.envelope.recipient.country())).await
+            }
+            Work::HandOver(_) => standing.still_closed(None).await,
             Work::Note(note) => match note.log {
                 NoteLog::Channel(partner) => standing.closed(Some(partner)),
                 NoteLog::House => standing.closed(None),
             },
-            Work::HandOver(_) => standing.closed(None),
             Work::Settle(_) | Work::Deadline(_) => standing.read_only(),
             // Two gateways that start together must not wait for each other's word.
             Work::Witness(_) => None,

@@ -93,8 +93,8 @@ fn content(
     // Cards once named the same key as one that signs notes; such a card needs no successor for that.
     let known = before.map(|card| card.content().witness.clone());
     let known = known.filter(|key| directory::witness_key(key).is_ok_and(|known| known == witness));
-    let witness = known
-        .unwrap_or_else(|| LogKey { origin: witness.name().to_owned(), key: witness.to_string() });
+    let witness =
+        known.unwrap_or_else(|| LogKey { origin: witness.name().to_owned(), key: witness.to_string() });
     // The card key may be offline: then only an unchanged card can be printed, and its key is known.
     let card_key = match (before, cx.home.key("card").exists()) {
         (Some(card), false) => card.content().card_key.clone(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use silkgate_message::agreement::{Agreement, Clause};
+use silkgate_message::agreement::{Agreement, Clause, Degraded};
 use silkgate_message::card::{Card, Fingerprint};
 use silkgate_message::catalogue::Catalogue;
 use silkgate_message::event::Status;
@@ -108,6 +108,12 @@ pub(crate) struct Allow {
     /// Take messages of at most so many bytes from the partner; 10 MiB (10485760) at most.
     #[arg(long, value_name = "BYTES")]
     body_max_bytes: Option<u32>,
+    /// How long entries of our log may stand without the partner's cosignature, in hours.
+    #[arg(long, value_name = "HOURS")]
+    witness_hours: Option<u32>,
+    /// What becomes of messages beyond that, or where the partner's log contradicts itself: accept, queue or stop.
+    #[arg(long, value_name = "MODE", value_parser = |text: &str| Degraded::parse(text).ok_or("accept, queue or stop"))]
+    degraded: Option<Degraded>,
     /// Take up the exchange with a suspended partner again.
     #[arg(long)]
     resume: bool,
@@ -295,6 +301,8 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
         Agreement::parse(&row.agreement).map_err(|what| anyhow!("stored agreement: {what}"))?;
     agreement.rate_per_second = allow.rate.unwrap_or(agreement.rate_per_second);
     agreement.body_max_bytes = allow.body_max_bytes.unwrap_or(agreement.body_max_bytes);
+    agreement.witness_hours = allow.witness_hours.unwrap_or(agreement.witness_hours);
+    agreement.degraded = allow.degraded.unwrap_or(agreement.degraded);
     let (send, receive) =
         if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
     let mut found = false;

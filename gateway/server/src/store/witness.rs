@@ -60,7 +60,10 @@ pub async fn put_witnessed(
 
 /// Forgets what was cosigned of a log, after both operators agreed that its history goes on elsewhere.
 pub async fn forget_witnessed(conn: &mut Connection, origin: &str, partner: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM witnessed WHERE origin = $1").bind(origin.to_owned()).execute(&mut *conn).await?;
+    sqlx::query("DELETE FROM witnessed WHERE origin = $1")
+        .bind(origin.to_owned())
+        .execute(&mut *conn)
+        .await?;
     count_witnessed(conn, partner).await
 }
 
@@ -282,14 +285,15 @@ impl Alarm {
     }
 }
 
-/// Raises an alarm, unless one of that log is open, or was settled for the same contradiction. True where
+/// Raises an alarm, unless one of that log is open, or was settled for the same contradiction. Its number where
 /// it is new.
-pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<Option<i64>, StoreError> {
+    let new = sqlx::query(
         "INSERT INTO alarm (partner, origin, kind, at_ms, ours, theirs)
          SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (
              SELECT 1 FROM alarm WHERE partner = $1 AND origin = $2 AND kind = $3
-                AND (settled_ms IS NULL OR theirs = $6))",
+                AND (settled_ms IS NULL OR theirs = $6))
+         RETURNING id",
     )
     .bind(alarm.partner.clone())
     .bind(alarm.origin.clone())
@@ -297,16 +301,14 @@ pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<bool, StoreEr
     .bind(alarm.at.0)
     .bind(alarm.ours.clone())
     .bind(alarm.theirs.clone())
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    if done.rows_affected() == 0 {
-        return Ok(false);
-    }
+    let Some(new) = new else { return Ok(None) };
     sqlx::query("UPDATE log SET alarms = alarms + 1 WHERE partner = $1")
         .bind(alarm.partner.clone())
         .execute(conn)
         .await?;
-    Ok(true)
+    Ok(Some(new.get(0)))
 }
 
 /// Every alarm, oldest first.

@@ -63,7 +63,7 @@ impl Partnership<'_> {
             tx.commit().await?;
             Ok::<_, crate::store::StoreError>(raised)
         };
-        if raised.await.map_err(|error| error.to_string())? {
+        if raised.await.map_err(|error| error.to_string())?.is_some() {
             self.gateway.standing.add_rollback(country);
             tracing::error!(
                 partner = %country, origin = head.origin, seen = checkpoint.size, held = head.size,

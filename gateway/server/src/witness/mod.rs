@@ -15,6 +15,6 @@ use ring::digest::{SHA256, digest};
 const NOTE_MAX_BYTES: usize = 64 << 10;
 
 /// The name of a log in a path: SHA-256 of its origin in hexadecimal (C2SP tlog-witness).
-fn origin_hash(origin: &str) -> String {
+pub fn origin_hash(origin: &str) -> String {
     digest(&SHA256, origin.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -72,7 +72,8 @@ fn shown(gateway: &Gateway, partner: &Partner, body: &[u8]) -> Result<(Shown, St
     let checkpoint =
         Checkpoint::parse(request.note.text()).map_err(|error| invalid(&format!("checkpoint: {error}")))?;
     let key = key_of(partner, checkpoint.origin.as_str()).ok_or_else(|| {
-        Problem::new(Code::NotFound).detail("the origin is neither your log of our channel nor your house log")
+        Problem::new(Code::NotFound)
+            .detail("the origin is neither your log of our channel nor your house log")
     })?;
     let unsigned = |what: String| Problem::new(Code::CheckpointUnsigned).detail(what);
     request.note.verify(std::slice::from_ref(key)).map_err(|error| unsigned(error.to_string()))?;

@@ -190,7 +190,9 @@ impl Partnership<'_> {
             Seen::Other => {
                 Err("it holds the history that was given up here; its operator must recover too".to_owned())
             }
-            Seen::Ours(_) | Seen::Nothing => Err(format!("its witness refuses {} without a reason", head.origin)),
+            Seen::Ours(_) | Seen::Nothing => {
+                Err(format!("its witness refuses {} without a reason", head.origin))
+            }
         }
     }
 
@@ -207,8 +209,7 @@ impl Partnership<'_> {
         let note = note.ok_or_else(|| unsound("the newest checkpoint is missing".into()))?;
         let note = Note::parse(&note).map_err(|error| unsound(error.to_string()))?;
         let tiles = ledger::tiles(&mut tx, head.id, &consistency_tiles(old, head.size)).await?;
-        let proof =
-            consistency_proof(old, head.size, &tiles).map_err(|error| unsound(error.to_string()))?;
+        let proof = consistency_proof(old, head.size, &tiles).map_err(|error| unsound(error.to_string()))?;
         Ok(AddCheckpoint { old, proof, note })
     }
 

@@ -35,7 +35,7 @@ impl Batch<'_> {
                     shown.request.note.encode(),
                 );
                 // Where no entry may be written the contradiction is not kept either: it will be shown again.
-                let is_new = shown.note_alarm && witness::raise(conn, &alarm).await?;
+                let is_new = shown.note_alarm && witness::raise(conn, &alarm).await?.is_some();
                 if is_new {
                     let mut entry = entry_at(Kind::Admin, self.now);
                     entry.what = Some("alarm".to_owned());
