@@ -21,3 +21,4 @@ mod strangers;
 mod tamper;
 mod tiles;
 mod upgrade;
+mod witness;

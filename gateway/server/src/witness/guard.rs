@@ -26,13 +26,14 @@ pub(super) enum Seen {
 impl Partnership<'_> {
     /// Asks for both, once at each start. An error leaves the question open.
     pub(super) async fn guard(&self) -> Result<(), String> {
+        // First: what was put back may have taken our witness's memory along.
+        for key in [&self.partner.log_key, &self.partner.house_key] {
+            self.remember(key.name()).await?;
+        }
         for head in self.heads().await? {
             if self.examine(&head).await? == Seen::Other {
                 return Err("it has seen another history of our log".to_owned());
             }
-        }
-        for key in [&self.partner.log_key, &self.partner.house_key] {
-            self.remember(key.name()).await?;
         }
         Ok(())
     }

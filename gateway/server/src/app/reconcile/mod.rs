@@ -154,6 +154,10 @@ fn text(report: &Report) -> String {
             lines.push(format!("FOUND {name}: {} {id}: {}", difference.direction, difference.what));
         }
     }
+    for given_up in &report.given_up {
+        let id = given_up.id.as_deref().unwrap_or("without an id");
+        lines.push(format!("given up: {} {id}: {}", given_up.direction, given_up.what));
+    }
     lines.extend(report.inconsistent.iter().map(|what| format!("FOUND inconsistent: {what}")));
     let at = both_times(clock::now());
     lines.push(if report.agrees() {
