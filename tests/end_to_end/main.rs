@@ -17,6 +17,7 @@ mod protocol;
 mod queries;
 mod readme;
 mod reconcile;
+mod rollover;
 mod strangers;
 mod tamper;
 mod tiles;

@@ -81,16 +81,16 @@ impl Sender {
             answer_max_bytes: ANSWER_MAX_BYTES,
         };
         match self.lines.ask(partner, directory.generation, question).await {
-            Ok(answer) => judge(answer, message, &partner.log_key),
+            Ok(answer) => judge(answer, message, &partner.log_keys),
             Err(what) => Attempt::Failed { what },
         }
     }
 }
 
 /// What an answer proves.
-fn judge(answer: Answer, message: &Message, log_key: &VerifierKey) -> Attempt {
+fn judge(answer: Answer, message: &Message, log_keys: &[VerifierKey]) -> Attempt {
     if answer.status == 200 {
-        return match proves(&answer.body, Verdict::Accepted, None, message, log_key) {
+        return match proves(&answer.body, Verdict::Accepted, None, message, log_keys) {
             Ok(()) => Attempt::Accepted { receipt: answer.body.to_vec() },
             Err(what) => {
                 Attempt::Failed { what: format!("accepted, but its receipt proves nothing: {what}") }
@@ -115,7 +115,7 @@ fn judge(answer: Answer, message: &Message, log_key: &VerifierKey) -> Attempt {
         },
         Some(receipt) => {
             let receipt = receipt.clone().into_bytes();
-            match proves(&receipt, Verdict::Rejected, Some(problem.code.as_str()), message, log_key) {
+            match proves(&receipt, Verdict::Rejected, Some(problem.code.as_str()), message, log_keys) {
                 Ok(()) => Attempt::Rejected { receipt, problem: Box::new(problem) },
                 Err(what) => {
                     Attempt::Failed { what: format!("refused, but its receipt proves nothing: {what}") }
@@ -150,10 +150,10 @@ fn proves(
     verdict: Verdict,
     code: Option<&str>,
     message: &Message,
-    log_key: &VerifierKey,
+    log_keys: &[VerifierKey],
 ) -> Result<(), String> {
     let receipt = Receipt::parse(receipt).map_err(|error| error.to_string())?;
-    let verified = receipt.verify(std::slice::from_ref(log_key)).map_err(|error| error.to_string())?;
+    let verified = receipt.verify(log_keys).map_err(|error| error.to_string())?;
     is_about(&verified.entry, verdict, code, message)
 }
 

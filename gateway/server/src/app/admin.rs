@@ -66,7 +66,7 @@ pub(super) async fn commit_at(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant)
             alarm.origin
         );
     }
-    let mut logs = Logs::new(keys::log_pkcs8(&cx.home)?);
+    let mut logs = Logs::new(keys::log(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
     for act in acts {
         let log = match act.log {

@@ -89,7 +89,8 @@ fn content(
             .map_err(|error| anyhow!("{name} key: {error}"))?;
         Ok(signer.verifier_key().clone())
     };
-    let witness = keys::witness(&cx.home, config)?.witness_key().clone();
+    let present = keys::witness(&cx.home, config)?.into_iter().next();
+    let witness = present.ok_or_else(|| anyhow!("there is no witness key"))?.witness_key().clone();
     // Cards once named the same key as one that signs notes; such a card needs no successor for that.
     let known = before.map(|card| card.content().witness.clone());
     let known = known.filter(|key| directory::witness_key(key).is_ok_and(|known| known == witness));
@@ -104,6 +105,13 @@ fn content(
             encode(pair.map_err(|_| anyhow!("the card key cannot be read"))?.public_key().as_ref())
         }
     };
+    // The oldest first: while one key follows another its place on the card stays the same.
+    let stages =
+        |name: &'static str| ["previous", "", "next"].into_iter().map(move |stage| keys::staged(name, stage));
+    let logs = stages("log").filter(|name| cx.home.key(name).exists());
+    let logs = logs.map(|name| Ok(LogKey { origin: house.clone(), key: key(&name, &house)?.to_string() }));
+    let certificates = stages("message").filter(|name| cx.home.certificate(name).exists());
+    let certificates = certificates.map(|name| Ok(keys::one(&cx.home.certificate(&name))?.to_vec()));
     let schemas = Catalogue::embedded().types().iter().map(|t| SchemaRef {
         kind: t.name().to_owned(),
         version: t.version(),
@@ -118,8 +126,8 @@ fn content(
         endpoints: vec![config.partner_plane.endpoint.clone()],
         authorities,
         tls_anchors: vec![keys::one(&cx.home.certificate("tls-ca"))?.to_vec()],
-        signing_certificates: vec![keys::one(&cx.home.certificate("message"))?.to_vec()],
-        logs: vec![LogKey { origin: house.clone(), key: key("log", &house)?.to_string() }],
+        signing_certificates: certificates.collect::<Result<_>>()?,
+        logs: logs.collect::<Result<_>>()?,
         witness,
         schemas: schemas.collect(),
         version: before.map_or(1, |card| card.content().version + 1),

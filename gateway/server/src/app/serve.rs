@@ -51,7 +51,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         let mut tx = store.read().await?;
         Directory::load(&mut tx, config.country(), clock::now()).await?
     };
-    let logs = Logs::new(keys.log_pkcs8.clone());
+    let logs = Logs::new(keys.log.clone());
     let standing = Arc::new(Standing::default());
     let queue = config.limits.queue_per_partner;
     let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());

@@ -2,12 +2,13 @@
 //! as its witness against what we remember.
 
 use axum::http::Method;
-use silkgate_ledger::{Checkpoint, Note, NoteSigner, WitnessKey};
+use silkgate_ledger::{Checkpoint, Note};
 use silkgate_message::instant::Instant;
 
 use super::show::Partnership;
 use super::{NOTE_MAX_BYTES, origin_hash};
 use crate::clock;
+use crate::directory::{own_log_keys, own_witness_keys};
 use crate::line::{Answer, Question};
 use crate::store::ledger::{self, Head};
 use crate::store::witness::{self, Alarm, AlarmKind, Cosigned};
@@ -27,8 +28,8 @@ impl Partnership<'_> {
     /// Asks for both, once at each start. An error leaves the question open.
     pub(super) async fn guard(&self) -> Result<(), String> {
         // First: what was put back may have taken our witness's memory along.
-        for key in [&self.partner.log_key, &self.partner.house_key] {
-            self.remember(key.name()).await?;
+        for origin in self.partner.origins() {
+            self.remember(origin).await?;
         }
         for head in self.heads().await? {
             if self.examine(&head).await? == Seen::Other {
@@ -45,9 +46,9 @@ impl Partnership<'_> {
         let Some(bytes) = self.get(path).await? else { return Ok(Seen::Nothing) };
         let note = Note::parse(&bytes).map_err(|error| format!("what it cosigned: {error}"))?;
         // Only a note that we signed ourselves can tell us that we have lost something.
-        let signer = NoteSigner::from_pkcs8(&head.origin, &self.gateway.keys.log_pkcs8)
-            .map_err(|error| error.to_string())?;
-        note.verify(std::slice::from_ref(signer.verifier_key()))
+        let directory = self.gateway.directory();
+        let own = own_log_keys(&head.origin, &self.gateway.keys.log, directory.own_cards());
+        note.verify(&own)
             .map_err(|error| format!("what it cosigned of {} is not ours: {error}", head.origin))?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
         let ours = self.compare(head, &checkpoint).await.map_err(|error| error.to_string())?;
@@ -118,8 +119,9 @@ impl Partnership<'_> {
         let path = format!("/v1/log/cosigned/{}", origin_hash(origin));
         let Some(bytes) = self.get(path).await? else { return Ok(()) };
         let note = Note::parse(&bytes).map_err(|error| format!("what we cosigned: {error}"))?;
-        let own: &WitnessKey = self.gateway.keys.witness.witness_key();
-        let by_us = own.cosigned(&note).map_err(|error| error.to_string())?.is_some();
+        let directory = self.gateway.directory();
+        let own = own_witness_keys(&self.gateway.keys.witness, directory.own_cards());
+        let by_us = own.iter().any(|key| matches!(key.cosigned(&note), Ok(Some(_))));
         let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
         if !by_us || checkpoint.origin.as_str() != origin {
             return Err("what it shows as our cosignature is none".to_owned());

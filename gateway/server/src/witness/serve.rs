@@ -44,10 +44,10 @@ pub async fn add_checkpoint(
         Ok(shown) => shown,
         Err(problem) => return http::problem(&problem),
     };
-    let (shown, line) = shown;
+    let (shown, lines) = shown;
     let origin = shown.checkpoint.origin.clone();
     match gateway.accept.commit(Work::Witness(Box::new(shown))).await {
-        Answer::Witnessed(Ok(())) => http::bytes(200, TEXT, line.into_bytes()),
+        Answer::Witnessed(Ok(())) => http::bytes(200, TEXT, lines.into_bytes()),
         Answer::Witnessed(Err((unfit, is_new))) => {
             if is_new {
                 gateway.standing.add_fork(country);
@@ -64,24 +64,27 @@ pub async fn add_checkpoint(
 }
 
 /// The checks of C2SP tlog-witness that need no database, in its order: form, origin, signature. With what is shown
-/// comes the line that answers it, once it is kept.
+/// come the lines that answer it, once it is kept.
 fn shown(gateway: &Gateway, partner: &Partner, body: &[u8]) -> Result<(Shown, String), Problem> {
     let invalid = |what: &str| Problem::new(Code::WitnessRequestInvalid).detail(what);
     let request = AddCheckpoint::parse(body)
         .ok_or_else(|| invalid("`old <size>`, a proof of at most 63 lines, an empty line, a checkpoint"))?;
     let checkpoint =
         Checkpoint::parse(request.note.text()).map_err(|error| invalid(&format!("checkpoint: {error}")))?;
-    let key = key_of(partner, checkpoint.origin.as_str()).ok_or_else(|| {
+    let keys = keys_of(partner, checkpoint.origin.as_str()).ok_or_else(|| {
         Problem::new(Code::NotFound)
             .detail("the origin is neither your log of our channel nor your house log")
     })?;
     let unsigned = |what: String| Problem::new(Code::CheckpointUnsigned).detail(what);
-    request.note.verify(std::slice::from_ref(key)).map_err(|error| unsigned(error.to_string()))?;
+    request.note.verify(keys).map_err(|error| unsigned(error.to_string()))?;
     let now_s = u64::try_from(clock::now().seconds()).unwrap_or(0);
     let unavailable = |_| Problem::new(Code::Unavailable);
-    let line = gateway.keys.witness.cosign(&request.note, now_s).map_err(unavailable)?;
-    let mut cosigned = request.note.clone();
-    cosigned.add_signature(line.clone()).map_err(unavailable)?;
+    let (mut cosigned, mut lines) = (request.note.clone(), String::new());
+    for witness in &gateway.keys.witness {
+        let line = witness.cosign(&request.note, now_s).map_err(unavailable)?;
+        lines.push_str(&format!("{line}\n"));
+        cosigned.add_signature(line).map_err(unavailable)?;
+    }
     let shown = Shown {
         partner: partner.country,
         checkpoint,
@@ -89,11 +92,13 @@ fn shown(gateway: &Gateway, partner: &Partner, body: &[u8]) -> Result<(Shown, St
         cosigned: cosigned.encode(),
         note_alarm: gateway.standing.closed(None).is_none(),
     };
-    Ok((shown, format!("{line}\n")))
+    Ok((shown, lines))
 }
 
-fn key_of<'p>(partner: &'p Partner, origin: &str) -> Option<&'p VerifierKey> {
-    [&partner.log_key, &partner.house_key].into_iter().find(|key| key.name() == origin)
+/// The partner's two logs: their keys, by origin.
+fn keys_of<'p>(partner: &'p Partner, origin: &str) -> Option<&'p [VerifierKey]> {
+    let logs = [partner.log_keys.as_slice(), &partner.house_keys].into_iter();
+    logs.into_iter().find(|keys| keys.first().is_some_and(|key| key.name() == origin))
 }
 
 /// 400, 409 with the size that the witness holds, or 422 (C2SP tlog-witness).
@@ -116,11 +121,13 @@ pub async fn newest(
 ) -> Response {
     let directory = gateway.directory();
     let Some(partner) = directory.partner(country) else { return http::not_found().await };
-    let named = [&partner.log_key, &partner.house_key].into_iter().find(|k| origin_hash(k.name()) == name);
-    let Some(key) = named else { return http::not_found().await };
+    let origins = partner.origins();
+    let Some(origin) = origins.iter().find(|origin| origin_hash(origin) == name) else {
+        return http::not_found().await;
+    };
     let read = async {
         let mut tx = gateway.store.read().await?;
-        witness::witnessed(&mut tx, key.name()).await
+        witness::witnessed(&mut tx, origin).await
     };
     note(read.await).await
 }

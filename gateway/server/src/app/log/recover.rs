@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 use silkgate_ledger::{Checkpoint, Note};
-use silkgate_message::card::Fingerprint;
+use silkgate_message::card::{Card, Fingerprint};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
@@ -13,7 +13,7 @@ use super::super::client::Client;
 use super::super::{Cx, Found};
 use crate::clock;
 use crate::config::Config;
-use crate::directory::Partner;
+use crate::directory::{self, Partner};
 use crate::keys::{self, Identity};
 use crate::store::witness::{self, Alarm, AlarmKind};
 use crate::store::{Connection, Write, ledger, partner};
@@ -59,7 +59,10 @@ pub(super) async fn recover(cx: &Cx, country: Country, code: Option<&str>) -> Re
         Loss::Ours(ours)
     };
     let given_up = match &loss {
-        Loss::Ours(_) => seen_by(cx, &config, &partner).await?,
+        Loss::Ours(_) => {
+            let cards = directory::own_cards(&mut tx, config.country()).await?;
+            seen_by(cx, &config, &partner, &cards).await?
+        }
         Loss::Theirs(rows) => rows.iter().map(|row| text(&row.note)).collect::<Result<Vec<_>>>()?,
     };
     if given_up.is_empty() {
@@ -131,11 +134,11 @@ fn tell(
 }
 
 /// Our logs as the partner last cosigned them; only what we signed ourselves counts.
-async fn seen_by(cx: &Cx, config: &Config, partner: &Partner) -> Result<Vec<String>> {
+async fn seen_by(cx: &Cx, config: &Config, partner: &Partner, cards: &[Card]) -> Result<Vec<String>> {
     let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
     let content = partner.card.content();
     let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
-    let log_pkcs8 = keys::log_pkcs8(&cx.home)?;
+    let in_use = keys::log(&cx.home)?;
     let mut seen = Vec::new();
     let mut origins = [config.channel_origin(partner.country), config.house_origin()];
     origins.sort();
@@ -148,8 +151,7 @@ async fn seen_by(cx: &Cx, config: &Config, partner: &Partner) -> Result<Vec<Stri
             bail!("{}: the partner answers {}", partner.country, answer.status);
         }
         let note = Note::parse(&answer.body)?;
-        let signer = silkgate_ledger::NoteSigner::from_pkcs8(&origin, &log_pkcs8)?;
-        note.verify(std::slice::from_ref(signer.verifier_key()))?;
+        note.verify(&directory::own_log_keys(&origin, &in_use, cards))?;
         seen.push(note.text().to_owned());
     }
     Ok(seen)

@@ -76,7 +76,7 @@ async fn once(
     let content = partner.card.content();
     let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
     let held = compare::held(store, partner.country).await?;
-    let log = theirs::read(&client, &partner.log_key, &held).await?;
+    let log = theirs::read(&client, &partner.log_keys, &held).await?;
     compare::compare(store, partner.country, &held, &log, span).await
 }
 

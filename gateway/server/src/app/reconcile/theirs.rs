@@ -72,11 +72,10 @@ pub(super) struct Log {
 }
 
 /// Reads and recomputes the log.
-pub(super) async fn read(client: &Client, key: &VerifierKey, held: &Held) -> Result<Log> {
+pub(super) async fn read(client: &Client, keys: &[VerifierKey], held: &Held) -> Result<Log> {
     let note = get(client, "/v1/log/checkpoint").await?;
     let note = Note::parse(&note).context("the partner's checkpoint")?;
-    note.verify(std::slice::from_ref(key))
-        .context("the partner's checkpoint is not signed by the card's log key")?;
+    let key = note.verify(keys).context("the partner's checkpoint is not signed by the card's log key")?;
     let checkpoint = Checkpoint::parse(note.text()).context("the partner's checkpoint")?;
     if checkpoint.origin.as_str() != key.name() {
         bail!("the checkpoint is of {}, not of {}", checkpoint.origin.as_str(), key.name());
