@@ -8,7 +8,7 @@ use std::path::Path;
 /// unless they stand in the list of pairs below.
 const FLOORS: &[&[&str]] = &[
     &["clock", "config"],
-    &["tls", "keys", "standing"],
+    &["tls", "keys", "standing", "figures"],
     &["store", "http"],
     &["accept", "directory"],
     &["refusals"],
@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["gateway", "audit"],
     &["line"],
     &["send"],
-    &["receive", "submit", "deliver", "channel", "tiles", "witness", "dispatch", "deadlines"],
+    &["receive", "submit", "deliver", "channel", "tiles", "witness", "operations", "dispatch", "deadlines"],
     &["app"],
 ];
 

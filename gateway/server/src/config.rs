@@ -24,6 +24,9 @@ pub struct Config {
     pub partner_plane: PartnerPlane,
     /// National.
     pub national_plane: NationalPlane,
+    /// Monitoring.
+    #[serde(default)]
+    pub operations: Operations,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -57,6 +60,14 @@ pub struct PartnerPlane {
 pub struct NationalPlane {
     /// Address and port.
     pub listen: SocketAddr,
+}
+
+/// `[operations]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operations {
+    /// Address and port; None: no such plane.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[limits]`.

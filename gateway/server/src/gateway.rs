@@ -12,6 +12,7 @@ use crate::accept::{Accept, Changed};
 use crate::clock;
 use crate::config::Config;
 use crate::directory::{Directory, Partner};
+use crate::figures::Figures;
 use crate::keys::Keys;
 use crate::refusals::Refusals;
 use crate::standing::{Flow, Standing};
@@ -37,6 +38,8 @@ pub struct Gateway {
     pub questions: Notify,
     /// Sent when a log grew.
     pub grown: watch::Sender<()>,
+    /// What monitoring reads.
+    pub figures: Figures,
     /// How far logs can be relied on.
     pub standing: Arc<Standing>,
     /// Cancelled when the gateway is told to stop: long polls end at once.
@@ -66,6 +69,7 @@ impl Gateway {
             refusals: Refusals::default(),
             outbox: Notify::new(),
             questions: Notify::new(),
+            figures: Figures::default(),
             grown: watch::Sender::new(()),
             standing,
             stop: CancellationToken::new(),

@@ -90,6 +90,35 @@ pub async fn serve<P: Plane>(
     let _ = tokio::time::timeout(Duration::from_secs(10), connections.wait()).await;
 }
 
+/// Connections of the operations plane at once: monitoring needs few.
+const OPERATIONS_MAX: usize = 32;
+
+/// Serves `router` in plain HTTP until `stop`, with the same bounds in time.
+pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let (Ok((stream, _)), Ok(slot)) = (accepted, slots.clone().try_acquire_owned()) else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (router, builder) = (router.clone(), builder(&limits));
+        tokio::spawn(async move {
+            let service =
+                hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    router.clone().oneshot(request.map(Body::new))
+                });
+            let serving = builder.serve_connection(TokioIo::new(stream), service);
+            // A reading takes moments; whoever keeps a connection open longer connects again.
+            let _ = tokio::time::timeout(Duration::from_secs(60), serving).await;
+            drop(slot);
+        });
+    }
+}
+
 async fn connection<P: Plane>(
     stream: TcpStream,
     plane: Arc<P>,

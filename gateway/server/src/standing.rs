@@ -98,6 +98,11 @@ impl Standing {
         };
     }
 
+    /// Since when entries of the channel are not cosigned.
+    pub fn uncosigned_since(&self, partner: Country) -> Option<Instant> {
+        self.read().uncosigned.get(&partner).copied()
+    }
+
     /// Why nothing at all may be written.
     pub fn read_only(&self) -> Option<String> {
         let known = self.read();

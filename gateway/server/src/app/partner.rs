@@ -394,7 +394,8 @@ async fn show(cx: &Cx, country: Country) -> Result<Found> {
         "partner": country, "state": row.state, "name": content.name, "host": content.host,
         "endpoints": content.endpoints, "connect": read.address, "authorities": content.authorities,
         "card_version": content.version, "fingerprint": read.card.fingerprint().to_string(),
-        "signing_certificates": certificates, "log": read.log_keys.iter().map(ToString::to_string).collect::<Vec<_>>(), "agreement": read.agreement,
+        "signing_certificates": certificates, "log": read.log_keys.first().map(ToString::to_string),
+        "log_keys": read.log_keys.iter().map(ToString::to_string).collect::<Vec<_>>(), "agreement": read.agreement,
     });
     cx.print(&report, || {
         format!(

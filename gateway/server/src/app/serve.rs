@@ -27,7 +27,7 @@ use crate::line::Lines;
 use crate::send::Sender;
 use crate::standing::Standing;
 use crate::store::{Open, Store, outbox, witness as store_witness};
-use crate::{channel, deadlines, deliver, dispatch, receive, submit, tiles, tls, witness};
+use crate::{channel, deadlines, deliver, dispatch, operations, receive, submit, tiles, tls, witness};
 
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -69,6 +69,11 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "serving"
     );
     let stop = gateway.stop.clone();
+    if let Some(address) = gateway.config.operations.listen {
+        let listener = bind(address).await?;
+        let (routes, limits) = (operations::routes(&gateway), gateway.config.limits.clone());
+        tokio::spawn(http::serve_plain(listener, routes, limits, stop.clone()));
+    }
     let limits = gateway.config.limits.clone();
     let commits = {
         let gateway = gateway.clone();

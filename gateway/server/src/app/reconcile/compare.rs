@@ -26,6 +26,8 @@ pub(super) struct Report {
     pub(super) origin: String,
     /// Its entries.
     pub(super) entries: u64,
+    /// Bytes that were read for them.
+    pub(super) bytes: u64,
     /// Receipts of ours that it was held against.
     pub(super) receipts: usize,
     /// Checkpoints of ours that it was held against.
@@ -125,6 +127,7 @@ pub(super) async fn compare(
         partner: partner.to_string(),
         origin: log.origin.clone(),
         entries: log.entries,
+        bytes: log.bytes,
         receipts: held.leaves.len(),
         checkpoints: held.roots.len(),
         inconsistent: log.inconsistent.clone(),

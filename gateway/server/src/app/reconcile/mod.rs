@@ -18,6 +18,7 @@ use super::{Cx, Found, both_times};
 use crate::accept::{Note, NoteLog, Work, entry_at};
 use crate::clock;
 use crate::directory::Partner;
+use crate::figures::Reconciled;
 use crate::gateway::Gateway;
 use crate::keys::Identity;
 use crate::store::ledger::hash;
@@ -109,10 +110,17 @@ pub(super) async fn regularly(gateway: Arc<Gateway>) {
                     continue;
                 }
             };
+            let differences: usize = report.differences().iter().map(|(_, found)| found.len()).sum();
+            let found = Reconciled {
+                at: clock::now(),
+                both: report.both,
+                differences: differences as u64,
+                inconsistent: report.inconsistent.len() as u64,
+            };
+            gateway.figures.note(partner.country, found);
             if report.agrees() {
                 tracing::info!(partner = %partner.country, both = report.both, "reconciled: both sides agree");
             } else {
-                let differences: usize = report.differences().iter().map(|(_, found)| found.len()).sum();
                 tracing::error!(
                     partner = %partner.country, differences, inconsistent = report.inconsistent.len(),
                     "reconciled: THE TWO SIDES DIFFER; `silkgate reconcile` names each message"

@@ -63,6 +63,8 @@ pub(super) struct Stated {
 pub(super) struct Log {
     pub(super) origin: String,
     pub(super) entries: u64,
+    /// Bytes of answers that were read for it.
+    pub(super) bytes: u64,
     /// By the digest of the signing input.
     pub(super) messages: HashMap<Hash, Stated>,
     /// Digests that it holds of messages from us, by id.
@@ -83,6 +85,7 @@ pub(super) async fn read(client: &Client, keys: &[VerifierKey], held: &Held) -> 
     let mut log = Log {
         origin: checkpoint.origin.as_str().to_owned(),
         entries: checkpoint.size,
+        bytes: 0,
         messages: HashMap::new(),
         by_id: HashMap::new(),
         inconsistent: Vec::new(),
@@ -94,6 +97,7 @@ pub(super) async fn read(client: &Client, keys: &[VerifierKey], held: &Held) -> 
         let count = width.min(checkpoint.size - first);
         let path = TilePath::Entries { index: first / width, width: u16::try_from(count)? };
         let bundle = get(client, &format!("/v1/log/{path}")).await?;
+        log.bytes += bundle.len() as u64;
         let entries =
             split(&bundle, usize::try_from(count)?).ok_or_else(|| anyhow!("{path}: not {count} entries"))?;
         for entry in entries {
