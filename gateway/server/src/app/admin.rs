@@ -51,12 +51,7 @@ pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
 }
 
 /// Logs `acts` in the transaction and commits it: the change and its entries stand together.
-pub(super) async fn commit(cx: &Cx, tx: Write, acts: &[Act]) -> Result<()> {
-    commit_at(cx, tx, acts, clock::now()).await
-}
-
-/// The same at a time that the change itself holds.
-pub(super) async fn commit_at(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant) -> Result<()> {
+pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
     let alarms = witness::open_alarms(&mut tx).await?;
     if let Some(alarm) = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Rollback) {
         bail!(
@@ -66,6 +61,11 @@ pub(super) async fn commit_at(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant)
             alarm.origin
         );
     }
+    commit_settled(cx, tx, acts, clock::now()).await
+}
+
+/// The same at a time that the change itself holds, for the command that settles alarms: of several, one at a time.
+pub(super) async fn commit_settled(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant) -> Result<()> {
     let mut logs = Logs::new(keys::log(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
     for act in acts {

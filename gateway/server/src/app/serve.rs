@@ -159,7 +159,7 @@ async fn await_witnesses(gateway: &Gateway) -> Result<()> {
     let active = known.iter().filter_map(|country| country.parse().ok());
     let active = active.filter(|country| directory.partner(*country).is_some_and(|p| p.is_active()));
     gateway.standing.await_word(active);
-    gateway.read_standing(&mut tx).await?;
+    gateway.read_standing(&mut tx, gateway.standing.added()).await?;
     alarm(gateway);
     Ok(())
 }
