@@ -42,6 +42,7 @@ pub(crate) struct Args {}
 /// Runs the gateway.
 pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     start_logging(cx.json);
+    let stopped = stop_signal();
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
     let keys = Keys::read(&cx.home, &config)?;
@@ -107,7 +108,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     ];
     let mut commits = commits;
     let ended = tokio::select! {
-        () = stop_signal() => None,
+        () = stopped => None,
         ended = &mut commits => Some(ended),
     };
     stop.cancel();
