@@ -4,6 +4,7 @@
 
 pub mod home;
 pub mod peer;
+pub mod tsa;
 pub mod wire;
 
 use std::time::{Duration, Instant};
