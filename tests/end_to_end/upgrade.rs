@@ -31,6 +31,8 @@ fn back_to_version_1(home: &Path) {
     runtime.block_on(async {
         let mut conn = open(&home.join("silkgate.db")).await;
         for sql in [
+            "DROP TABLE timestamp",
+            "ALTER TABLE log DROP COLUMN stamped",
             "DROP TABLE witnessed",
             "DROP TABLE cosignature",
             "DROP TABLE alarm",

@@ -1,13 +1,16 @@
 //! A time-stamping authority made of `openssl`, and an HTTP server in front of it that can lie.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::Home;
+use crate::wire::{self, Identity};
 
 /// Where the digest and the nonce of a query with SHA-256 and a nonce of 8 bytes begin.
 const QUERY_DIGEST: usize = 22;
@@ -189,6 +192,18 @@ impl Tsa {
         fs::read(self.file("out.cms")).expect("the token")
     }
 
+    /// Sets this authority, served at `url`, in a home's configuration, with further settings of `[timestamp]`.
+    pub fn configure(&self, home: &Home, url: &str, settings: &str) {
+        let file = home.path.join("silkgate.toml");
+        let mut text = fs::read_to_string(&file).expect("the configuration");
+        let anchors = self.file("ca.pem");
+        text.push_str(&format!(
+            "\n[timestamp]\nurl = \"{url}\"\nanchors = \"{}\"\n{settings}\n",
+            anchors.display()
+        ));
+        fs::write(&file, text).expect("the configuration is written");
+    }
+
     /// Whether `openssl ts -verify` takes the token as one over `text`.
     pub fn openssl_accepts(&self, token: &[u8], text: &[u8]) -> bool {
         fs::write(self.file("judged.tst"), token).expect("the token is written");
@@ -246,13 +261,36 @@ pub struct TsaServer {
 impl TsaServer {
     /// Serves until the test's process ends.
     pub fn start(tsa: Tsa) -> Self {
+        let accept = |listener: &TcpListener| {
+            let (stream, _) = listener.accept().expect("a connection");
+            // A gateway that was killed does not keep a thread.
+            stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+            Box::new(stream) as Box<dyn Stream>
+        };
+        Self::with(tsa, "http", accept)
+    }
+
+    /// The same over TLS.
+    pub fn start_tls(tsa: Tsa, (chain, key): Identity) -> Self {
+        let accept = move |listener: &TcpListener| {
+            Box::new(wire::accept(listener, (chain.clone(), key.clone_key()))) as Box<dyn Stream>
+        };
+        Self::with(tsa, "https", accept)
+    }
+
+    fn with(
+        tsa: Tsa,
+        scheme: &str,
+        accept: impl Fn(&TcpListener) -> Box<dyn Stream> + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}/tsa", listener.local_addr().expect("an address"));
+        let url = format!("{scheme}://{}/tsa", listener.local_addr().expect("an address"));
         let answer = Arc::new(Mutex::new(Answer::Sound));
         let taken = Arc::new(AtomicUsize::new(0));
         let server = Self { url, answer: answer.clone(), taken: taken.clone() };
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
+            loop {
+                let stream = accept(&listener);
                 let (tsa, answer, taken) = (tsa.clone(), answer.clone(), taken.clone());
                 std::thread::spawn(move || {
                     // The gateway may hang up on a liar.
@@ -274,13 +312,16 @@ impl TsaServer {
     }
 }
 
+/// A connection, with or without TLS.
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
 fn serve(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     tsa: &Tsa,
     answer: &Mutex<Answer>,
     taken: &AtomicUsize,
 ) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -341,7 +382,7 @@ fn altered(mut bytes: Vec<u8>, at: usize) -> Vec<u8> {
 }
 
 /// Until the gateway hangs up; 1 GiB is more than it may ever take.
-fn endless(mut stream: TcpStream) -> std::io::Result<()> {
+fn endless(mut stream: Box<dyn Stream>) -> std::io::Result<()> {
     stream.write_all(
         b"HTTP/1.1 200 x\r\nContent-Type: application/timestamp-reply\r\nTransfer-Encoding: chunked\r\n\r\n",
     )?;

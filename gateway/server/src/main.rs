@@ -20,6 +20,7 @@ mod operations;
 mod receive;
 mod refusals;
 mod send;
+mod stamp;
 mod standing;
 mod store;
 mod submit;

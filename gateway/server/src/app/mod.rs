@@ -23,6 +23,7 @@ mod show;
 mod status;
 mod submit;
 mod verify;
+mod verify_timestamp;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;

@@ -25,6 +25,7 @@ use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
 use crate::keys::Keys;
 use crate::line::Lines;
 use crate::send::Sender;
+use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::{Open, Store, outbox, witness as store_witness};
 use crate::{channel, deadlines, deliver, dispatch, operations, receive, submit, tiles, tls, witness};
@@ -46,6 +47,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
     let keys = Keys::read(&cx.home, &config)?;
+    let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
     let store = Store::open(&cx.home.database(&config), Open::Migrate).await?;
     recover(&store).await?;
     let directory = {
@@ -105,6 +107,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
+        tokio::spawn(time_stamps(gateway.clone(), tsa, stop.clone())),
     ];
     let mut commits = commits;
     let ended = tokio::select! {
@@ -126,6 +129,13 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     commits.await.context("the committer died")??;
     gateway.store.close().await;
     Ok(Found::Good)
+}
+
+/// Nothing to do where no authority is configured.
+async fn time_stamps(gateway: Arc<Gateway>, tsa: Option<Authority>, stop: CancellationToken) {
+    if let Some(tsa) = tsa {
+        stamp::run(gateway, tsa, stop).await;
+    }
 }
 
 fn start_logging(json: bool) {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Tables that evidence rests on.
-pub const COVERED: [&str; 10] = [
+pub const COVERED: [&str; 11] = [
     "checkpoint",
     "delivery",
     "entry",
@@ -14,6 +14,7 @@ pub const COVERED: [&str; 10] = [
     "receipt",
     "refusal",
     "tile",
+    "timestamp",
 ];
 
 /// A table, or a column of a covered one, that no evidence rests on.

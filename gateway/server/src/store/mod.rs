@@ -9,6 +9,7 @@ pub mod partner;
 pub mod proof;
 pub mod question;
 pub mod record;
+pub mod timestamp;
 pub mod witness;
 
 use std::path::Path;
@@ -71,6 +72,7 @@ fn migrations() -> Migrator {
     let first = include_str!("migrations/sqlite/0001_first.sql");
     let questions = include_str!("migrations/sqlite/0002_questions.sql");
     let witness = include_str!("migrations/sqlite/0003_witness.sql");
+    let timestamp = include_str!("migrations/sqlite/0005_timestamp.sql");
     let step = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
@@ -78,6 +80,7 @@ fn migrations() -> Migrator {
         step(1, "first", first),
         step(2, "questions", questions),
         step(3, "witness", witness),
+        step(5, "timestamp", timestamp),
     ])
 }
 
