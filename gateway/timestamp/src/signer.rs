@@ -189,12 +189,15 @@ fn key_id<'a>(certificate: &X509Certificate<'a>) -> Option<&'a [u8]> {
     })
 }
 
+/// An issuer's Name in DER, and the bytes of a serial number.
+type Issued<'a> = (&'a [u8], &'a [u8]);
+
 /// The first ESSCertID or ESSCertIDv2: the signer's certificate. Later ones narrow down certificates above it; the anchors do that here.
 struct CertificateId<'a> {
     /// None: SHA-1, in ESSCertID only (RFC 2634 §5.4.1).
     sha: Option<Sha>,
     hash: &'a [u8],
-    issued: Option<(&'a [u8], &'a [u8])>,
+    issued: Option<Issued<'a>>,
 }
 
 impl<'a> CertificateId<'a> {
@@ -235,7 +238,7 @@ fn first_id<'a>(attribute: &Element<'a>) -> Result<Elements<'a>, TimestampError>
 }
 
 /// IssuerSerial (RFC 2634 §5.4.1), optional: one directory name, and the serial number.
-fn issued<'a>(mut parts: Elements<'a>) -> Result<Option<(&'a [u8], &'a [u8])>, TimestampError> {
+fn issued<'a>(mut parts: Elements<'a>) -> Result<Option<Issued<'a>>, TimestampError> {
     let Some(id) = parts.optional(Tag::Sequence, ESS)? else {
         parts.end(ESS)?;
         return Ok(None);
