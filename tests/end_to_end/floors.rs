@@ -17,7 +17,16 @@ const FLOORS: &[&[&str]] = &[
     &["line"],
     &["send"],
     &[
-        "receive", "submit", "deliver", "channel", "tiles", "witness", "operations", "dispatch", "deadlines", "stamp",
+        "receive",
+        "submit",
+        "deliver",
+        "channel",
+        "tiles",
+        "witness",
+        "operations",
+        "dispatch",
+        "deadlines",
+        "stamp",
     ],
     &["app"],
 ];

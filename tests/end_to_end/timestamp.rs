@@ -1,12 +1,13 @@
 //! Time-stamps over checkpoints, by an authority made of `openssl`: a sound one, and ones that lie.
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
-use support::home::Home;
+use support::home::{Home, free_ports, set};
 use support::tsa::{Answer, Kind, Tsa, TsaServer};
 use support::{Pair, event, sign, wait_for};
 
@@ -232,6 +233,8 @@ fn an_authority_that_hangs_or_is_down_holds_nothing_up() {
     let server = TsaServer::start(tsa.clone());
     server.answer(Answer::Silence);
     tsa.configure(&pair.jo, &server.url, "timeout_seconds = 600");
+    let [port, _] = free_ports();
+    set(&pair.jo, "# listen", &format!("\"127.0.0.1:{port}\""));
     // Nothing listens on port 9.
     tsa.configure(&pair.iq, "http://127.0.0.1:9/tsa", "every_seconds = 1");
     pair.jo.start();
@@ -250,9 +253,39 @@ fn an_authority_that_hangs_or_is_down_holds_nothing_up() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // It still hangs, in its first answer; and nothing else was said of it.
     assert_eq!((server.taken(), warnings(&pair.jo).len(), stamps(&pair.jo).len()), (1, 0, 0));
+    // Monitoring sees it.
+    let mut monitoring = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    monitoring.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut figures = String::new();
+    monitoring.read_to_string(&mut figures).unwrap();
+    let none = "silkgate_log_timestamped_entries{origin=\"gateway.jo.example/JO/IQ\"} 0";
+    assert!(figures.lines().any(|line| line == none), "{figures}");
     let stopping = Instant::now();
     assert_eq!(pair.jo.stop(), Some(0));
     assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
+}
+
+/// After a start the partner's word on our logs is awaited: until then they may be those of an older database.
+#[test]
+fn a_log_whose_history_is_in_doubt_is_not_time_stamped() {
+    let mut pair = Pair::start();
+    send(&pair);
+    wait_for("Iraq to witness Jordan's logs", || {
+        let seen = pair.jo.json(&["status"])["witness"].as_array().unwrap().clone();
+        seen.iter().all(|log| !log["size"].is_null() && log["size"] == log["of"]).then_some(())
+    });
+    assert_eq!((pair.iq.stop(), pair.jo.stop()), (Some(0), Some(0)));
+    let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
+    let server = TsaServer::start(tsa.clone());
+    tsa.configure(&pair.jo, &server.url, "every_seconds = 1");
+    pair.jo.start();
+    // The gateway waits 5 s for the word before it refuses: time enough for a query, were one sent.
+    let message = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+    assert_eq!(pair.iq.as_partner_of(&pair.jo).message(&message.bytes).status, 503);
+    assert_eq!(server.taken(), 0);
+    pair.iq.start();
+    stamped(&pair.jo);
+    assert!(server.taken() > 0);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub async fn run(gateway: Arc<Gateway>, authority: Authority, stop: Cancellation
     let mut failures = 0_u32;
     loop {
         let round = tokio::select! {
-            round = round(&gateway.store, &authority, failures) => round,
+            round = round(&gateway, &authority, failures) => round,
             () = stop.cancelled() => return,
         };
         let pause = match round {
@@ -66,24 +66,28 @@ pub async fn run(gateway: Arc<Gateway>, authority: Authority, stop: Cancellation
 
 /// Stamps the newest checkpoint of each log that is due. The first failure ends the round, since the authority is the same for all; the next
 /// round begins with another log, so that one that fails for itself does not keep the others waiting.
-async fn round(store: &Store, authority: &Authority, failures: u32) -> Result<()> {
-    let mut due = due(store, authority.every).await?;
+async fn round(gateway: &Gateway, authority: &Authority, failures: u32) -> Result<()> {
+    let mut due = due(gateway, authority.every).await?;
     if !due.is_empty() {
         let first = usize::try_from(failures)? % due.len();
         due.rotate_left(first);
     }
     for due in due {
-        stamp(store, authority, &due).await.with_context(|| due.origin.clone())?;
+        stamp(&gateway.store, authority, &due).await.with_context(|| due.origin.clone())?;
     }
     Ok(())
 }
 
-/// Logs that have grown since their last time-stamp, where that was an interval ago.
-async fn due(store: &Store, every: Duration) -> Result<Vec<Due>> {
+/// Logs that have grown since their last time-stamp, where that was an interval ago. One whose history is in doubt is left alone: an older
+/// database must not get a witness for what it forgot.
+async fn due(gateway: &Gateway, every: Duration) -> Result<Vec<Due>> {
     let (now, every) = (clock::now(), i64::try_from(every.as_millis())?);
-    let mut tx = store.read().await?;
+    let mut tx = gateway.store.read().await?;
     let mut found = Vec::new();
-    for head in ledger::heads(&mut tx).await?.into_iter().filter(|head| head.size > 0) {
+    for head in ledger::heads(&mut tx).await? {
+        if head.size == 0 || gateway.standing.closed(head.partner).is_some() {
+            continue;
+        }
         if let Some(newest) = timestamp::newest(&mut tx, head.id).await? {
             // Either way: a time-stamp of tomorrow, by a clock that was wrong, must not end it for ever.
             let recent = (now.0 - newest.at.0).abs() < every;
