@@ -86,9 +86,9 @@ impl<'a> SignedData<'a> {
         let outer = info.next(context(0), WHAT)?;
         info.end(WHAT)?;
         let mut parts = Elements::only(outer.value, Tag::Sequence, WHAT)?.inside();
-        // Content that is not id-data makes it version 3 (RFC 5652 §5.1).
-        if parts.next(Tag::Integer, WHAT)?.number(WHAT)? != 3 {
-            return Err(malformed("the version of SignedData is not 3"));
+        // Content that is not id-data makes it version 3 (RFC 5652 §5.1). Authorities in use write 1 all the same; nothing rests on it.
+        if !matches!(parts.next(Tag::Integer, WHAT)?.number(WHAT)?, 1 | 3) {
+            return Err(malformed("the version of SignedData is neither 3 nor 1"));
         }
         let digests = parts.next(Tag::Set, WHAT)?;
         let content = content(&parts.next(Tag::Sequence, WHAT)?)?;

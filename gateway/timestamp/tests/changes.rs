@@ -56,9 +56,11 @@ fn every_changed_bit_is_refused_or_means_the_same() {
             }
         }
         accepted.dedup();
-        // What may change is the copy of the anchor that came along: the configured one is used.
+        // What may change is the copy of the anchor that came along, since the configured one is used, and the version of SignedData, 1 or 3.
         let anchor = sample.anchors[0].as_ref();
         let copy = sample.token.windows(anchor.len()).position(|w| w == anchor).unwrap();
+        let version = sample.token.windows(5).position(|w| w == [2, 1, 3, 0x31, 0x0f]).unwrap() + 2;
+        accepted.retain(|at| *at != version);
         let outside: Vec<_> =
             accepted.iter().filter(|at| !(copy..copy + anchor.len()).contains(*at)).collect();
         assert!(outside.is_empty(), "bytes {outside:?} of {}, the anchor at {copy}", sample.token.len());

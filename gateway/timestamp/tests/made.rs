@@ -183,7 +183,7 @@ fn ed25519_verifies_and_each_broken_rule_is_found() {
             &|made| made.content = statement(1, imprint.as_ref(), &extension(&[])),
             "timestamp_unsigned",
         ),
-        ("SignedData of version 1", &|made| made.version = 1, "timestamp_malformed"),
+        ("SignedData of version 2", &|made| made.version = 2, "timestamp_malformed"),
         ("content of type data", &|made| made.content_type = DATA.to_vec(), "timestamp_malformed"),
         (
             "signed content-type data",

@@ -97,18 +97,27 @@ fn other_forms_of_the_same_signature_verify() {
 fn the_certificate_is_for_this_alone() {
     let folder = TempDir::new().unwrap();
     let tsa = Tsa::create(folder.path(), "p256", Kind::P256);
-    let statement = tsa.statement(&tsa.token(&tsa.reply(&request().encode())));
-    for (section, days) in
-        [("no_purpose", 10), ("not_critical", 10), ("not_alone", 10), ("ca", 10), ("tsa", -1)]
-    {
-        tsa.certificate("tsa", section, days);
-        let error = judge(&tsa, &granted(&tsa.sign_as("tsa", &statement, &["-cades"]))).unwrap_err();
-        assert_eq!(error.code(), "timestamp_certificate", "{section}: {error}");
+    let unfit = [
+        ("no_purpose", 10, "no extended key usage"),
+        ("not_critical", 10, "not critical"),
+        ("not_alone", 10, "not for time-stamping alone"),
+        ("ca", 10, "no extended key usage"),
+        ("tsa", -1, "had expired"),
+    ];
+    for (section, days, _) in unfit {
+        tsa.certificate(&format!("{section}{days}"), section, days);
     }
-    tsa.certificate("tsa", "tsa", 10);
+    tsa.certificate("other", "tsa", 10);
+    // Later than the certificates, so that they are valid at the time stated.
+    let statement = tsa.statement(&tsa.token(&tsa.reply(&request().encode())));
+    for (section, days, what) in unfit {
+        let signed = tsa.sign_as(&format!("{section}{days}"), &statement, &["-cades"]);
+        let error = judge(&tsa, &granted(&signed)).unwrap_err();
+        assert_eq!(error.code(), "timestamp_certificate", "{section}: {error}");
+        assert!(error.to_string().contains(what), "{section}: {error}");
+    }
     judge(&tsa, &granted(&tsa.sign_as("tsa", &statement, &["-cades"]))).unwrap();
     // The name that the token states is of another certificate.
-    tsa.certificate("other", "tsa", 10);
     let error = judge(&tsa, &granted(&tsa.sign_as("other", &statement, &["-cades"]))).unwrap_err();
     assert_eq!(error.code(), "timestamp_unsigned", "{error}");
 }
