@@ -145,4 +145,11 @@ fn a_crash_in_the_middle_of_a_change_of_keys_is_mended_by_repeating_it() {
     home.ok(&["key", "use", "message"]);
     home.start();
     assert_eq!(home.json(&["key", "list"]).as_array().unwrap().len(), 4, "three in use and one before");
+    // Retired: the certificate went, the key did not.
+    std::fs::remove_file(home.path.join("certs/message.previous.pem")).unwrap();
+    home.ok(&["key", "retire", "message", "--stolen"]);
+    assert!(!home.path.join("keys/message.previous.key").exists());
+    let (card, _) = home.card();
+    let card = Card::parse(&std::fs::read(card).unwrap()).unwrap();
+    assert_eq!(card.content().signing_certificates.len(), 1);
 }

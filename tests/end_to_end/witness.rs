@@ -260,25 +260,36 @@ fn a_witness_answers_as_the_standard_says_and_a_fork_raises_an_alarm() {
     assert_eq!(pair.jo.stop(), Some(0));
     pair.jo.start();
     assert_eq!(client.message(&sign(&key, &event(IQ, JO)).bytes).code(), "degraded");
-    // It is settled by a ceremony only: a code that both operators see.
-    let told = pair.jo.run(&["log", "recover", "IQ", "--json"]);
-    assert_eq!(told.status.code(), Some(1));
-    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    // It is settled by a ceremony only. Iraq's own database holds none of what its key was misused for.
+    pair.iq.start();
+    wait_for("Iraq to notice", || {
+        (pair.iq.json(&["status"])["alarms"][0]["kind"] == "rollback").then_some(())
+    });
+    let told = told(&pair.jo, "IQ");
     assert_eq!((&told["recovered"], &told["lost"]), (&json!(false), &json!("theirs")));
     let wrong = "0000-0000-0000-0000-0000-0000-0000-0000";
     assert_eq!(pair.jo.run(&["log", "recover", "IQ", "--code", wrong]).status.code(), Some(1));
     assert_eq!(pair.jo.json(&["status"])["alarms"].as_array().unwrap().len(), 1);
-    pair.jo.ok(&["log", "recover", "IQ", "--code", told["code"].as_str().unwrap()]);
-    assert_eq!(pair.jo.json(&["status"])["alarms"], json!([]));
+    for (home, partner) in [(&pair.jo, "IQ"), (&pair.iq, "JO")] {
+        home.ok(&["log", "recover", partner, "--code", told["code"].as_str().unwrap()]);
+        assert_eq!(home.json(&["status"])["alarms"], json!([]));
+    }
     wait_for("messages to pass again", || {
         (client.message(&sign(&key, &event(IQ, JO)).bytes).status == 200).then_some(())
     });
     for (partner, what) in [("IQ", "partner_log_recovered"), ("house", "alarm_settled")] {
         assert!(pair.jo.log(&["--partner", partner]).iter().any(|entry| entry["what"] == what), "{what}");
     }
-    assert_eq!(show(&client, &forked).0, 409, "the witness begins anew");
-    assert_eq!(show(&client, &AddCheckpoint { old: 0, ..forked }).0, 200);
-    assert!(pair.jo.audit().is_empty());
+    all_cosigned(&pair.iq);
+    assert_ne!(show(&client, &forked).0, 200, "the witness goes on with Iraq's own log");
+    assert!(pair.jo.audit().is_empty() && pair.iq.audit().is_empty());
+}
+
+/// What `log recover` tells without a code.
+fn told(home: &Home, partner: &str) -> Value {
+    let told = home.run(&["log", "recover", partner, "--json"]);
+    assert_eq!(told.status.code(), Some(1), "{}", String::from_utf8_lossy(&told.stderr));
+    serde_json::from_slice(&told.stdout).unwrap()
 }
 
 #[test]
@@ -330,11 +341,6 @@ fn put_back_and_recover(witness_first: bool) {
     pair.iq.start();
 
     // The way out, on both sides, under one code.
-    let told = |home: &Home, partner: &str| {
-        let told = home.run(&["log", "recover", partner, "--json"]);
-        assert_eq!(told.status.code(), Some(1), "{}", String::from_utf8_lossy(&told.stderr));
-        serde_json::from_slice::<Value>(&told.stdout).unwrap()
-    };
     let (jo, iq) = (told(&pair.jo, "IQ"), told(&pair.iq, "JO"));
     assert_eq!((&jo["lost"], &iq["lost"]), (&json!("ours"), &json!("theirs")));
     assert_eq!((&jo["code"], &jo["given_up"]), (&iq["code"], &iq["given_up"]), "both operators see the same");
@@ -434,4 +440,107 @@ fn a_witness_that_lost_its_memory_asks_for_it_and_never_signs_below() {
     let held = client.get(&format!("/v1/witness/{}/checkpoint", ring_sha256(OF_IQ)));
     let held = Checkpoint::parse(Note::parse(&held.body).unwrap().text()).unwrap();
     assert!(held.size >= seen, "{} of {seen}", held.size);
+    // Another history, as if nothing had been cosigned yet.
+    let mut other = Log::new(&pair.iq, OF_IQ);
+    (0..3).for_each(|n| other.append(&format!("entry {n}")));
+    assert_eq!(
+        show(&client, &other.request(0)),
+        (409, "text/x.tlog.size".to_owned(), format!("{}\n", held.size))
+    );
+}
+
+/// A neighbour that answers like none: whatever it says, it cannot make us believe that we lost something.
+#[test]
+fn a_witness_that_lies_stops_nothing_but_its_own_channel() {
+    let mut pair = Pair::set_up(None);
+    pair.iq.start();
+    let channel = pair.jo.as_partner_of(&pair.iq).get("/v1/log/checkpoint");
+    let note = Note::parse(&channel.body).unwrap();
+    let card = Card::parse(&std::fs::read(pair.iq.path.with_extension("card")).unwrap()).unwrap();
+    let house: silkgate_ledger::VerifierKey = card.content().logs[0].key.parse().unwrap();
+    // Iraq's own signature over its channel's checkpoint, under the name of its house log.
+    let signature = note.signatures()[0].bytes().to_vec();
+    let line = silkgate_ledger::NoteSignature::new(house.name(), house.key_id(), signature).unwrap();
+    let relabelled = format!("{}\n{line}\n", note.text());
+    let mut unsigned = Log::new(&pair.jo, OF_IQ);
+    unsigned.append("entry");
+    let lies = [
+        (ring_sha256(house.name()), relabelled.into_bytes()),
+        (ring_sha256(OF_IQ), unsigned.note().encode()),
+    ];
+    let listener = std::net::TcpListener::bind(&pair.jo.partner_plane).unwrap();
+    let identity = pair.jo.path.clone();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let told = asked.clone();
+    std::thread::spawn(move || {
+        loop {
+            let certificate = identity.join("certs/tls.pem");
+            let mut tls =
+                wire::accept(&listener, wire::identity(&certificate, &identity.join("keys/tls.key")));
+            let mut buffer = [0; 16384];
+            let Ok(read) = std::io::Read::read(&mut tls, &mut buffer) else { continue };
+            let head = String::from_utf8_lossy(&buffer[..read]).to_lowercase();
+            let lie = lies
+                .iter()
+                .find(|(hash, _)| head.starts_with(&format!("get /v1/witness/{hash}/checkpoint ")));
+            told.fetch_add(usize::from(lie.is_some()), std::sync::atomic::Ordering::SeqCst);
+            let (status, body) = lie.map_or((404, Vec::new()), |(_, lie)| (200, lie.clone()));
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = std::io::Write::write_all(&mut tls, &[answer.into_bytes(), body].concat());
+            tls.conn.send_close_notify();
+            let _ = std::io::Write::flush(&mut tls);
+        }
+    });
+    wait_for("some lies", || (asked.load(std::sync::atomic::Ordering::SeqCst) >= 3).then_some(()));
+    assert_eq!(pair.iq.json(&["status"])["alarms"], json!([]));
+    let client = pair.jo.as_partner_of(&pair.iq);
+    assert_eq!(client.message(&sign(&pair.jo.message_key(), &event(JO, IQ)).bytes).status, 200);
+}
+
+/// Two neighbours have seen what is lost; it is settled with one after the other, and can be again.
+#[test]
+fn a_loss_is_settled_with_each_neighbour_and_may_come_twice() {
+    let mut pair = quick();
+    let mut sa = Home::init(pair.folder.path(), "SA/border-guard");
+    set(&sa, "show_seconds", "0");
+    for home in [&pair.jo, &sa] {
+        home.add_partner(if home.country == "JO" { &sa } else { &pair.jo }, None);
+    }
+    for home in [&mut pair.iq, &mut pair.jo, &mut sa] {
+        home.start();
+    }
+    for _ in 0..2 {
+        submit(&pair.iq, IQ, JO);
+        submit(&sa, "SA/border-guard", JO);
+        all_cosigned(&pair.jo);
+        stop(&mut pair.jo);
+        let older = database(&pair.jo);
+        pair.jo.start();
+        submit(&pair.iq, IQ, JO);
+        submit(&sa, "SA/border-guard", JO);
+        all_cosigned(&pair.jo);
+        stop(&mut pair.jo);
+        put_back(&pair.jo, &older);
+        pair.jo.start();
+        wait_for("both to tell", || {
+            let alarms = pair.jo.json(&["status"])["alarms"].clone();
+            let of = |partner| alarms.as_array().unwrap().iter().any(|alarm| alarm["partner"] == partner);
+            (of("IQ") && of("SA")).then_some(())
+        });
+        for (other, country) in [(&pair.iq, "IQ"), (&sa, "SA")] {
+            let code = told(&pair.jo, country)["code"].clone();
+            assert_eq!(told(other, "JO")["code"], code);
+            pair.jo.ok(&["log", "recover", country, "--code", code.as_str().unwrap()]);
+            other.ok(&["log", "recover", "JO", "--code", code.as_str().unwrap()]);
+        }
+        all_cosigned(&pair.jo);
+    }
+    submit(&pair.iq, IQ, JO);
+    submit(&sa, "SA/border-guard", JO);
+    for home in [&pair.iq, &pair.jo, &sa] {
+        assert!(home.audit().is_empty());
+    }
 }

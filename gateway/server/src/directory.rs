@@ -38,7 +38,11 @@ pub struct Partner {
     /// The key of its witness.
     pub witness_key: WitnessKey,
     rate: DefaultDirectRateLimiter,
+    showings: DefaultDirectRateLimiter,
 }
+
+/// Checkpoints that a partner may show us in a second; it shows each of two logs once in two.
+const SHOWINGS: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 
 impl Partner {
     /// Reads a stored partner. `own` is our state.
@@ -64,6 +68,7 @@ impl Partner {
             house_keys: log_keys(&card, "house")?,
             witness_key: witness_key(&content.witness)?,
             rate: DefaultDirectRateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
+            showings: DefaultDirectRateLimiter::direct(Quota::per_second(SHOWINGS)),
             card,
             agreement,
         };
@@ -79,6 +84,11 @@ impl Partner {
     /// Takes one message from the agreed rate; false where it is used up.
     pub fn within_rate(&self) -> bool {
         self.rate.check().is_ok()
+    }
+
+    /// Takes one checkpoint to witness. Apart from messages: load must not postpone what makes it evidence.
+    pub fn may_show(&self) -> bool {
+        self.showings.check().is_ok()
     }
 
     /// The origins of its log of our channel and of its house log.
@@ -135,8 +145,13 @@ pub async fn own_cards(conn: &mut Connection, own: Country) -> Result<Vec<Card>,
     Ok(cards.filter_map(|(_, bytes)| Card::parse(&bytes).ok()).collect())
 }
 
+/// The verifier keys that a log ever had by these cards, under its origin.
+pub fn ever_log_keys(cards: &[&Card], origin: &str) -> Vec<VerifierKey> {
+    own_log_keys(origin, &[], cards)
+}
+
 /// The verifier keys of a log of ours: those in use, and those of our earlier cards.
-pub fn own_log_keys(origin: &str, in_use: &[Vec<u8>], cards: &[Card]) -> Vec<VerifierKey> {
+pub fn own_log_keys(origin: &str, in_use: &[Vec<u8>], cards: &[&Card]) -> Vec<VerifierKey> {
     let present = in_use.iter().filter_map(|pkcs8| NoteSigner::from_pkcs8(origin, pkcs8).ok());
     let mut keys: Vec<VerifierKey> = present.map(|signer| signer.verifier_key().clone()).collect();
     for key in cards.iter().flat_map(|card| &card.content().logs) {
@@ -147,7 +162,7 @@ pub fn own_log_keys(origin: &str, in_use: &[Vec<u8>], cards: &[Card]) -> Vec<Ver
 }
 
 /// The keys of our witness: those in use, and those of our earlier cards.
-pub fn own_witness_keys(in_use: &[Cosigner], cards: &[Card]) -> Vec<WitnessKey> {
+pub fn own_witness_keys(in_use: &[Cosigner], cards: &[&Card]) -> Vec<WitnessKey> {
     let mut keys: Vec<WitnessKey> = in_use.iter().map(|cosigner| cosigner.witness_key().clone()).collect();
     for card in cards {
         keys.extend(witness_key(&card.content().witness).ok().filter(|key| !keys.contains(key)));
@@ -181,7 +196,7 @@ pub struct Directory {
     partners: BTreeMap<Country, Arc<Partner>>,
     clients: HashMap<Digest, Client>,
     back_ends: BTreeSet<Party>,
-    own_cards: Vec<Card>,
+    cards: Vec<Card>,
 }
 
 impl Directory {
@@ -210,8 +225,9 @@ impl Directory {
             }
             clients.insert(row.certificate, Client { role: row.role, subject: row.subject });
         }
-        let own_cards = own_cards(conn, own).await?;
-        Ok(Self { country: own, generation, partners, clients, back_ends, own_cards })
+        let cards = partner::cards(conn).await?;
+        let cards = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
+        Ok(Self { country: own, generation, partners, clients, back_ends, cards })
     }
 
     /// The partner of that state, in whatever state it is.
@@ -224,9 +240,10 @@ impl Directory {
         self.partners.values()
     }
 
-    /// Every card of our own that was ever handed out: the keys on them are ours, present and past.
-    pub fn own_cards(&self) -> &[Card] {
-        &self.own_cards
+    /// Every card of that state that was ever in force, our own among them: the keys on them are its keys, present and
+    /// past.
+    pub fn cards(&self, country: Country) -> Vec<&Card> {
+        self.cards.iter().filter(|card| card.content().country == country).collect()
     }
 
     /// The registered client with that certificate.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use silkgate_ledger::Cosigner;
+use silkgate_message::instant::Instant;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
 
 use crate::config::{Config, Home};
@@ -87,6 +88,25 @@ pub fn witness(home: &Home, config: &Config) -> Result<Vec<Cosigner>> {
 /// The name of a key's file at a stage: `previous`, `next`, or empty for the one in use.
 pub fn staged(name: &str, stage: &str) -> String {
     if stage.is_empty() { name.to_owned() } else { format!("{name}.{stage}") }
+}
+
+/// What stands in [`overlap_file`] between `key use` and the next start.
+pub const AWAITS_START: &str = "after the next start\n";
+
+/// Where it stands until when the key before must stay in use.
+pub fn overlap_file(home: &Home, name: &str) -> std::path::PathBuf {
+    home.key(&staged(name, "previous")).with_extension("until")
+}
+
+/// At a start, which is when a new key is first used: what the key before signed may be under way for so long.
+pub fn begin_overlap(home: &Home, until: Instant) -> Result<()> {
+    for name in ["message", "log", "witness"] {
+        let file = overlap_file(home, name);
+        if std::fs::read_to_string(&file).is_ok_and(|text| text == AWAITS_START) {
+            std::fs::write(&file, until.to_string()).with_context(|| file.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// A key, and the one before it while both are in use.

@@ -161,11 +161,15 @@ impl tower::Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let Self { tls, name, address } = self.clone();
         Box::pin(async move {
-            let dialled = tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(&address)).await;
-            let stream = dialled
+            let dial = async {
+                let stream = TcpStream::connect(&address).await?;
+                stream.set_nodelay(true)?;
+                tls.connect(name, stream).await
+            };
+            let dialled = tokio::time::timeout(Duration::from_secs(10), dial).await;
+            let line = dialled
                 .map_err(|_| std::io::Error::other(format!("{address}: no connection within 10 s")))??;
-            stream.set_nodelay(true)?;
-            Ok(Line(TokioIo::new(tls.connect(name, stream).await?)))
+            Ok(Line(TokioIo::new(line)))
         })
     }
 }

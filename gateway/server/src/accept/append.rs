@@ -74,8 +74,12 @@ impl Growth<'_> {
     ) -> Result<u64, StoreError> {
         let head = self.heads.get(&log).ok_or_else(|| StoreError::Corrupt("an unknown log".into()))?;
         if !self.sizes.contains_key(&log) {
-            let fits =
-                self.logs.edges.get(&log).is_some_and(|e| e.size() == head.size && e.root() == head.root);
+            let known = self.logs.edges.get(&log);
+            let fits = known.is_some_and(|e| e.size() == head.size && e.root() == head.root);
+            if known.is_some_and(|e| e.size() > head.size || (e.size() == head.size && !fits)) {
+                // What this process committed is gone: a database was put back under it.
+                return Err(StoreError::Backwards(head.origin.clone()));
+            }
             if !fits {
                 let edge = read_edge(conn, head).await?;
                 self.logs.edges.insert(log, edge);

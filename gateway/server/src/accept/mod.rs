@@ -22,7 +22,7 @@ pub use work::{
 };
 
 use crate::standing::Standing;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use queue::Queue;
 
 /// Jobs in one transaction, at most.
@@ -168,6 +168,8 @@ impl Committer {
                 Ok(()) => Ok(done),
                 Err(error) => Err(Failure::Commit(error.to_string())),
             },
+            // Not tried again, and nothing of it forgotten: only a start asks the witnesses.
+            Err(error @ StoreError::Backwards(_)) => Err(Failure::Commit(error.to_string())),
             Err(error) => {
                 self.logs.forget();
                 if let Err(error) = tx.rollback().await {

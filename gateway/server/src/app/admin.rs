@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::keys;
 use crate::store::ledger::hash;
 use crate::store::witness::{self, AlarmKind};
-use crate::store::{Open, Store, Write};
+use crate::store::{Connection, Open, Store, Write};
 
 /// Where an administrative entry goes.
 pub(super) enum Where {
@@ -52,7 +52,13 @@ pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
 
 /// Logs `acts` in the transaction and commits it: the change and its entries stand together.
 pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
-    let alarms = witness::open_alarms(&mut tx).await?;
+    may_write(&mut tx).await?;
+    commit_settled(cx, tx, acts, clock::now()).await
+}
+
+/// Refuses where an open alarm says that this database was put back or altered.
+pub(super) async fn may_write(conn: &mut Connection) -> Result<()> {
+    let alarms = witness::open_alarms(conn).await?;
     if let Some(alarm) = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Rollback) {
         bail!(
             "read-only: {0} has seen a later or another history of {1} than this database holds; nothing may be written on top of it. \
@@ -61,7 +67,7 @@ pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
             alarm.origin
         );
     }
-    commit_settled(cx, tx, acts, clock::now()).await
+    Ok(())
 }
 
 /// The same at a time that the change itself holds, for the command that settles alarms: of several, one at a time.

@@ -19,6 +19,9 @@ use crate::tls;
 /// The largest answer that is read.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 
+/// For a connection and its handshake.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
 /// Where to connect, and as whom.
 pub(super) struct Client {
     config: Arc<rustls::ClientConfig>,
@@ -63,12 +66,16 @@ impl Client {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<Answer> {
-        let stream = TcpStream::connect(&self.address).await;
-        let stream =
-            stream.with_context(|| format!("{}: is the gateway running? (silkgate serve)", self.address))?;
-        stream.set_nodelay(true)?;
-        let tls = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream).await;
-        let tls = tls.with_context(|| format!("TLS with {}", self.address))?;
+        let dial = async {
+            let stream = TcpStream::connect(&self.address).await;
+            let stream = stream
+                .with_context(|| format!("{}: is the gateway running? (silkgate serve)", self.address))?;
+            stream.set_nodelay(true)?;
+            let tls = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream).await;
+            tls.with_context(|| format!("TLS with {}", self.address))
+        };
+        let tls = tokio::time::timeout(CONNECT_WITHIN, dial).await;
+        let tls = tls.map_err(|_| anyhow!("{}: no connection within 10 s", self.address))??;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
         let driver = tokio::spawn(connection);
         let request = Request::builder()

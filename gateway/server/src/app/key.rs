@@ -14,7 +14,6 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
 use silkgate_certs::message_signing;
 use silkgate_ledger::{Cosigner, NoteSigner};
-use silkgate_message::agreement::Agreement;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use time::UtcOffset;
@@ -25,7 +24,6 @@ use super::{Cx, Found, both_times};
 use crate::clock;
 use crate::config::Config;
 use crate::keys::{self, staged};
-use crate::store::{Connection, partner};
 
 /// Which key.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -110,7 +108,8 @@ async fn make(cx: &Cx, name: Name) -> Result<Found> {
             name.as_str()
         );
     }
-    let tx = store.write().await?;
+    let mut tx = store.write().await?;
+    admin::may_write(&mut tx).await?;
     match name {
         Name::Message => {
             let now = clock::now().to_offset(UtcOffset::UTC);
@@ -137,21 +136,18 @@ async fn begin(cx: &Cx, name: Name) -> Result<Found> {
         return Ok(Found::Wrong);
     }
     let digest = public_digest(cx, &config, name, "next")?;
-    let mut tx = store.write().await?;
-    let until = clock::now().plus_ms(longest_lifetime(&mut tx).await?);
+    // Logged first: a change of keys that is logged twice after a crash is better than one that never is.
+    admin::commit(cx, store.write().await?, &[act("key_use", digest)]).await?;
     // Each step leaves a key in its place; after a crash the command is repeated.
-    fs::write(cx.home.key(&staged(name.as_str(), "previous")).with_extension("until"), until.to_string())?;
+    fs::write(keys::overlap_file(&cx.home, name.as_str()), keys::AWAITS_START)?;
     if name == Name::Message {
         let certificate = |stage| cx.home.certificate(&staged(name.as_str(), stage));
         succeed(&certificate("previous"), &certificate(""), &certificate("next"))?;
     }
     succeed(&key("previous"), &key(""), &key("next"))?;
-    admin::commit(cx, tx, &[act("key_use", digest)]).await?;
-    let what = format!(
-        "Restart the gateway. The key before stays good beside it; it can be retired after {}.",
-        both_times(until)
-    );
-    say(cx, name, "use", digest, &what)
+    let what = "Restart the gateway. The key before stays good beside it until it is retired: not before the longest message \
+                lifetime has passed since that start.";
+    say(cx, name, "use", digest, what)
 }
 
 /// What is in use becomes the one before, and the next one takes its place.
@@ -174,30 +170,33 @@ async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
         eprintln!("silkgate: no {} key waits to be retired", name.as_str());
         return Ok(Found::Wrong);
     }
-    let until = fs::read_to_string(previous.with_extension("until")).unwrap_or_default();
-    let until = Instant::parse(until.trim());
+    let overlap = keys::overlap_file(&cx.home, name.as_str());
+    let until = fs::read_to_string(&overlap).ok().and_then(|text| Instant::parse(text.trim()));
     if !stolen && until.is_none_or(|until| clock::now() < until) {
-        let when = until.map_or_else(|| "an unknown time".to_owned(), both_times);
+        let when = until.map_or_else(|| "a lifetime after the gateway's next start".to_owned(), both_times);
         eprintln!("silkgate: what it signed may be under way until {when}; --stolen does not wait");
         return Ok(Found::Wrong);
     }
-    let digest = public_digest(cx, &config, name, "previous")?;
-    let tx = store.write().await?;
-    fs::remove_file(&previous).with_context(|| previous.display().to_string())?;
-    let _ = fs::remove_file(previous.with_extension("until"));
-    if name == Name::Message {
-        let certificate = cx.home.certificate(&staged(name.as_str(), "previous"));
-        fs::remove_file(&certificate).with_context(|| certificate.display().to_string())?;
+    let certificate = cx.home.certificate(&staged(name.as_str(), "previous"));
+    if name != Name::Message || certificate.exists() {
+        let digest = public_digest(cx, &config, name, "previous")?;
+        let what = if stolen { "key_stolen" } else { "key_retire" };
+        admin::commit(cx, store.write().await?, &[act(what, digest)]).await?;
     }
-    admin::commit(cx, tx, &[act(if stolen { "key_stolen" } else { "key_retire" }, digest)]).await?;
-    say(cx, name, "retire", digest, "Restart the gateway, print the next card and hand it to every partner.")
-}
-
-/// The longest that a message may be under way, by the agreements in force.
-async fn longest_lifetime(conn: &mut Connection) -> Result<i64> {
-    let rows = partner::all(conn).await?;
-    let lifetimes = rows.iter().filter_map(|row| Agreement::parse(&row.agreement).ok());
-    Ok(lifetimes.map(|agreement| agreement.lifetime_ms()).max().unwrap_or(7 * 86_400_000))
+    // The key last: as long as it is there the command can be repeated.
+    for file in [&certificate, &overlap, &previous] {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| file.display().to_string());
+            }
+            _ => {}
+        }
+    }
+    let what = "Restart the gateway, print the next card and hand it to every partner.";
+    cx.print(&json!({ "key": name.as_str(), "step": "retire" }), || {
+        format!("The {} key before is destroyed.\n{what}", name.as_str())
+    })?;
+    Ok(Found::Good)
 }
 
 /// SHA-256 of the certificate, or of the public key.
@@ -206,7 +205,8 @@ fn public_digest(cx: &Cx, config: &Config, name: Name, stage: &str) -> Result<Di
     if name == Name::Message {
         let certificate = cx.home.certificate(&file);
         // After a crash in the middle of `use` the certificate stands in its place before its key does.
-        let certificate = if certificate.exists() { certificate } else { cx.home.certificate("message") };
+        let in_place = stage == "next" && !certificate.exists();
+        let certificate = if in_place { cx.home.certificate("message") } else { certificate };
         return Ok(Digest::of(&keys::one(&certificate)?));
     }
     let pkcs8 = keys::private_key(&cx.home.key(&file))?;

@@ -22,13 +22,16 @@ use crate::clock;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
-use crate::keys::Keys;
+use crate::keys::{self, Keys};
 use crate::line::Lines;
 use crate::send::Sender;
 use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::{Open, Store, outbox, witness as store_witness};
 use crate::{channel, deadlines, deliver, dispatch, operations, receive, submit, tiles, tls, witness};
+
+/// A message's, where there is no partner yet: seven days.
+const LIFETIME_MS: i64 = 7 * 86_400_000;
 
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -54,6 +57,8 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         let mut tx = store.read().await?;
         Directory::load(&mut tx, config.country(), clock::now()).await?
     };
+    let lifetime_ms = directory.partners().map(|partner| partner.agreement.lifetime_ms()).max();
+    keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
     let logs = Logs::new(keys.log.clone());
     let standing = Arc::new(Standing::default());
     let queue = config.limits.queue_per_partner;

@@ -45,6 +45,11 @@ pub enum StoreError {
     /// SQLite before 3.51.3 can corrupt a WAL database.
     #[error("SQLite {0} is older than 3.51.3, which mends a fault that corrupts databases")]
     Version(String),
+    /// A log has fewer entries than this process has seen committed.
+    #[error(
+        "{0} holds less than was committed to it: another database was put in place; restart the gateway"
+    )]
+    Backwards(String),
     /// What is stored contradicts itself.
     #[error("the store contradicts itself: {0}")]
     Corrupt(String),

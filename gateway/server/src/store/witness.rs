@@ -1,6 +1,6 @@
 //! Tables `witnessed`, `cosignature`, `alarm`: what two gateways showed each other of their logs.
 
-use silkgate_ledger::{Note, NoteError, NoteSignature};
+use silkgate_ledger::{Checkpoint, Note, NoteError, NoteSignature};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use sqlx::Row;
@@ -58,13 +58,22 @@ pub async fn put_witnessed(
     count_witnessed(conn, partner).await
 }
 
-/// Forgets what was cosigned of a log, after both operators agreed that its history goes on elsewhere.
-pub async fn forget_witnessed(conn: &mut Connection, origin: &str, partner: &str) -> Result<(), StoreError> {
+/// Goes back to an earlier cosigned checkpoint, or forgets the log, after both operators agreed that its history goes
+/// on from there.
+pub async fn rewind_witnessed(
+    conn: &mut Connection,
+    origin: &str,
+    partner: &str,
+    note: Option<&[u8]>,
+) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM witnessed WHERE origin = $1")
         .bind(origin.to_owned())
         .execute(&mut *conn)
         .await?;
-    count_witnessed(conn, partner).await
+    match note {
+        Some(note) => put_witnessed(conn, origin, partner, note).await,
+        None => count_witnessed(conn, partner).await,
+    }
 }
 
 async fn count_witnessed(conn: &mut Connection, partner: &str) -> Result<(), StoreError> {
@@ -183,12 +192,14 @@ pub async fn note_clock(
     theirs: Instant,
     ours: Instant,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE partner SET clock_theirs_ms = $1, clock_ours_ms = $2 WHERE country = $3")
-        .bind(theirs.0)
-        .bind(ours.0)
-        .bind(partner.to_owned())
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "UPDATE partner SET clock_theirs_ms = $1, clock_ours_ms = $2, confirmed_ms = NULL WHERE country = $3",
+    )
+    .bind(theirs.0)
+    .bind(ours.0)
+    .bind(partner.to_owned())
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -204,8 +215,21 @@ pub async fn confirm(conn: &mut Connection, partner: &str, at: Instant) -> Resul
 
 /// Partners for whom an operator gave the word since they last witnessed.
 pub async fn confirmed(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query("SELECT country FROM partner WHERE confirmed_ms > coalesce(clock_ours_ms, 0)");
+    let rows = sqlx::query("SELECT country FROM partner WHERE confirmed_ms IS NOT NULL");
     Ok(rows.fetch_all(conn).await?.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// When our logs were first shown to the partner: `now`, where that is the first time.
+pub async fn first_shown(
+    conn: &mut Connection,
+    partner: &str,
+    now: Instant,
+) -> Result<Option<Instant>, StoreError> {
+    let query = sqlx::query(
+        "UPDATE partner SET shown_ms = coalesce(shown_ms, $1) WHERE country = $2 RETURNING shown_ms",
+    );
+    let row = query.bind(now.0).bind(partner.to_owned()).fetch_optional(conn).await?;
+    Ok(row.map(|row| Instant(row.get(0))))
 }
 
 /// Partners that ever cosigned a log of ours.
@@ -259,10 +283,12 @@ pub struct Alarm {
     pub at: Instant,
     /// The checkpoint that we hold.
     pub ours: Vec<u8>,
-    /// The checkpoint that contradicts it.
+    /// The checkpoint that contradicts it; empty where the partner only lost what we hold.
     pub theirs: Vec<u8>,
     /// When it was settled by an operator.
     pub settled_at: Option<Instant>,
+    /// The last cosigned checkpoint that both sides hold.
+    pub goes_on: Option<Vec<u8>>,
 }
 
 impl Alarm {
@@ -276,23 +302,75 @@ impl Alarm {
         theirs: Vec<u8>,
     ) -> Self {
         let (partner, origin) = (partner.to_owned(), origin.to_owned());
-        Self { id: 0, partner, origin, kind, at, ours, theirs, settled_at: None }
+        Self { id: 0, partner, origin, kind, at, ours, theirs, settled_at: None, goes_on: None }
     }
 
     /// SHA-256 over both notes, by which log entries name the alarm.
     pub fn digest(&self) -> [u8; 32] {
         Digest::of(&[self.ours.as_slice(), b"\n", &self.theirs].concat()).0
     }
+
+    /// Whether the two notes alone prove two histories: one size, two roots. Otherwise a proof failed.
+    pub fn is_proof(&self) -> bool {
+        match (head(&self.ours), head(&self.theirs)) {
+            (Some(ours), Some(theirs)) => ours.size == theirs.size && ours.root != theirs.root,
+            _ => false,
+        }
+    }
+
+    /// The sizes that were given up when it was settled: above the first, up to the second.
+    pub fn given_up(&self) -> Option<(u64, u64)> {
+        self.settled_at?;
+        let lost = match self.kind {
+            AlarmKind::Fork => head(&self.ours)?,
+            AlarmKind::Rollback => head(&self.theirs)?,
+        };
+        let kept = self.goes_on.as_deref().and_then(head).map_or(0, |kept| kept.size);
+        Some((kept, lost.size))
+    }
+
+    /// Whether this one, which was raised before, makes `new` no news.
+    fn covers(&self, new: &Alarm) -> bool {
+        let same = (&self.ours, &self.theirs) == (&new.ours, &new.theirs);
+        match (self.kind, self.settled_at) {
+            (AlarmKind::Rollback, None) => true,
+            // A partner may show any checkpoint of a future that was given up, for ever.
+            (AlarmKind::Rollback, Some(_)) => {
+                let lost = self.given_up().zip(head(&new.theirs));
+                lost.is_some_and(|((_, lost), theirs)| theirs.size <= lost)
+            }
+            // What only fails to prove anything must not hide what proves a fork.
+            (AlarmKind::Fork, None) => same || !new.is_proof(),
+            (AlarmKind::Fork, Some(_)) => same,
+        }
+    }
 }
 
-/// Raises an alarm, unless one of that log is open, or was settled for the same contradiction. Its number where
-/// it is new.
+/// The checkpoint of a note.
+fn head(note: &[u8]) -> Option<Checkpoint> {
+    Checkpoint::parse(Note::parse(note).ok()?.text()).ok()
+}
+
+/// Open alarms of one log that are kept, at most: each is a proof by itself.
+const OPEN_MAX: usize = 16;
+
+/// Raises an alarm, unless it is no news. Its number where it is new.
 pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<Option<i64>, StoreError> {
-    let new = sqlx::query(
-        "INSERT INTO alarm (partner, origin, kind, at_ms, ours, theirs)
-         SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (
-             SELECT 1 FROM alarm WHERE partner = $1 AND origin = $2 AND kind = $3
-                AND (settled_ms IS NULL OR theirs = $6))
+    let mut known = alarms(conn).await?;
+    known.retain(|known| {
+        (&known.partner, &known.origin, known.kind) == (&alarm.partner, &alarm.origin, alarm.kind)
+    });
+    let open = known.iter().filter(|known| known.settled_at.is_none()).count();
+    if open >= OPEN_MAX || known.iter().any(|known| known.covers(alarm)) {
+        return Ok(None);
+    }
+    insert_alarm(conn, alarm).await.map(Some)
+}
+
+/// Keeps an alarm; its number.
+pub async fn insert_alarm(conn: &mut Connection, alarm: &Alarm) -> Result<i64, StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO alarm (partner, origin, kind, at_ms, ours, theirs) VALUES ($1, $2, $3, $4, $5, $6)
          RETURNING id",
     )
     .bind(alarm.partner.clone())
@@ -301,21 +379,20 @@ pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<Option<i64>, 
     .bind(alarm.at.0)
     .bind(alarm.ours.clone())
     .bind(alarm.theirs.clone())
-    .fetch_optional(&mut *conn)
+    .fetch_one(&mut *conn)
     .await?;
-    let Some(new) = new else { return Ok(None) };
     sqlx::query("UPDATE log SET alarms = alarms + 1 WHERE partner = $1")
         .bind(alarm.partner.clone())
         .execute(&mut *conn)
         .await?;
     super::partner::touch(conn).await?;
-    Ok(Some(new.get(0)))
+    Ok(row.get(0))
 }
 
 /// Every alarm, oldest first.
 pub async fn alarms(conn: &mut Connection) -> Result<Vec<Alarm>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, partner, origin, kind, at_ms, ours, theirs, settled_ms FROM alarm ORDER BY id",
+        "SELECT id, partner, origin, kind, at_ms, ours, theirs, settled_ms, goes_on FROM alarm ORDER BY id",
     );
     let read = |row: sqlx::sqlite::SqliteRow| {
         let kind: String = row.get(3);
@@ -329,6 +406,7 @@ pub async fn alarms(conn: &mut Connection) -> Result<Vec<Alarm>, StoreError> {
             ours: row.get(5),
             theirs: row.get(6),
             settled_at: row.get::<Option<i64>, _>(7).map(Instant),
+            goes_on: row.get(8),
         })
     };
     rows.fetch_all(conn).await?.into_iter().map(read).collect()
@@ -339,8 +417,24 @@ pub async fn open_alarms(conn: &mut Connection) -> Result<Vec<Alarm>, StoreError
     Ok(alarms(conn).await?.into_iter().filter(|alarm| alarm.settled_at.is_none()).collect())
 }
 
-/// Marks an alarm as settled.
-pub async fn settle(conn: &mut Connection, id: i64, at: Instant) -> Result<(), StoreError> {
-    sqlx::query("UPDATE alarm SET settled_ms = $1 WHERE id = $2").bind(at.0).bind(id).execute(conn).await?;
+/// Marks an alarm as settled: the log goes on from that checkpoint, or from its beginning.
+pub async fn settle(
+    conn: &mut Connection,
+    id: i64,
+    at: Instant,
+    goes_on: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE alarm SET settled_ms = $1, goes_on = $2 WHERE id = $3")
+        .bind(at.0)
+        .bind(goes_on.map(<[u8]>::to_vec))
+        .bind(id)
+        .execute(conn)
+        .await?;
     Ok(())
+}
+
+/// Whether an open alarm says that this database was put back or altered.
+pub async fn is_rolled_back(conn: &mut Connection) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT 1 FROM alarm WHERE kind = 'rollback' AND settled_ms IS NULL LIMIT 1");
+    Ok(query.fetch_optional(conn).await?.is_some())
 }

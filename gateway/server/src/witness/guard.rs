@@ -8,7 +8,7 @@ use silkgate_message::instant::Instant;
 use super::show::Partnership;
 use super::{NOTE_MAX_BYTES, origin_hash};
 use crate::clock;
-use crate::directory::{own_log_keys, own_witness_keys};
+use crate::directory::{ever_log_keys, own_log_keys, own_witness_keys};
 use crate::line::{Answer, Question};
 use crate::store::ledger::{self, Head};
 use crate::store::witness::{self, Alarm, AlarmKind, Cosigned};
@@ -33,7 +33,22 @@ impl Partnership<'_> {
         }
         let mut lost = false;
         for head in self.heads().await? {
-            lost |= self.examine(&head).await? == Seen::Other;
+            let kept = self.newest_cosigned(&head).await.map_err(|error| error.to_string())?;
+            let seen = match self.examine(&head).await? {
+                Seen::Other => {
+                    lost = true;
+                    continue;
+                }
+                Seen::Ours(size) => size,
+                Seen::Nothing => 0,
+            };
+            // It knows less than it has cosigned: such a word tells nothing of what came after.
+            if seen < kept {
+                return Err(format!(
+                    "it has forgotten what it cosigned of {}: {seen} of {kept}",
+                    head.origin
+                ));
+            }
         }
         if lost { Err("it has seen another history of our log".to_owned()) } else { Ok(()) }
     }
@@ -46,10 +61,15 @@ impl Partnership<'_> {
         let note = Note::parse(&bytes).map_err(|error| format!("what it cosigned: {error}"))?;
         // Only a note that we signed ourselves can tell us that we have lost something.
         let directory = self.gateway.directory();
-        let own = own_log_keys(&head.origin, &self.gateway.keys.log, directory.own_cards());
+        let own =
+            own_log_keys(&head.origin, &self.gateway.keys.log, &directory.cards(self.gateway.country()));
         note.verify(&own)
             .map_err(|error| format!("what it cosigned of {} is not ours: {error}", head.origin))?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
+        // All our logs have the same key, and a signature line's name is not signed: the text says which log it is.
+        if checkpoint.origin.as_str() != head.origin {
+            return Err(format!("what it cosigned is of {}, not of {}", checkpoint.origin, head.origin));
+        }
         let ours = self.compare(head, &checkpoint).await.map_err(|error| error.to_string())?;
         let Some(ours) = ours else {
             // A cosignature that was lost on its way; one by a key that is on the card no longer proves as much.
@@ -122,28 +142,55 @@ impl Partnership<'_> {
         let path = format!("/v1/log/cosigned/{}", origin_hash(origin));
         let Some(bytes) = self.get(path).await? else { return Ok(()) };
         let note = Note::parse(&bytes).map_err(|error| format!("what we cosigned: {error}"))?;
-        let directory = self.gateway.directory();
-        let own = own_witness_keys(&self.gateway.keys.witness, directory.own_cards());
-        let by_us = own.iter().any(|key| matches!(key.cosigned(&note), Ok(Some(_))));
         let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-        if !by_us || checkpoint.origin.as_str() != origin {
+        let directory = self.gateway.directory();
+        let own = own_witness_keys(&self.gateway.keys.witness, &directory.cards(self.gateway.country()));
+        let at_s = own.iter().find_map(|key| key.cosigned(&note).ok().flatten());
+        let theirs = ever_log_keys(&directory.cards(self.partner.country), origin);
+        let (Some(at_s), Ok(_), true) = (at_s, note.verify(&theirs), checkpoint.origin.as_str() == origin)
+        else {
             return Err("what it shows as our cosignature is none".to_owned());
-        }
+        };
         let write = async {
             let mut tx = self.gateway.store.write().await?;
-            let kept = witness::witnessed(&mut tx, origin).await?;
-            let kept = kept.and_then(|kept| Checkpoint::parse(Note::parse(&kept).ok()?.text()).ok());
-            if kept.is_none_or(|kept| kept.size < checkpoint.size) {
-                witness::put_witnessed(&mut tx, origin, self.partner.country.as_str(), &bytes).await?;
-                tracing::warn!(
-                    partner = %self.partner.country, origin, size = checkpoint.size,
-                    "our witness had cosigned more than this database remembers"
-                );
+            let given_up = witness::alarms(&mut tx).await?.into_iter().any(|alarm| {
+                let range =
+                    alarm.given_up().filter(|_| alarm.origin == origin && alarm.kind == AlarmKind::Fork);
+                let before = alarm.settled_at.is_some_and(|at| i128::from(at_s) * 1000 <= i128::from(at.0));
+                before && range.is_some_and(|(kept, lost)| kept < checkpoint.size && checkpoint.size <= lost)
+            });
+            if !given_up {
+                self.compare_memory(&mut tx, &checkpoint, &bytes).await?;
             }
             tx.commit().await?;
             Ok::<_, crate::store::StoreError>(())
         };
         write.await.map_err(|error| error.to_string())
+    }
+
+    /// Takes up a newer memory; two cosignatures of ours on two histories are an alarm.
+    async fn compare_memory(
+        &self,
+        tx: &mut crate::store::Connection,
+        shown: &Checkpoint,
+        bytes: &[u8],
+    ) -> Result<(), crate::store::StoreError> {
+        let (origin, country) = (shown.origin.as_str(), self.partner.country);
+        let kept = witness::witnessed(tx, origin).await?;
+        let newest = kept.as_ref().and_then(|kept| Checkpoint::parse(Note::parse(kept).ok()?.text()).ok());
+        if newest.as_ref().is_none_or(|newest| newest.size < shown.size) {
+            witness::put_witnessed(tx, origin, country.as_str(), bytes).await?;
+            tracing::warn!(
+                partner = %country, origin, size = shown.size,
+                "our witness had cosigned more than this database remembers"
+            );
+        } else if newest.is_some_and(|newest| newest.size == shown.size && newest.root != shown.root) {
+            tracing::error!(
+                partner = %country, origin,
+                "ALARM: our own witness has cosigned two histories of the partner's log: was it run from two databases?"
+            );
+        }
+        Ok(())
     }
 
     /// `GET`; None where there is nothing.

@@ -33,7 +33,7 @@ pub async fn add_checkpoint(
     let Some(partner) = directory.partner(country).filter(|partner| partner.is_active()) else {
         return http::problem(&Problem::new(Code::PartnerSuspended));
     };
-    if !partner.within_rate() {
+    if !partner.may_show() {
         return http::problem(&Problem::new(Code::RateExceeded));
     }
     let body = match http::any_body(request, NOTE_MAX_BYTES, gateway.config.limits.body_seconds).await {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guard::Seen;
+use crate::clock;
 use crate::directory::Partner;
 use crate::gateway::Gateway;
 use crate::line::Lines;
@@ -59,6 +60,8 @@ pub async fn run(gateway: Arc<Gateway>, lines: Arc<Lines>, stop: CancellationTok
 struct Memory {
     /// Whether its word on our logs was heard since this start.
     heard: bool,
+    /// When our logs were first shown to it.
+    first_shown: Option<Instant>,
     failures: u32,
     /// The size that it told us it cosigned last, where that is not the one we keep.
     told: HashMap<i64, u64>,
@@ -120,7 +123,10 @@ pub(super) struct Partnership<'g> {
 impl Partnership<'_> {
     /// Hears the partner's word if that is still awaited, and shows what has grown.
     async fn round(&self, memory: &mut Memory) -> Result<(), String> {
-        self.note_age().await.map_err(|error| error.to_string())?;
+        if memory.first_shown.is_none() {
+            memory.first_shown = self.first_shown().await.map_err(|error| error.to_string())?;
+        }
+        self.note_age(memory.first_shown).await.map_err(|error| error.to_string())?;
         if !memory.heard {
             self.guard().await?;
             memory.heard = true;
@@ -135,7 +141,14 @@ impl Partnership<'_> {
         for head in self.heads().await? {
             self.show(&head, memory).await?;
         }
-        self.note_age().await.map_err(|error| error.to_string())
+        self.note_age(memory.first_shown).await.map_err(|error| error.to_string())
+    }
+
+    async fn first_shown(&self) -> Result<Option<Instant>, StoreError> {
+        let mut tx = self.gateway.store.write().await?;
+        let shown = witness::first_shown(&mut tx, self.partner.country.as_str(), clock::now()).await?;
+        tx.commit().await?;
+        Ok(shown)
     }
 
     /// Our log of the channel, and the house log.
@@ -172,6 +185,10 @@ impl Partnership<'_> {
                     memory.shown.insert(head.id, tokio::time::Instant::now());
                     return Ok(());
                 }
+                // It has cosigned more than we know: is it what we hold, or a history that was given up?
+                (409, Some(size)) if size > kept && self.examine(head).await? == Seen::Other => {
+                    return self.explain(head).await;
+                }
                 (409, Some(size)) if size <= head.size && size != old => {
                     memory.told.insert(head.id, size);
                     old = size;
@@ -196,7 +213,7 @@ impl Partnership<'_> {
         }
     }
 
-    async fn newest_cosigned(&self, head: &Head) -> Result<u64, StoreError> {
+    pub(super) async fn newest_cosigned(&self, head: &Head) -> Result<u64, StoreError> {
         let mut tx = self.gateway.store.read().await?;
         let newest = witness::newest_cosigned(&mut tx, head.id, self.partner.country.as_str()).await?;
         Ok(newest.unwrap_or(0))
@@ -214,14 +231,15 @@ impl Partnership<'_> {
     }
 
     /// Since when the channel's entries stand without a cosignature.
-    async fn note_age(&self) -> Result<(), StoreError> {
+    async fn note_age(&self, first_shown: Option<Instant>) -> Result<(), StoreError> {
         let mut tx = self.gateway.store.read().await?;
         let country = self.partner.country;
         let heads = ledger::heads(&mut tx).await?;
-        if let Some(head) = heads.into_iter().find(|head| head.partner == Some(country)) {
-            let since = uncosigned_since(&mut tx, &head, country).await?;
-            self.gateway.standing.set_uncosigned(country, since);
-        }
+        let Some(head) = heads.into_iter().find(|head| head.partner == Some(country)) else { return Ok(()) };
+        let since = uncosigned_since(&mut tx, &head, country).await?;
+        // What is older than our first showing, by an earlier version, is not held against the partner.
+        let since = since.map(|since| since.max(first_shown.unwrap_or(since)));
+        self.gateway.standing.set_uncosigned(country, since);
         Ok(())
     }
 }

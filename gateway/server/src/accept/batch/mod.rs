@@ -22,7 +22,7 @@ use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
-use crate::store::{Connection, StoreError, delivery, outbox, partner};
+use crate::store::{Connection, StoreError, delivery, outbox, partner, witness as witness_store};
 
 /// Decides and writes `works`; the caller commits. One answer for each job, in order.
 pub(super) async fn run(
@@ -30,6 +30,8 @@ pub(super) async fn run(
     logs: &mut Logs,
     works: &[Work],
 ) -> Result<(Vec<Answer>, Changed), StoreError> {
+    // Asked here and not only at the door: what waits was let in before the alarm.
+    let read_only = witness_store::is_rolled_back(conn).await?;
     let growth = logs.begin(conn).await?;
     let mut batch = Batch {
         now: clock::now(),
@@ -53,6 +55,9 @@ pub(super) async fn run(
     let mut drafts = Vec::with_capacity(works.len());
     for (place, work) in order {
         let draft = match work {
+            work if read_only && !matches!(work, Work::Witness(_)) => Draft::Ready(Answer::Failed(
+                Problem::new(Code::Unavailable).detail("the gateway is read-only"),
+            )),
             Work::Receive(received) => batch.receive(conn, received).await?,
             Work::Submit(submission) => batch.submit(conn, submission).await?,
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,

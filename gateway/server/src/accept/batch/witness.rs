@@ -34,7 +34,7 @@ impl Batch<'_> {
                     kept.unwrap_or_default(),
                     shown.request.note.encode(),
                 );
-                // Where no entry may be written the contradiction is not kept either: it will be shown again.
+                // Where no entry may be written nothing is kept either. Nothing was cosigned: it gains nothing.
                 let is_new = shown.note_alarm && witness::raise(conn, &alarm).await?.is_some();
                 if is_new {
                     let mut entry = entry_at(Kind::Admin, self.now);

@@ -36,60 +36,82 @@ pub(super) async fn confirm(cx: &Cx, country: Country) -> Result<Found> {
     Ok(Found::Good)
 }
 
-/// What is given up, and whose log it is of.
-enum Loss {
+/// Whose log lost something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
     /// Ours: the partner has cosigned a history that we no longer hold.
-    Ours(Vec<Alarm>),
+    Ours,
     /// The partner's: we have cosigned a history that it no longer holds.
-    Theirs(Vec<witness::Witnessed>),
+    Theirs,
+}
+
+/// One log that goes on with another history than the one that was witnessed.
+#[derive(PartialEq, Eq)]
+struct Gap {
+    origin: String,
+    /// The newest checkpoint of the history that is given up.
+    given_up: Vec<u8>,
+    /// The last cosigned checkpoint that both sides hold; None: there is none, it goes on from its beginning.
+    goes_on: Option<Vec<u8>>,
+    /// The open alarms about it.
+    alarms: Vec<(i64, Digest)>,
+}
+
+impl Gap {
+    fn text(&self) -> Result<String> {
+        let goes_on = match &self.goes_on {
+            Some(note) => text(note)?,
+            None => "from the beginning\n".to_owned(),
+        };
+        Ok(format!("{}\n{goes_on}\n", text(&self.given_up)?))
+    }
 }
 
 /// Goes on with another history than the one that was witnessed.
 pub(super) async fn recover(cx: &Cx, country: Country, code: Option<&str>) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
-    let mut tx = store.write().await?;
-    let partner = find(&mut tx, country, &config).await?;
-    let alarms = witness::open_alarms(&mut tx).await?;
-    let of_partner = alarms.into_iter().filter(|alarm| alarm.partner == country.as_str());
-    let (ours, forks): (Vec<_>, Vec<_>) = of_partner.partition(|alarm| alarm.kind == AlarmKind::Rollback);
-    let loss = if ours.is_empty() {
-        let cosigned = witness::all_witnessed(&mut tx).await?;
-        Loss::Theirs(cosigned.into_iter().filter(|row| row.partner == country.as_str()).collect())
-    } else {
-        Loss::Ours(ours)
+    // Nothing is locked while the partner is asked.
+    let (partner, whose, known) = {
+        let mut tx = store.read().await?;
+        let partner = find(&mut tx, country, &config).await?;
+        let (whose, known) = known(&mut tx, country).await?;
+        (partner, whose, known)
     };
-    let given_up = match &loss {
-        Loss::Ours(alarms) => {
-            let cards = directory::own_cards(&mut tx, config.country()).await?;
-            let seen = seen_by(cx, &config, &partner, &cards).await?;
-            // Where the partner has given it up already, what it had seen is kept here.
-            if seen.is_empty() { kept(&mut tx, alarms, country).await? } else { seen }
+    let gaps = match whose {
+        Whose::Ours => known,
+        Whose::Theirs => {
+            let mut tx = store.read().await?;
+            let cards = partner::cards(&mut tx).await?;
+            drop(tx);
+            held_by(cx, &config, &partner, known, &cards).await?
         }
-        Loss::Theirs(rows) => rows.iter().map(|row| text(&row.note)).collect::<Result<Vec<_>>>()?,
     };
-    if given_up.is_empty() {
-        eprintln!(
-            "silkgate: neither side has cosigned anything of the other's logs: there is nothing to give up"
-        );
+    if gaps.is_empty() {
+        eprintln!("silkgate: both sides hold all that the other has cosigned: there is nothing to give up");
         return Ok(Found::Wrong);
     }
-    let digest = Digest::of(given_up.concat().as_bytes());
-    let expected = Fingerprint::of_recovery(given_up.concat().as_bytes());
+    let texts = gaps.iter().map(Gap::text).collect::<Result<Vec<_>>>()?;
+    let expected = Fingerprint::of_recovery(texts.concat().as_bytes());
     let said = code.map(|code| code.parse::<Fingerprint>().map_err(|error| anyhow!("--code: {error}")));
     if said.transpose()? != Some(expected) {
-        drop(tx);
-        return tell(cx, country, &loss, &given_up, expected, code.is_some());
+        return tell(cx, country, whose, &gaps, expected, code.is_some());
     }
-    let acts = match &loss {
-        Loss::Ours(alarms) => settle_ours(&mut tx, alarms, country, digest).await?,
-        Loss::Theirs(rows) => settle_theirs(&mut tx, rows, &forks, country, digest).await?,
-    };
+    let digest = Digest::of(texts.concat().as_bytes());
+    let mut tx = store.write().await?;
+    let (still, now) = self::known(&mut tx, country).await?;
+    let unchanged =
+        |gap: &Gap| now.iter().any(|now| now.origin == gap.origin && now.given_up == gap.given_up);
+    if still != whose || !gaps.iter().all(unchanged) {
+        bail!("something was cosigned meanwhile; run the command again without --code");
+    }
+    let at = clock::now();
+    let acts = settle(&mut tx, country, whose, &gaps, (at, digest)).await?;
     partner::touch(&mut tx).await?;
-    admin::commit_settled(cx, tx, &acts.1, acts.0).await?;
+    admin::commit_settled(cx, tx, &acts, at).await?;
     cx.print(&json!({ "partner": country, "recovered": true, "digest": digest.to_string() }), || {
-        let other = match loss {
-            Loss::Ours(_) => "Our logs go on from what this database holds",
-            Loss::Theirs(_) => "Their logs may go on with another history than we cosigned",
+        let other = match whose {
+            Whose::Ours => "Our logs go on from what this database holds",
+            Whose::Theirs => "Their logs may go on from the last checkpoint that both sides hold",
         };
         format!(
             "{other}; what was given up stands in our logs by its digest {digest}. When {country}'s operator has done the same, \
@@ -99,134 +121,161 @@ pub(super) async fn recover(cx: &Cx, country: Country, code: Option<&str>) -> Re
     Ok(Found::Good)
 }
 
+/// What this database knows: of our logs the open alarms, or of the partner's what we cosigned.
+async fn known(conn: &mut Connection, country: Country) -> Result<(Whose, Vec<Gap>)> {
+    let mut alarms = witness::open_alarms(conn).await?;
+    alarms.retain(|alarm| alarm.partner == country.as_str());
+    let mut gaps: Vec<Gap> = Vec::new();
+    for alarm in alarms.iter().filter(|alarm| alarm.kind == AlarmKind::Rollback) {
+        let heads = ledger::heads(conn).await?;
+        let head = heads.into_iter().find(|head| head.origin == alarm.origin);
+        let head = head.ok_or_else(|| anyhow!("there is no log {}", alarm.origin))?;
+        let goes_on = match witness::newest_cosigned(conn, head.id, country.as_str()).await? {
+            Some(size) => ledger::checkpoint(conn, head.id, size).await?,
+            None => None,
+        };
+        let (origin, given_up) = (alarm.origin.clone(), alarm.theirs.clone());
+        gaps.push(Gap { origin, given_up, goes_on, alarms: vec![(alarm.id, Digest(alarm.digest()))] });
+    }
+    if !gaps.is_empty() {
+        gaps.sort_by(|a, b| a.origin.cmp(&b.origin));
+        return Ok((Whose::Ours, gaps));
+    }
+    for row in witness::all_witnessed(conn).await?.into_iter().filter(|row| row.partner == country.as_str()) {
+        let of_log = alarms.iter().filter(|alarm| alarm.origin == row.origin);
+        let alarms = of_log.map(|alarm| (alarm.id, Digest(alarm.digest()))).collect();
+        gaps.push(Gap { origin: row.origin, given_up: row.note, goes_on: None, alarms });
+    }
+    Ok((Whose::Theirs, gaps))
+}
+
+/// Of what we cosigned, the logs that the partner no longer holds so far, or that have an alarm; each with the newest
+/// checkpoint under our own cosignature that the partner does hold.
+async fn held_by(
+    cx: &Cx,
+    config: &Config,
+    partner: &Partner,
+    known: Vec<Gap>,
+    cards: &[(String, Vec<u8>)],
+) -> Result<Vec<Gap>> {
+    let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
+    let content = partner.card.content();
+    let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
+    let cards: Vec<Card> = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
+    let of = |country: Country| cards.iter().filter(|c| c.content().country == country).collect::<Vec<_>>();
+    let own = directory::own_witness_keys(&keys::witness(&cx.home, config)?, &of(config.country()));
+    let mut gaps = Vec::new();
+    for mut gap in known {
+        let path = format!("/v1/log/cosigned/{}", origin_hash(&gap.origin));
+        let answer = client.get(&path).await?;
+        gap.goes_on = match answer.status.as_u16() {
+            200 => {
+                let note = Note::parse(&answer.body)?;
+                note.verify(&directory::ever_log_keys(&of(partner.country), &gap.origin))?;
+                if !own.iter().any(|key| matches!(key.cosigned(&note), Ok(Some(_)))) {
+                    bail!("{}: what {} shows as our cosignature is none", gap.origin, partner.country);
+                }
+                Some(answer.body.to_vec())
+            }
+            404 => None,
+            status => bail!("{path}: the partner answers {status}"),
+        };
+        let (ours, theirs) = (head(&gap.given_up)?, gap.goes_on.as_deref().map(head).transpose()?);
+        let of_log = |theirs: &Checkpoint| theirs.origin == ours.origin && theirs.size <= ours.size;
+        if !theirs.as_ref().is_none_or(of_log) {
+            bail!("{}: it holds more than we cosigned", gap.origin);
+        }
+        if !gap.alarms.is_empty() || theirs.is_none_or(|theirs| theirs.size < ours.size) {
+            gaps.push(gap);
+        }
+    }
+    Ok(gaps)
+}
+
 /// Tells how things stand, and the code to compare. Nothing is changed.
 fn tell(
     cx: &Cx,
     country: Country,
-    loss: &Loss,
-    given_up: &[String],
+    whose: Whose,
+    gaps: &[Gap],
     code: Fingerprint,
     was_wrong: bool,
 ) -> Result<Found> {
-    let checkpoints: Vec<&String> = given_up.iter().collect();
-    let whose = if matches!(loss, Loss::Ours(_)) { "ours" } else { "theirs" };
-    let report = json!({ "partner": country, "lost": whose, "given_up": checkpoints, "code": code.to_string(),
-                         "recovered": false, "code_was_wrong": was_wrong });
+    let given_up = gaps.iter().map(|gap| text(&gap.given_up)).collect::<Result<Vec<_>>>()?;
+    let mut lines = Vec::new();
+    for gap in gaps {
+        let lost = head(&gap.given_up)?;
+        let kept = gap.goes_on.as_deref().map(head).transpose()?.map_or(0, |kept| kept.size);
+        lines.push(format!(
+            "{}: {} entries were cosigned; {} of them are given up, it goes on after the first {kept}",
+            gap.origin,
+            lost.size,
+            lost.size - kept.min(lost.size)
+        ));
+    }
+    let lost = if whose == Whose::Ours { "ours" } else { "theirs" };
+    let report = json!({ "partner": country, "lost": lost, "given_up": given_up, "logs": lines,
+                         "code": code.to_string(), "recovered": false, "code_was_wrong": was_wrong });
     cx.print(&report, || {
-        let what = match loss {
-            Loss::Ours(_) => format!(
+        let what = match whose {
+            Whose::Ours => format!(
                 "{country} has cosigned these checkpoints of our logs, and this database holds no such history: an older one was put \
                  back, or it was altered. The better way out is the newest database, if there is one: stop, put it in place, start.\n\
                  Otherwise what was logged since is given up on our side; {country} keeps its own log of it."
             ),
-            Loss::Theirs(_) => format!(
+            Whose::Theirs => format!(
                 "We have cosigned these checkpoints of {country}'s logs. Give them up only if {country}'s operator tells you, by telephone \
                  and by name, that they have lost what was logged since; if they cannot tell when and why, their log was altered."
             ),
         };
-        let shown = given_up.iter().map(|text| text.trim_end().replace('\n', " ")).collect::<Vec<_>>();
         let wrong = if was_wrong { "The code is not this one. " } else { "" };
         format!(
             "{what}\n\n  {}\n\n{wrong}Nothing was changed. Both operators compare this code and then run the command with it, on each side:\n\n  \
-             silkgate log recover … --code {code}",
-            shown.join("\n  ")
+             silkgate log recover STATE --code {code}",
+            lines.join("\n  ")
         )
     })?;
     Ok(Found::Wrong)
 }
 
-/// Our logs as the partner last cosigned them; only what we signed ourselves counts.
-async fn seen_by(cx: &Cx, config: &Config, partner: &Partner, cards: &[Card]) -> Result<Vec<String>> {
-    let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
-    let content = partner.card.content();
-    let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
-    let in_use = keys::log(&cx.home)?;
-    let mut seen = Vec::new();
-    let mut origins = [config.channel_origin(partner.country), config.house_origin()];
-    origins.sort();
-    for origin in origins {
-        let answer = client.get(&format!("/v1/witness/{}/checkpoint", origin_hash(&origin))).await?;
-        if answer.status == 404 {
-            continue;
-        }
-        if answer.status != 200 {
-            bail!("{}: the partner answers {}", partner.country, answer.status);
-        }
-        let note = Note::parse(&answer.body)?;
-        note.verify(&directory::own_log_keys(&origin, &in_use, cards))?;
-        seen.push(note.text().to_owned());
-    }
-    Ok(seen)
-}
-
-/// The same by what is kept here: of a log with an alarm what contradicts it, of another its newest cosigned checkpoint.
-async fn kept(conn: &mut Connection, alarms: &[Alarm], country: Country) -> Result<Vec<String>> {
-    let mut heads = ledger::heads(conn).await?;
-    heads.retain(|head| head.partner.is_none_or(|partner| partner == country));
-    heads.sort_by(|a, b| a.origin.cmp(&b.origin));
-    let mut kept = Vec::new();
-    for head in heads {
-        if let Some(alarm) = alarms.iter().find(|alarm| alarm.origin == head.origin) {
-            kept.push(text(&alarm.theirs)?);
-        } else if let Some(size) = witness::newest_cosigned(conn, head.id, country.as_str()).await?
-            && let Some(note) = ledger::checkpoint(conn, head.id, size).await?
-        {
-            kept.push(text(&note)?);
-        }
-    }
-    Ok(kept)
-}
-
 fn text(note: &[u8]) -> Result<String> {
-    let note = Note::parse(note)?;
-    Checkpoint::parse(note.text())?;
-    Ok(note.text().to_owned())
+    Ok(head(note)?.text())
 }
 
-/// Both logs go on from here.
-async fn settle_ours(
-    tx: &mut Write,
-    alarms: &[Alarm],
-    country: Country,
-    digest: Digest,
-) -> Result<(Instant, Vec<Act>)> {
-    let at = clock::now();
-    let mut acts = both("log_recovered", country, digest);
-    for alarm in alarms {
-        witness::settle(tx, alarm.id, at).await?;
-        acts.push(house("alarm_settled", Digest(alarm.digest()), country));
-    }
-    Ok((at, acts))
+fn head(note: &[u8]) -> Result<Checkpoint> {
+    Ok(Checkpoint::parse(Note::parse(note)?.text())?)
 }
 
-/// What we cosigned is kept as an alarm that is settled, and our witness begins anew.
-async fn settle_theirs(
+/// Settles the alarms; of the partner's log, our witness goes back to the checkpoint that both sides hold.
+async fn settle(
     tx: &mut Write,
-    rows: &[witness::Witnessed],
-    open: &[Alarm],
     country: Country,
-    digest: Digest,
-) -> Result<(Instant, Vec<Act>)> {
-    let at = clock::now();
-    let mut acts = both("partner_log_recovered", country, digest);
-    for row in rows {
-        let known = open.iter().find(|alarm| alarm.origin == row.origin).cloned();
-        let alarm = match known {
-            Some(alarm) => alarm,
-            None => {
-                let fork = AlarmKind::Fork;
-                let mut alarm = Alarm::new(&row.partner, &row.origin, fork, at, row.note.clone(), Vec::new());
-                let Some(id) = witness::raise(tx, &alarm).await? else { continue };
-                acts.push(house("alarm", Digest(alarm.digest()), country));
-                alarm.id = id;
-                alarm
-            }
-        };
-        witness::settle(tx, alarm.id, at).await?;
-        acts.push(house("alarm_settled", Digest(alarm.digest()), country));
-        witness::forget_witnessed(tx, &row.origin, &row.partner).await?;
+    whose: Whose,
+    gaps: &[Gap],
+    (at, digest): (Instant, Digest),
+) -> Result<Vec<Act>> {
+    let what = if whose == Whose::Ours { "log_recovered" } else { "partner_log_recovered" };
+    let mut acts = both(what, country, digest);
+    for gap in gaps {
+        let mut alarms = gap.alarms.clone();
+        if alarms.is_empty() {
+            // What we cosigned is kept as an alarm of its own, settled at once.
+            let (fork, given_up) = (AlarmKind::Fork, gap.given_up.clone());
+            let alarm = Alarm::new(country.as_str(), &gap.origin, fork, at, given_up, Vec::new());
+            let digest = Digest(alarm.digest());
+            acts.push(house("alarm", digest, country));
+            alarms.push((witness::insert_alarm(tx, &alarm).await?, digest));
+        }
+        for (id, digest) in alarms {
+            witness::settle(tx, id, at, gap.goes_on.as_deref()).await?;
+            acts.push(house("alarm_settled", digest, country));
+        }
+        if whose == Whose::Theirs {
+            let (origin, kept) = (&gap.origin, gap.goes_on.as_deref());
+            witness::rewind_witnessed(tx, origin, country.as_str(), kept).await?;
+        }
     }
-    Ok((at, acts))
+    Ok(acts)
 }
 
 fn both(what: &'static str, country: Country, digest: Digest) -> Vec<Act> {

@@ -97,15 +97,15 @@ async fn given_up(conn: &mut Connection, partner: Country) -> Result<GivenUp> {
     let Some(head) = heads.into_iter().find(|head| head.partner == Some(partner)) else {
         return Ok(given_up);
     };
-    for alarm in witness::alarms(conn).await? {
-        let Some(until) = alarm.settled_at.filter(|_| alarm.partner == partner.as_str()) else { continue };
-        let ours = Checkpoint::parse(Note::parse(&alarm.ours)?.text())?;
+    for alarm in witness::alarms(conn).await?.into_iter().filter(|alarm| alarm.partner == partner.as_str()) {
+        let (Some(range), Some(until)) = (alarm.given_up(), alarm.settled_at) else { continue };
+        let of_house = alarm.origin.ends_with("/house");
         match alarm.kind {
-            AlarmKind::Fork if !ours.origin.is_house() => {
-                given_up.of_theirs = given_up.of_theirs.max(ours.size);
-            }
+            AlarmKind::Fork if !of_house => given_up.of_theirs.push(range),
             AlarmKind::Rollback if alarm.origin == head.origin => {
-                let last = ledger::entry(conn, head.id, ours.size.saturating_sub(1)).await?;
+                let ours = Note::parse(&alarm.ours).ok().and_then(|note| Checkpoint::parse(note.text()).ok());
+                let last = ours.map_or(0, |ours| ours.size).saturating_sub(1);
+                let last = ledger::entry(conn, head.id, last).await?;
                 let last = last.and_then(|body| Entry::parse(&body).ok());
                 given_up.of_ours.push((last.map_or(0, |entry| entry.at.unix_ms()), until.0));
             }
@@ -170,7 +170,7 @@ pub(super) async fn compare(
 async fn is_given_up(conn: &mut Connection, row: &Message, held: &Held) -> Result<bool> {
     let Some(receipt) = message::receipt(conn, row.seq).await? else { return Ok(false) };
     let checkpoint = Checkpoint::parse(Receipt::parse(&receipt)?.proof().checkpoint.text())?;
-    Ok(checkpoint.size <= held.given_up.of_theirs)
+    Ok(held.given_up.covers(checkpoint.size))
 }
 
 fn difference(row: &Message, what: &str) -> Difference {

@@ -31,13 +31,18 @@ pub(super) struct Held {
 /// What two operators gave up by `silkgate log recover`.
 #[derive(Default)]
 pub(super) struct GivenUp {
-    /// Of the partner's log: what it told us of its first so many entries need not be there any more.
-    pub(super) of_theirs: u64,
+    /// Of the partner's log: what it told us of sizes above the first and up to the second need not be there any more.
+    pub(super) of_theirs: Vec<(u64, u64)>,
     /// Of our log: from when until when we logged what we no longer hold, milliseconds since 1970.
     pub(super) of_ours: Vec<(i64, i64)>,
 }
 
 impl GivenUp {
+    /// Whether the partner's log of that size was given up.
+    pub(super) fn covers(&self, size: u64) -> bool {
+        self.of_theirs.iter().any(|(kept, lost)| *kept < size && size <= *lost)
+    }
+
     /// Whether a message of that time may be missing here.
     pub(super) fn excuses(&self, at_ms: i64) -> bool {
         self.of_ours.iter().any(|(from, until)| (*from..=*until).contains(&at_ms))
@@ -103,12 +108,11 @@ pub(super) async fn read(client: &Client, keys: &[VerifierKey], held: &Held) -> 
         for entry in entries {
             let leaf = leaf_hash(entry);
             let index = edge.append(leaf);
-            let given_up = |size: u64| size <= held.given_up.of_theirs;
-            if held.leaves.get(&index).is_some_and(|told| *told != leaf) && !given_up(index + 1) {
+            if held.leaves.get(&index).is_some_and(|told| *told != leaf) && !held.given_up.covers(index + 1) {
                 log.contradicts(format!("entry {index} is not the one that a receipt proved"));
             }
             let told = held.roots.get(&edge.size());
-            if told.is_some_and(|told| *told != edge.root()) && !given_up(edge.size()) {
+            if told.is_some_and(|told| *told != edge.root()) && !held.given_up.covers(edge.size()) {
                 log.contradicts(format!(
                     "the first {} entries are not those of a checkpoint that we hold",
                     edge.size()
@@ -135,8 +139,8 @@ pub(super) async fn read(client: &Client, keys: &[VerifierKey], held: &Held) -> 
         log.inconsistent
             .push(format!("the {} entries do not make the root that the checkpoint signs", checkpoint.size));
     }
-    let longest = held.roots.range(checkpoint.size + 1..).next_back();
-    if let Some((size, _)) = longest.filter(|(size, _)| **size > held.given_up.of_theirs) {
+    let beyond = held.roots.range(checkpoint.size + 1..).map(|(size, _)| *size);
+    if let Some(size) = beyond.filter(|size| !held.given_up.covers(*size)).next_back() {
         log.contradicts(format!(
             "the log has {} entries, a checkpoint that we hold has {size}: it was cut back",
             checkpoint.size

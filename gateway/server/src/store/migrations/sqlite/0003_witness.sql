@@ -25,7 +25,9 @@ CREATE TABLE alarm (
     at_ms      INTEGER NOT NULL,
     ours       BLOB NOT NULL,
     theirs     BLOB NOT NULL,
-    settled_ms INTEGER
+    settled_ms INTEGER,
+    -- The last cosigned checkpoint that both sides hold: the log goes on from there, and everything up to it binds still.
+    goes_on    BLOB
 ) STRICT;
 
 -- How many rows of `cosignature` a log has, and, for a channel log, how many `times` of `witnessed` and rows of `alarm` its partner has: one that
@@ -38,5 +40,8 @@ ALTER TABLE log ADD COLUMN alarms INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE partner ADD COLUMN clock_theirs_ms INTEGER;
 ALTER TABLE partner ADD COLUMN clock_ours_ms INTEGER;
 
--- When an operator last gave the word in the partner's place; it holds until the partner witnesses again.
+-- When our logs were first shown to the partner: what is older than that is not held against it.
+ALTER TABLE partner ADD COLUMN shown_ms INTEGER;
+
+-- When an operator gave the word in the partner's place; it ends when the partner witnesses again.
 ALTER TABLE partner ADD COLUMN confirmed_ms INTEGER;
