@@ -50,7 +50,8 @@ impl WitnessKey {
         let mut newest = None;
         let lines = note.signatures().iter();
         for line in lines.filter(|line| line.name() == self.name && line.key_id() == self.key_id) {
-            let time = self.verify(note.text(), line).ok_or(NoteError::BadSignature { name: self.name.clone() })?;
+            let time =
+                self.verify(note.text(), line).ok_or(NoteError::BadSignature { name: self.name.clone() })?;
             newest = newest.max(Some(time));
         }
         Ok(newest)

@@ -82,7 +82,11 @@ fn a_witness_follows_one_history_only() {
     let backwards = AddCheckpoint { old: 9, proof: Vec::new(), note: log.heads[5].clone() };
     assert_eq!(judge(&backwards, Some(&log.heads[9])), Err(Unfit::SizeOrder));
     assert_eq!(judge(&other.request(10, 33), Some(&log.heads[10])), Err(Unfit::Inconsistent));
-    assert_eq!(judge(&other.request(10, 10), Some(&log.heads[10])), Err(Unfit::Inconsistent), "the same size");
+    assert_eq!(
+        judge(&other.request(10, 10), Some(&log.heads[10])),
+        Err(Unfit::Inconsistent),
+        "the same size"
+    );
     assert_eq!(judge(&other.request(5, 33), Some(&log.heads[5])), Ok(()), "the histories part only later");
     let mut with_proof = log.request(0, 5);
     with_proof.proof = log.request(5, 33).proof;
@@ -100,7 +104,11 @@ fn a_cosignature_covers_text_and_time_and_names_its_witness() {
     assert_eq!(key.cosigned(&note), Ok(None));
     note.add_signature(witness.cosign(&note, 1_795_507_200).unwrap()).unwrap();
     assert_eq!(key.cosigned(&note), Ok(Some(1_795_507_200)));
-    assert_eq!(note.verify(std::slice::from_ref(log.signer.verifier_key())).map(|_| ()), Ok(()), "the log's stays");
+    assert_eq!(
+        note.verify(std::slice::from_ref(log.signer.verifier_key())).map(|_| ()),
+        Ok(()),
+        "the log's stays"
+    );
     let mut moved = log.heads[1].clone();
     moved.add_signature(note.signatures()[1].clone()).unwrap();
     assert!(key.cosigned(&moved).is_err(), "another text");
@@ -108,7 +116,9 @@ fn a_cosignature_covers_text_and_time_and_names_its_witness() {
     bytes[7] ^= 1;
     let mut later = log.heads[2].clone();
     later
-        .add_signature(silkgate_ledger::NoteSignature::new(key.name(), note.signatures()[1].key_id(), bytes).unwrap())
+        .add_signature(
+            silkgate_ledger::NoteSignature::new(key.name(), note.signatures()[1].key_id(), bytes).unwrap(),
+        )
         .unwrap();
     assert!(key.cosigned(&later).is_err(), "another time");
     // The same key as a log's key has another id: neither signature passes for the other.

@@ -217,6 +217,11 @@ impl Home {
         self.0.join("clients").join(format!("{name}.pem"))
     }
 
+    /// The key store of the payloads, mode 0600.
+    pub fn key_store(&self) -> PathBuf {
+        self.0.join("keys").join("payload-keys.db")
+    }
+
     /// Reads the configuration.
     pub fn config(&self) -> anyhow::Result<Config> {
         let file = self.config_file();

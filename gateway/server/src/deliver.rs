@@ -124,7 +124,7 @@ async fn take(
     for (seq, notice) in leased {
         let missing = || StoreError::Corrupt("a delivery without its message".into());
         let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
-        let bytes = message::payload(&mut tx, seq).await?.ok_or_else(missing)?;
+        let bytes = gateway.store.payload(&mut tx, seq).await?.ok_or_else(missing)?;
         let receipt = proof::receipt(&mut tx, row.log, row.entry, row.checkpoint).await?;
         let raw = |bytes: Vec<u8>| {
             String::from_utf8(bytes)

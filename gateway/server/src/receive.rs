@@ -15,7 +15,7 @@ use silkgate_message::problem::{Code, Problem};
 
 use crate::accept::{Answer, Bonds, Received, Verdict, Work};
 use crate::clock;
-use crate::conform::{bonds, conform, count, step};
+use crate::conform::{bonds, conform, count, erase_day, step};
 use crate::directory::{Directory, Partner};
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer};
@@ -102,6 +102,7 @@ fn judge(
         schema: None,
         step: None,
         bonds: Bonds::default(),
+        erase_day: 0,
         refusal: None,
     };
     let envelope = match event::read(&jws.event) {
@@ -124,6 +125,7 @@ fn judge(
             conform(t, &jws.event)?;
             received.step = step(t, &jws.event, &envelope, jws.digest());
             received.bonds = bonds(t, &jws.event);
+            received.erase_day = erase_day(&partner.agreement, Direction::Receive, t, &jws.event, now);
             Ok(())
         })
         .err()

@@ -71,6 +71,8 @@ pub struct Received {
     pub step: Option<Step>,
     /// What it says of other messages.
     pub bonds: Bonds,
+    /// When its payload is to be erased: days since 1970, UTC.
+    pub erase_day: i64,
     /// The verdict so far. A replay is answered with the first verdict, whatever this one is.
     pub refusal: Option<Problem>,
 }
@@ -93,6 +95,8 @@ pub struct Submission {
     pub step: Option<Step>,
     /// What it says of other messages.
     pub bonds: Bonds,
+    /// When its payload is to be erased: days since 1970, UTC.
+    pub erase_day: i64,
     /// SHA-256 of what the back end submitted: the same again is answered, not sent twice.
     pub request: Digest,
 }

@@ -44,7 +44,7 @@ impl Act {
 /// Opens the store of an initialised home.
 pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
     let config = cx.home.config()?;
-    let store = Store::open(&cx.home.database(&config), Open::Existing).await?;
+    let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Existing).await?;
     Ok((config, store))
 }
 

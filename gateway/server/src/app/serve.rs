@@ -43,7 +43,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
     let keys = Keys::read(&cx.home)?;
-    let store = Store::open(&cx.home.database(&config), Open::Migrate).await?;
+    let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Migrate).await?;
     recover(&store).await?;
     let directory = {
         let mut tx = store.read().await?;

@@ -10,7 +10,7 @@ use silkgate_message::jws::Jws;
 
 use super::{Cx, Found, admin, both_times};
 use crate::store::message::{self, Message, State, Way};
-use crate::store::{Connection, delivery, outbox, proof};
+use crate::store::{Connection, Store, delivery, outbox, proof};
 
 /// Which message.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
         return Ok(Found::Wrong);
     }
     for row in rows {
-        let life = life(&mut tx, &row).await?;
+        let life = life(&store, &mut tx, &row).await?;
         if let Some(folder) = &args.save {
             save(folder, &row, &life)?;
         }
@@ -53,8 +53,8 @@ struct Life {
     report: Value,
 }
 
-async fn life(conn: &mut Connection, row: &Message) -> Result<Life> {
-    let payload = message::payload(conn, row.seq).await?;
+async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Life> {
+    let payload = store.payload(conn, row.seq).await?;
     let receipt = match row.way {
         Way::Received => Some(proof::receipt(conn, row.log, row.entry, row.checkpoint).await?),
         Way::Sent => message::receipt(conn, row.seq).await?,

@@ -50,7 +50,7 @@ impl Audit<'_> {
             Way::Sent => self.outcome(conn, &place, row).await?,
             Way::Received => self.hand_over(conn, &place, row).await?,
         }
-        let payload = message::payload(conn, row.seq).await?;
+        let payload = self.store.payload(conn, row.seq).await?;
         self.question(conn, &place, row, payload.as_deref()).await?;
         match (payload, row.way, row.state) {
             (Some(payload), _, _) => self.payload(&place, row, &payload),

@@ -63,6 +63,7 @@ pub struct Finding {
 }
 
 struct Audit<'a> {
+    store: &'a Store,
     report: Report,
     config: &'a Config,
     log_pkcs8: &'a [u8],
@@ -92,6 +93,7 @@ pub async fn verify(
     let mut tx = store.read().await?;
     let cards = partner::cards(&mut tx).await?;
     let mut audit = Audit {
+        store,
         report: Report {
             covered: &COVERED,
             excluded: &EXCLUDED,

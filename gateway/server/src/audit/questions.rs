@@ -49,7 +49,7 @@ impl Audit<'_> {
         };
         let mut fits = answer.is_some() == (stored.state == QuestionState::Answered);
         if let Some(answer) = &answer {
-            let named = message::payload(conn, answer.seq).await?.and_then(|bytes| correlated(&bytes));
+            let named = self.store.payload(conn, answer.seq).await?.and_then(|bytes| correlated(&bytes));
             fits &= answers(answer) && named.is_none_or(|id| id == row.id);
         }
         if !fits {
@@ -84,7 +84,7 @@ impl Audit<'_> {
         if row.kind != "query.response" {
             return Ok(None);
         }
-        let payload = message::payload(conn, row.seq).await?;
+        let payload = self.store.payload(conn, row.seq).await?;
         let Some(id) = payload.and_then(|bytes| correlated(&bytes)) else { return Ok(None) };
         let asked = message::by_id(conn, &id).await?;
         let asked = asked.iter().find(|m| m.way == Way::Sent && m.partner == row.partner);

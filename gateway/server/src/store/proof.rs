@@ -30,7 +30,8 @@ pub async fn witnessed(
     let Some(size) = witness::first_cosigned(conn, log, size).await? else {
         return receipt(conn, log, index, size).await;
     };
-    let unsound = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("cosigned checkpoint: {error}"));
+    let unsound =
+        |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("cosigned checkpoint: {error}"));
     let mut proof =
         TlogProof::parse(&receipt(conn, log, index, size).await?).map_err(|error| unsound(&error))?;
     for line in witness::lines(conn, log, size).await? {

@@ -58,7 +58,10 @@ pub async fn put_witnessed(
 
 /// Forgets what was cosigned of a log, after both operators agreed that its history goes on elsewhere.
 pub async fn forget_witnessed(conn: &mut Connection, origin: &str, partner: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM witnessed WHERE origin = $1").bind(origin.to_owned()).execute(&mut *conn).await?;
+    sqlx::query("DELETE FROM witnessed WHERE origin = $1")
+        .bind(origin.to_owned())
+        .execute(&mut *conn)
+        .await?;
     count_witnessed(conn, partner).await
 }
 

@@ -17,8 +17,10 @@ use super::append::{Growth, Logs};
 use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
 use crate::store::delivery::Notice;
+use crate::store::keys::KeyStore;
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
+use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::{Connection, StoreError, delivery, outbox, partner};
@@ -27,6 +29,7 @@ use crate::store::{Connection, StoreError, delivery, outbox, partner};
 pub(super) async fn run(
     conn: &mut Connection,
     logs: &mut Logs,
+    keys: &KeyStore,
     works: &[Work],
 ) -> Result<(Vec<Answer>, Changed), StoreError> {
     let growth = logs.begin(conn).await?;
@@ -62,7 +65,7 @@ pub(super) async fn run(
         drafts.push((place, draft));
     }
     drafts.sort_by_key(|(place, _)| *place);
-    batch.write(conn, drafts.into_iter().map(|(_, draft)| draft).collect()).await
+    batch.write(conn, keys, drafts.into_iter().map(|(_, draft)| draft).collect()).await
 }
 
 /// An answer that still lacks its receipt.
@@ -80,7 +83,7 @@ struct Batch<'a> {
     next_seq: i64,
     growth: Growth<'a>,
     messages: Vec<Message>,
-    payloads: Vec<(i64, Vec<u8>)>,
+    payloads: Vec<Payload>,
     refusals: Vec<(i64, Vec<u8>)>,
     /// Messages of this batch, which the database does not show yet.
     taken: HashMap<MessageKey, Message>,
@@ -152,6 +155,7 @@ impl Batch<'_> {
     async fn write(
         self,
         conn: &mut Connection,
+        keys: &KeyStore,
         drafts: Vec<Draft>,
     ) -> Result<(Vec<Answer>, Changed), StoreError> {
         let Batch {
@@ -172,7 +176,7 @@ impl Batch<'_> {
             row.checkpoint = grown.checkpoint(row.log);
         }
         message::insert(conn, &messages).await?;
-        message::insert_payloads(conn, &payloads).await?;
+        payload::insert(conn, keys, &payloads).await?;
         for (seq, problem) in &refusals {
             message::put_refusal(conn, *seq, problem).await?;
         }
@@ -253,6 +257,14 @@ impl Batch<'_> {
         self.taken.insert(key, row.clone());
         self.messages.push(row);
         seq
+    }
+
+    /// Keeps the signed bytes of the message just taken, until the day on which they are to be erased.
+    fn keep(&mut self, seq: i64, day: i64, bytes: Vec<u8>) {
+        if let Some(row) = self.messages.last() {
+            let (way, partner, digest) = (row.way, row.partner.clone(), row.digest);
+            self.payloads.push(Payload { seq, way, partner, digest, day, bytes });
+        }
     }
 }
 
