@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["conform"],
     &["gateway", "audit"],
     &["send"],
-    &["receive", "submit", "deliver", "channel", "tiles", "dispatch", "deadlines"],
+    &["receive", "submit", "deliver", "channel", "tiles", "dispatch", "deadlines", "retention"],
     &["app"],
 ];
 

@@ -36,6 +36,9 @@ pub struct Config {
     /// Handing over.
     #[serde(default)]
     pub deliveries: Deliveries,
+    /// Erasing.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// `[partner_plane]`.
@@ -129,6 +132,22 @@ pub struct Deliveries {
 impl Default for Deliveries {
     fn default() -> Self {
         Self { lease_seconds: 60 }
+    }
+}
+
+/// `[retention]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Between two looks for payloads whose retention day has come.
+    pub every_seconds: u64,
+    /// How long backups of the key store live.
+    pub key_backup_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { every_seconds: 3600, key_backup_days: 30 }
     }
 }
 

@@ -124,7 +124,14 @@ async fn take(
     for (seq, notice) in leased {
         let missing = || StoreError::Corrupt("a delivery without its message".into());
         let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
-        let bytes = gateway.store.payload(&mut tx, seq).await?.ok_or_else(missing)?;
+        let bytes = match gateway.store.payload(&mut tx, seq).await {
+            // One that cannot be read keeps no other from its back end.
+            Err(error @ StoreError::Unreadable { .. }) => {
+                tracing::error!(%error, id = %row.id, "a delivery");
+                continue;
+            }
+            read => read?.ok_or_else(missing)?,
+        };
         let receipt = proof::receipt(&mut tx, row.log, row.entry, row.checkpoint).await?;
         let raw = |bytes: Vec<u8>| {
             String::from_utf8(bytes)
@@ -189,6 +196,8 @@ pub async fn acknowledge(
     match gateway.accept.commit(Work::HandOver(hand_over)).await {
         Answer::Done => http::json(200, &serde_json::json!({ "id": id, "delivered": true })),
         Answer::Refused(problem) | Answer::Failed(problem) => http::problem(&problem),
-        Answer::Received(_) | Answer::Submitted { .. } => http::problem(&Problem::new(Code::Unavailable)),
+        Answer::Received(_) | Answer::Erased { .. } | Answer::Submitted { .. } => {
+            http::problem(&Problem::new(Code::Unavailable))
+        }
     }
 }

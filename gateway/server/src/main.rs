@@ -16,6 +16,7 @@ mod http;
 mod keys;
 mod receive;
 mod refusals;
+mod retention;
 mod send;
 mod store;
 mod submit;

@@ -58,7 +58,9 @@ pub async fn post(
     match gateway.accept.commit(Work::Receive(Box::new(received))).await {
         Answer::Received(verdict) => answer(&gateway, verdict).await,
         Answer::Failed(problem) | Answer::Refused(problem) => http::problem(&problem),
-        Answer::Submitted { .. } | Answer::Done => http::problem(&Problem::new(Code::Unavailable)),
+        Answer::Submitted { .. } | Answer::Erased { .. } | Answer::Done => {
+            http::problem(&Problem::new(Code::Unavailable))
+        }
     }
 }
 

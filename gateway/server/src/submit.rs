@@ -146,7 +146,7 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
             warnings: checked.warnings,
         }),
         Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
-        Answer::Received(_) | Answer::Done => Err(unavailable("no answer")),
+        Answer::Received(_) | Answer::Erased { .. } | Answer::Done => Err(unavailable("no answer")),
     }
 }
 

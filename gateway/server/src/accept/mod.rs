@@ -6,6 +6,7 @@
 
 mod append;
 mod batch;
+mod erase;
 mod queue;
 mod work;
 
@@ -16,6 +17,7 @@ use silkgate_message::problem::{Code, Problem};
 use tokio::sync::oneshot;
 
 pub use append::Logs;
+pub use erase::{erase, needed};
 pub use work::{
     Answer, Bonds, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work,
     entry_at,

@@ -25,6 +25,8 @@ pub enum Work {
     HandOver(HandOver),
     /// The deadline of a question of ours has passed.
     Deadline(i64),
+    /// The retention day of these messages' payloads has come.
+    Erase(Vec<i64>),
     /// An entry alone, e.g. a refusal before the signature was verified.
     Note(Box<Note>),
 }
@@ -35,7 +37,9 @@ impl Work {
         match self {
             Work::Receive(received) => received.partner.to_string(),
             Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
-            Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Note(_) => String::new(),
+            Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Erase(_) | Work::Note(_) => {
+                String::new()
+            }
         }
     }
 }
@@ -182,6 +186,13 @@ pub enum Answer {
         digest: Digest,
         /// Where it stands.
         state: State,
+    },
+    /// To [`Work::Erase`].
+    Erased {
+        /// Payloads erased.
+        erased: usize,
+        /// Payloads that something still needs.
+        waiting: usize,
     },
     /// Refused inside the transaction; nothing was written.
     Refused(Problem),

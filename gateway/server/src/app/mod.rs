@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod convert;
 mod demo;
+mod erase;
 mod init;
 mod log;
 mod partner;
@@ -104,6 +105,8 @@ enum Command {
     Log(log::Args),
     /// Show a message's whole life.
     Show(show::Args),
+    /// Erase a message's payload at once.
+    Erase(erase::Args),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -179,6 +182,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Reconcile(args) => reconcile::run(&cx, args).await,
         Command::Log(args) => log::run(&cx, args).await,
         Command::Show(args) => show::run(&cx, args).await,
+        Command::Erase(args) => erase::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }

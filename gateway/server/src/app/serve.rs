@@ -25,7 +25,7 @@ use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
 use crate::keys::Keys;
 use crate::send::Sender;
 use crate::store::{Open, Store, outbox};
-use crate::{channel, deadlines, deliver, dispatch, receive, submit, tiles, tls};
+use crate::{channel, deadlines, deliver, dispatch, receive, retention, submit, tiles, tls};
 
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -49,6 +49,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         let mut tx = store.read().await?;
         Directory::load(&mut tx, config.country(), clock::now()).await?
     };
+    retention::encrypt_plain(&store, &directory).await?;
     let logs = Logs::new(keys.log_pkcs8.clone());
     let (accept, committer) = Accept::new(store.clone(), logs, config.limits.queue_per_partner);
     let gateway = Arc::new(Gateway::new(config, keys, store, accept, directory)?);
@@ -87,6 +88,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(dispatch::run(gateway.clone(), Arc::new(Sender::new(gateway.clone())), stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
+        tokio::spawn(retention::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
     ];
     let mut commits = commits;

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 /// Tables that evidence rests on.
-pub const COVERED: [&str; 10] = [
+pub const COVERED: [&str; 11] = [
     "checkpoint",
     "delivery",
     "entry",
+    "erasure",
     "log",
     "message",
     "payload",
@@ -52,7 +53,7 @@ pub const EXCLUDED: [Excluded; 8] = [
 ];
 
 /// Columns of covered tables that no evidence rests on.
-pub const EXCLUDED_COLUMNS: [Excluded; 11] = [
+pub const EXCLUDED_COLUMNS: [Excluded; 10] = [
     column("delivery", "handed", "a count for the operator"),
     column("delivery", "lease", "passing"),
     column("delivery", "lease_ms", "passing"),
@@ -71,5 +72,4 @@ pub const EXCLUDED_COLUMNS: [Excluded; 11] = [
         "of a refused message, whose body is not kept; of all others it is checked",
     ),
     column("message", "subject", "of a refused message, whose body is not kept; of all others it is checked"),
-    column("payload", "key_id", "0 until payloads are encrypted"),
 ];

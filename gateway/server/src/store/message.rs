@@ -279,6 +279,22 @@ pub async fn put_refusal(conn: &mut Connection, seq: i64, problem: &[u8]) -> Res
     Ok(())
 }
 
+/// Puts a shorter problem document in a refusal's place; None: takes it away.
+pub async fn reduce_refusal(
+    conn: &mut Connection,
+    seq: i64,
+    problem: Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    let query = match problem {
+        Some(problem) => {
+            sqlx::query("UPDATE refusal SET problem = $2 WHERE seq = $1").bind(seq).bind(problem)
+        }
+        None => sqlx::query("DELETE FROM refusal WHERE seq = $1").bind(seq),
+    };
+    query.execute(conn).await?;
+    Ok(())
+}
+
 /// The problem document of a refusal.
 pub async fn refusal(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
     let row =

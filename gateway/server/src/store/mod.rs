@@ -2,6 +2,7 @@
 //! below; no SQL stands anywhere else. Statements use `$1` placeholders, which PostgreSQL shares.
 
 pub mod delivery;
+pub mod erasure;
 pub mod keys;
 pub mod ledger;
 pub mod message;
@@ -60,6 +61,9 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
+    /// The committer did not take the work.
+    #[error("not committed: {0}")]
+    Refused(String),
     /// The key store is gone.
     #[error(
         "{0} is gone, and with it the keys of the stored payloads: put its backup back. If there is none, those \
@@ -163,7 +167,11 @@ impl Store {
             .min_connections(0)
             .acquire_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.read_only(true));
-        Ok(Self { writer, readers, keys })
+        let store = Self { writer, readers, keys };
+        if how == Open::Create {
+            store.note_encrypted().await?;
+        }
+        Ok(store)
     }
 
     /// The keys that payloads are encrypted under.

@@ -14,16 +14,18 @@ use uuid::Uuid;
 
 use super::Changed;
 use super::append::{Growth, Logs};
+use super::erase::{erase, needed};
 use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
 use crate::store::delivery::Notice;
+use crate::store::erasure::Rule;
 use crate::store::keys::KeyStore;
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
 use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
-use crate::store::{Connection, StoreError, delivery, outbox, partner};
+use crate::store::{Connection, StoreError, delivery, outbox, partner, witness};
 
 /// Decides and writes `works`; the caller commits. One answer for each job, in order.
 pub(super) async fn run(
@@ -60,6 +62,7 @@ pub(super) async fn run(
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,
             Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
             Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
+            Work::Erase(seqs) => batch.erase(conn, seqs).await?,
             Work::Note(note) => batch.note(conn, note).await?,
         };
         drafts.push((place, draft));
@@ -140,6 +143,22 @@ impl Batch<'_> {
         self.changed.recipients.push(row.source.clone());
         self.deliveries.push((seq, row.source, row.partner, row.subject, Some(Notice::AnswerMissing)));
         Ok(Draft::Ready(Answer::Done))
+    }
+
+    /// Erases payloads whose retention day has come. A clock that jumped ahead destroys nothing: without a
+    /// partner's word that ours is right all of them wait.
+    async fn erase(&mut self, conn: &mut Connection, seqs: &[i64]) -> Result<Draft, StoreError> {
+        let (mut erased, mut waiting) = (0, 0);
+        let agrees = witness::clock_agrees(conn, self.now).await?;
+        for seq in seqs {
+            let Some(row) = message::by_seq(conn, *seq).await? else { continue };
+            if !agrees || needed(conn, &row, self.now).await?.is_some() {
+                waiting += 1;
+            } else if erase(conn, &mut self.growth, &row, Rule::Retention, None, self.now).await? {
+                erased += 1;
+            }
+        }
+        Ok(Draft::Ready(Answer::Erased { erased, waiting }))
     }
 
     async fn note(&mut self, conn: &mut Connection, note: &Note) -> Result<Draft, StoreError> {
@@ -268,7 +287,8 @@ impl Batch<'_> {
     }
 }
 
-fn fill(entry: &mut Entry, id: Option<&Uuid>, from: &str, to: &str, kind: &str) {
+/// Names a message in an entry.
+pub(super) fn fill(entry: &mut Entry, id: Option<&Uuid>, from: &str, to: &str, kind: &str) {
     entry.id = id.map(ToString::to_string);
     entry.from = Some(from.to_owned());
     entry.to = Some(to.to_owned());
