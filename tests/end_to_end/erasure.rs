@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use silkgate_message::instant::Instant;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use support::peer::example;
+use support::trace::{forms, found};
 use support::{Home, Pair, event, now_ms, sign, wait_for};
 
 const IQ: &str = "IQ/traffic-police";
@@ -51,43 +53,6 @@ fn blobs(path: &Path, sql: &str) -> Vec<Vec<u8>> {
     })
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found
-}
-
-/// Which of `pieces` stand in a file of the home, and where.
-fn found(home: &Home, pieces: &[Vec<u8>]) -> Vec<(PathBuf, usize)> {
-    let mut hits = Vec::new();
-    for path in files(&home.path) {
-        let bytes = std::fs::read(&path).unwrap_or_default();
-        for (number, piece) in pieces.iter().enumerate() {
-            if bytes.windows(piece.len()).any(|window| window == piece.as_slice()) {
-                hits.push((path.clone(), number));
-            }
-        }
-    }
-    hits
-}
-
-/// A text as it can stand in a file: raw, and in both alphabets of base64 at each of the three alignments.
-fn forms(text: &str) -> Vec<Vec<u8>> {
-    let mut forms = vec![text.as_bytes().to_vec()];
-    for before in 0..3 {
-        let bytes = [vec![0; before], text.as_bytes().to_vec()].concat();
-        // Characters that hold bits of the text alone.
-        let (from, to) = ([0, 2, 3][before], bytes.len() * 8 / 6);
-        for engine in [&URL_SAFE_NO_PAD, &STANDARD_NO_PAD] {
-            forms.push(engine.encode(&bytes)[from..to].as_bytes().to_vec());
-        }
-    }
-    forms
-}
-
 fn needles() -> Vec<Vec<u8>> {
     NEEDLES.iter().flat_map(|needle| forms(needle)).collect()
 }
@@ -112,6 +77,7 @@ fn manifest(source: &str, recipient: &str) -> Value {
         traveller
     });
     event["data"]["travellers"] = travellers.collect();
+    event["data"]["totals"] = json!({ "travellers": 150, "crew": 0 });
     event
 }
 
@@ -186,10 +152,12 @@ fn an_operator_erases_a_message_and_nothing_of_it_is_left() {
         assert!(pieces.len() > 10, "the long one spans pages");
         assert!(!found(home, &pieces).is_empty(), "the search finds them while they are there");
         for id in [&id, &long_id] {
+            let kept_until = home.json(&["show", id])["kept_until"].as_str().unwrap().to_owned();
             let report = home.json(&["erase", id, "--reason", "Gerichtsbeschluss 4711"]);
             assert_eq!(report["files_clean"], true, "{report}");
             assert_eq!(report["messages"][0]["now"], true);
-            assert!(report["messages"][0]["gone_from_backups"].as_str().unwrap() > "2027-12");
+            let last = Instant::parse(&format!("{kept_until}T00:00:00Z")).unwrap().day() + 30;
+            assert_eq!(report["messages"][0]["gone_from_backups"], Instant::of_day(last).date().as_str());
         }
         assert_eq!(found(home, &pieces), [], "{}: wrapped keys and ciphertext are gone", home.country);
     }
@@ -353,8 +321,8 @@ fn how_long_is_what_type_agreement_and_record_say() {
         pair.jo.json(&["show", &id])["kept_until"].as_str().unwrap().to_owned()
     };
     let in_days = |days: i64| {
-        let day = silkgate_message::instant::Instant(now_ms()).day() + days;
-        silkgate_message::instant::Instant::of_day(day).date()
+        let day = Instant(now_ms()).day() + days;
+        Instant::of_day(day).date()
     };
     pair.jo.ok(&["partner", "allow", "IQ", "--retention-days", "900"]);
     pair.jo.ok(&[

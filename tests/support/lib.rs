@@ -4,6 +4,7 @@
 
 pub mod home;
 pub mod peer;
+pub mod trace;
 pub mod wire;
 
 use std::time::{Duration, Instant};

@@ -63,13 +63,17 @@ pub const EXCLUDED_COLUMNS: [Excluded; 10] = [
     column(
         "message",
         "expires_ms",
-        "of a refused message, whose body is not kept; of all others it is checked",
+        "of a refused or erased message, whose body is not there; of all others it is checked",
     ),
     column("message", "request", "of the back end's own bytes, to know a repeated submission"),
     column(
         "message",
         "signed_ms",
-        "of a refused message, whose body is not kept; of all others it is checked",
+        "of a refused or erased message, whose body is not there; of all others it is checked",
     ),
-    column("message", "subject", "of a refused message, whose body is not kept; of all others it is checked"),
+    column(
+        "message",
+        "subject",
+        "of a refused or erased message, whose body is not there; of all others it is checked",
+    ),
 ];
