@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use support::peer::example;
 use support::trace::{forms, found};
-use support::{Home, Pair, event, now_ms, sign, wait_for};
+use support::{Home, Pair, event, now_ms, question, sign, wait_for};
 
 const IQ: &str = "IQ/traffic-police";
 const JO: &str = "JO/public-security";
@@ -137,6 +137,7 @@ fn an_operator_erases_a_message_and_nothing_of_it_is_left() {
     let refused = pair.jo.run(&["erase", waiting, "--reason", "too early"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("has not acknowledged it"));
+    an_open_question_stays(&pair);
     let unknown = pair.jo.run(&["erase", "01a20c91-a000-7000-8000-000000000001", "--reason", "unknown"]);
     assert_eq!(unknown.status.code(), Some(1));
 
@@ -167,6 +168,49 @@ fn an_operator_erases_a_message_and_nothing_of_it_is_left() {
     everything_else_still_holds(&mut pair, &id, &first, &signed.body);
     let shown = pair.jo.json(&["show", &kept]);
     assert_eq!(shown["event"]["type"], "alert.vehicle", "the others are there");
+}
+
+fn an_open_question_stays(pair: &Pair) {
+    let asked = question(JO, IQ, 1_800_000);
+    let (asker, asked_of) = (pair.jo.back_end(JO), pair.iq.back_end(IQ));
+    assert_eq!(asker.submit(&asked).status, 202);
+    let id = asked["id"].as_str().unwrap();
+    assert_eq!(asker.outcome(id)["state"], "receipted");
+    let delivery = wait_for("the question", || asked_of.deliveries("?wait=2").pop());
+    assert_eq!(asked_of.acknowledge(&delivery).status, 200);
+    for home in [&pair.iq, &pair.jo] {
+        let refused = home.run(&["erase", id, "--reason", "too early"]);
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("still waits for its answer"), "{said}");
+    }
+}
+
+/// What a partner said when it refused may repeat what it refused: its code is what stays.
+#[test]
+fn with_a_refused_message_go_the_partners_words_about_it() {
+    let pair = Pair::start();
+    pair.iq.ok(&["partner", "allow", "JO", "--purpose", "customs-control"]);
+    let mut event = event(IQ, JO);
+    event["purpose"] = json!("customs-control");
+    let back_end = pair.iq.back_end(IQ);
+    wait_for("the agreement to be read again", || (back_end.submit(&event).status == 202).then_some(()));
+    let id = event["id"].as_str().unwrap();
+    assert_eq!(back_end.outcome(id)["state"], "rejected");
+    // Jordan's words as a careless neighbour would choose them.
+    let words = "UPDATE refusal SET problem = CAST(replace(CAST(problem AS TEXT), 'clause receive', 'Nadelmarke') AS BLOB)";
+    execute(&database(&pair.iq), words);
+    let words = forms("Nadelmarke");
+    assert!(!found(&pair.iq, &words).is_empty());
+    assert_eq!(pair.iq.json(&["erase", id, "--reason", "refused"])["files_clean"], true);
+    assert_eq!(found(&pair.iq, &words), []);
+    assert_eq!(pair.iq.json(&["show", id])["problem"]["code"], "agreement_purpose");
+    assert_eq!(back_end.get(&format!("/v1/submissions/{id}")).json()["code"], "agreement_purpose");
+    assert_eq!(pair.iq.audit(), Vec::<Value>::new());
+    // Jordan never kept its body: there is nothing to erase.
+    let refused = pair.jo.run(&["erase", id, "--reason", "refused"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("its body never kept"));
 }
 
 /// Logs, receipts, replays and references of an erased message.
@@ -292,6 +336,12 @@ fn the_schedule_erases_what_is_due_and_destroys_its_keys() {
     // What comes later has a new key, and is not touched.
     let later = exchange(&pair, &alert(IQ, JO));
     assert_eq!(pair.jo.json(&["show", &later])["event"]["id"], later.as_str());
+    // An erasure after which a crash kept the key alive: the next look finishes it.
+    let keys = blobs(&key_store(&pair.jo), "SELECT key FROM day_key WHERE destroyed_ms IS NULL");
+    pair.jo.ok(&["erase", &later, "--reason", "to be forgotten"]);
+    assert!(!found(&pair.jo, &keys).is_empty(), "a key stays until its day");
+    let_time_pass(&pair.jo);
+    wait_for("the key to be destroyed", || found(&pair.jo, &keys).is_empty().then_some(()));
     assert_eq!(pair.jo.stop(), Some(0));
     a_backup_cannot_show_it(&pair, &backup, &id);
 }
