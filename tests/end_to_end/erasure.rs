@@ -23,7 +23,9 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 async fn open(path: &Path) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(path).foreign_keys(false);
+    // As the gateway writes: what the test itself leaves behind would be found too.
+    let options =
+        SqliteConnectOptions::new().filename(path).foreign_keys(false).pragma("secure_delete", "ON");
     options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.unwrap()
 }
 
@@ -342,6 +344,14 @@ fn the_schedule_erases_what_is_due_and_destroys_its_keys() {
     assert!(!found(&pair.jo, &keys).is_empty(), "a key stays until its day");
     let_time_pass(&pair.jo);
     wait_for("the key to be destroyed", || found(&pair.jo, &keys).is_empty().then_some(()));
+    // The reason has its day too; the log keeps the digest.
+    assert_eq!(pair.jo.json(&["show", &later])["erased"]["reason"], "to be forgotten");
+    execute(&database(&pair.jo), "UPDATE erasure SET reason_day = 1 WHERE reason IS NOT NULL");
+    wait_for("the reason to be taken away", || {
+        found(&pair.jo, &[b"to be forgotten".to_vec()]).is_empty().then_some(())
+    });
+    assert_eq!(pair.jo.json(&["show", &later])["erased"]["rule"], "operator");
+    assert_eq!(pair.jo.audit(), Vec::<Value>::new());
     assert_eq!(pair.jo.stop(), Some(0));
     a_backup_cannot_show_it(&pair, &backup, &id);
 }

@@ -158,8 +158,9 @@ fn any_single_change_is_found() {
         statements.push("DELETE FROM card".into());
         // A payload put back after its erasure, and one taken away with a note of an erasure that no log states.
         statements.push("INSERT INTO payload SELECT e.seq, p.key_id, p.bytes, p.wrapped FROM erasure e, payload p LIMIT 1".into());
-        statements
-            .push("INSERT INTO erasure SELECT seq, 1, 'operator', 1, NULL, NULL FROM payload LIMIT 1".into());
+        statements.push(
+            "INSERT INTO erasure SELECT seq, 1, 'operator', 1, NULL, NULL, NULL FROM payload LIMIT 1".into(),
+        );
         statements.push("UPDATE erasure SET rule = 'retention'".into());
         conn.close().await.unwrap();
     });

@@ -16,7 +16,7 @@ use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::store::message::{self, Message, Way};
 use crate::store::payload::{self, Payload};
-use crate::store::{Store, StoreError, witness};
+use crate::store::{Store, StoreError, erasure, witness};
 
 /// Messages in one transaction, at most.
 const PAGE: u32 = 100;
@@ -54,6 +54,11 @@ async fn round(gateway: &Gateway) -> Result<(), StoreError> {
             "retention: NOTHING IS ERASED although payloads are due: no partner's cosignature of the last hour confirms our clock"
         );
         return Ok(());
+    }
+    if agrees {
+        let mut tx = store.write().await?;
+        erasure::forget_reasons(&mut tx, today).await?;
+        tx.commit().await?;
     }
     let (mut erased, mut waiting) = (0, 0);
     for key in &due {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 use silkgate_ledger::entry::Kind;
+use silkgate_message::agreement::Agreement;
 use silkgate_message::event;
 use silkgate_message::instant::Instant;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use crate::keys;
 use crate::store::erasure::{self, Reason, Rule};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message};
-use crate::store::{Write, payload};
+use crate::store::{Write, partner, payload};
 
 /// Which message, and why.
 #[derive(clap::Args)]
@@ -124,16 +125,24 @@ async fn commit(
     text: String,
     at: Instant,
 ) -> Result<()> {
-    let reason = Reason { salt: clock::random::<16>().to_vec(), text };
+    let salt = clock::random::<16>().to_vec();
+    let mut digest = None;
+    let partners = partner::all(&mut tx).await?;
     let mut logs = Logs::new(keys::log_pkcs8(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
     for row in rows {
-        accept::erase(&mut tx, &mut growth, row, Rule::Operator, Some(reason.clone()), at).await?;
+        // The reason is kept as long as the agreement keeps payloads.
+        let agreed = partners.iter().find(|partner| partner.country == row.partner);
+        let agreed = agreed.and_then(|partner| Agreement::parse(&partner.agreement).ok());
+        let day = at.day() + i64::from(agreed.map_or(0, |agreement| agreement.retention_days));
+        let reason = Reason { salt: salt.clone(), text: text.clone(), day };
+        digest = Some(hash(reason.digest()));
+        accept::erase(&mut tx, &mut growth, row, Rule::Operator, Some(reason), at).await?;
     }
     let mut act = entry_at(Kind::Admin, at);
     act.what = Some("erase".to_owned());
     act.of = Some(id.to_string());
-    act.digest = Some(hash(reason.digest()));
+    act.digest = digest;
     act.role = Some("operator".to_owned());
     let house = growth.house()?;
     growth.append(&mut tx, house, &act).await?;

@@ -47,6 +47,8 @@ pub struct Reason {
     pub salt: Vec<u8>,
     /// The text.
     pub text: String,
+    /// The day on which it is taken away: days since 1970, UTC.
+    pub day: i64,
 }
 
 impl Reason {
@@ -60,7 +62,8 @@ impl Reason {
 pub async fn insert(conn: &mut Connection, seq: i64, erasure: &Erasure) -> Result<(), StoreError> {
     let reason = erasure.reason.as_ref();
     sqlx::query(
-        "INSERT INTO erasure (seq, entry, rule, at_ms, salt, reason) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO erasure (seq, entry, rule, at_ms, salt, reason, reason_day)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(seq)
     .bind(signed(erasure.entry))
@@ -68,6 +71,7 @@ pub async fn insert(conn: &mut Connection, seq: i64, erasure: &Erasure) -> Resul
     .bind(erasure.at.0)
     .bind(reason.map(|reason| reason.salt.clone()))
     .bind(reason.map(|reason| reason.text.clone()))
+    .bind(reason.map(|reason| reason.day))
     .execute(conn)
     .await?;
     Ok(())
@@ -75,7 +79,10 @@ pub async fn insert(conn: &mut Connection, seq: i64, erasure: &Erasure) -> Resul
 
 /// The erasure of a message's payload.
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Erasure>, StoreError> {
-    let query = sqlx::query("SELECT entry, rule, at_ms, salt, reason FROM erasure WHERE seq = $1").bind(seq);
+    let query = sqlx::query(
+        "SELECT entry, rule, at_ms, salt, reason, coalesce(reason_day, 0) FROM erasure WHERE seq = $1",
+    );
+    let query = query.bind(seq);
     let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
     let stored: String = row.get(1);
     let rule = [Rule::Retention, Rule::Operator].into_iter().find(|rule| rule.as_str() == stored);
@@ -84,6 +91,16 @@ pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Erasure>, St
         entry: unsigned(row.get(0))?,
         rule: rule.ok_or_else(|| StoreError::Corrupt("erasure.rule".into()))?,
         at: Instant(row.get(2)),
-        reason: text.map(|text| Reason { salt: salt.unwrap_or_default(), text }),
+        reason: text.map(|text| Reason { salt: salt.unwrap_or_default(), text, day: row.get(5) }),
     }))
+}
+
+/// Takes the reasons away whose day has come.
+pub async fn forget_reasons(conn: &mut Connection, today: i64) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "UPDATE erasure SET salt = NULL, reason = NULL, reason_day = NULL
+         WHERE reason IS NOT NULL AND reason_day <= $1",
+    );
+    query.bind(today).execute(conn).await?;
+    Ok(())
 }

@@ -131,6 +131,7 @@ impl Store {
         if how != Open::Create && !path.exists() {
             return Err(StoreError::Missing(path.display().to_string()));
         }
+        let fresh = !path.exists();
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(how == Open::Create)
@@ -168,7 +169,7 @@ impl Store {
             .acquire_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.read_only(true));
         let store = Self { writer, readers, keys };
-        if how == Open::Create {
+        if fresh {
             store.note_encrypted().await?;
         }
         Ok(store)
