@@ -68,8 +68,8 @@ fn exchanged() -> Pair {
         assert_eq!(back_end.acknowledge(&delivery).status, 200);
     }
     let received = pair.jo.log(&["--partner", "IQ", "--type", "alert.vehicle"]);
-    let received = received.iter().filter(|entry| entry["kind"] == "received");
-    let erased = received.last().unwrap()["id"].as_str().unwrap().to_owned();
+    let mut received = received.iter().filter(|entry| entry["kind"] == "received");
+    let erased = received.next_back().unwrap()["id"].as_str().unwrap().to_owned();
     pair.jo.ok(&["erase", &erased, "--reason", "to be forgotten"]);
     pair.jo.stop();
     wait_for("the write-ahead log to be folded in", || {

@@ -41,7 +41,7 @@ pub fn forms(text: &str) -> Vec<Vec<u8>> {
         // Characters that hold bits of the text alone.
         let (from, to) = ([0, 2, 3][before], bytes.len() * 8 / 6);
         for engine in [&URL_SAFE_NO_PAD, &STANDARD_NO_PAD] {
-            forms.push(engine.encode(&bytes)[from..to].as_bytes().to_vec());
+            forms.push(engine.encode(&bytes).as_bytes()[from..to].to_vec());
         }
     }
     forms
