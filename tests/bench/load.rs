@@ -1,6 +1,7 @@
 //! The load: unique signed bodies, kept connections, closed loop, bounded in count and time.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -185,6 +186,43 @@ async fn run(bodies: Arc<Mutex<VecDeque<Bytes>>>, until: Instant, mut sender: Se
     Ok(client)
 }
 
+/// Connections of back ends in [`submit_many`].
+const SUBMITTERS: u64 = 16;
+
+/// Submits that many events to a home's national plane, each for a record of its own.
+pub(crate) async fn submit_many(home: &Home, count: u64) -> Result<()> {
+    let certificate = home.path.join("clients/backend-traffic-police.pem");
+    let identity = wire::identity(&certificate, &certificate.with_extension("key"));
+    let connector = connector_as(identity, &home.path.join("certs/national-ca.pem"), false)?;
+    let name = ServerName::try_from(home.host.clone())?;
+    let mut submitters = Vec::new();
+    for n in 0..SUBMITTERS {
+        let share = count / SUBMITTERS + u64::from(n < count % SUBMITTERS);
+        let stream = TcpStream::connect(&home.national_plane).await?;
+        stream.set_nodelay(true)?;
+        let line = TokioIo::new(connector.connect(name.clone(), stream).await?);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(line).await?;
+        tokio::spawn(connection);
+        submitters.push(tokio::spawn(async move {
+            for _ in 0..share {
+                let body = event("IQ/traffic-police", "JO/public-security").to_string();
+                let request = Request::post("https://silkgate/v1/submissions")
+                    .header("host", "silkgate")
+                    .header("content-type", "application/cloudevents+json")
+                    .body(Full::new(Bytes::from(body)))?;
+                let response = sender.send_request(request).await?;
+                ensure!(response.status() == 202, "a submission was answered {}", response.status());
+                response.into_body().collect().await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        }));
+    }
+    for submitter in submitters {
+        submitter.await??;
+    }
+    Ok(())
+}
+
 /// A sample of each round is a receipt of Jordan's log.
 fn verify(pair: &Pair, receipt: &[u8]) -> Result<()> {
     let key = pair.iq.json(&["partner", "show", "JO"])["log"]
@@ -196,11 +234,14 @@ fn verify(pair: &Pair, receipt: &[u8]) -> Result<()> {
 }
 
 fn connector(from: &Home, to: &Home, h2: bool) -> Result<TlsConnector> {
+    connector_as(from.tls_identity(), &to.path.join("certs/tls-ca.pem"), h2)
+}
+
+fn connector_as((chain, key): wire::Identity, anchor: &Path, h2: bool) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
-    for anchor in wire::certificates(&to.path.join("certs/tls-ca.pem")) {
+    for anchor in wire::certificates(anchor) {
         roots.add(anchor)?;
     }
-    let (chain, key) = from.tls_identity();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?

@@ -2,6 +2,7 @@
 //! shipped binary over mutual TLS. Timings are measurements, never tests.
 
 mod check;
+mod evidence;
 mod load;
 mod measure;
 
@@ -30,6 +31,9 @@ fn main() -> Result<()> {
     let rounds = if quick { 2 } else { 5 };
     if std::env::args().any(|argument| argument == "check") {
         return check::run(rounds, as_json);
+    }
+    if std::env::args().any(|argument| argument == "evidence") {
+        return evidence::run(quick, as_json);
     }
     let mut pair = Pair::set_up(None);
     pair.jo.start();

@@ -8,14 +8,26 @@ use std::path::Path;
 /// unless they stand in the list of pairs below.
 const FLOORS: &[&[&str]] = &[
     &["clock", "config"],
-    &["tls", "keys"],
+    &["tls", "keys", "standing", "figures"],
     &["store", "http"],
     &["accept", "directory"],
     &["refusals"],
     &["conform"],
     &["gateway", "audit"],
+    &["line"],
     &["send"],
-    &["receive", "submit", "deliver", "channel", "tiles", "dispatch", "deadlines", "retention"],
+    &[
+        "receive",
+        "submit",
+        "deliver",
+        "channel",
+        "tiles",
+        "witness",
+        "operations",
+        "dispatch",
+        "deadlines",
+        "retention",
+    ],
     &["app"],
 ];
 

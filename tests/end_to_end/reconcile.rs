@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use support::home::{Home, set};
+use support::home::{Home, free_ports, set};
 use support::{Pair, event, sign, wait_for};
 
 const IQ: &str = "IQ/traffic-police";
@@ -47,6 +47,17 @@ fn change(home: &Home, sql: &str) {
         done.rows_affected()
     });
     assert!(changed > 0, "{sql}");
+}
+
+/// What Prometheus would read.
+fn metrics(port: u16) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("# EOF\n"), "{answer}");
+    answer
 }
 
 #[test]
@@ -164,6 +175,8 @@ fn each_way_to_differ_is_told_by_message() {
 fn a_running_gateway_reconciles_by_itself_and_says_what_differs() {
     let mut pair = Pair::set_up(None);
     set(&pair.iq, "every_seconds", "1");
+    let [port, _] = free_ports();
+    set(&pair.iq, "# listen", &format!("\"127.0.0.1:{port}\""));
     pair.iq.start();
     pair.jo.start();
     exchange(&pair, 1);
@@ -172,10 +185,15 @@ fn a_running_gateway_reconciles_by_itself_and_says_what_differs() {
     wait_for("an entry in the house log", || (noted(&pair.iq) > 0).then_some(()));
     wait_for("both to agree", || pair.iq.gateway_log().contains("both sides agree").then_some(()));
     assert!(!pair.iq.gateway_log().contains("DIFFER"));
+    let metric =
+        |line: &str| wait_for(line, || metrics(port).lines().any(|found| found == line).then_some(()));
+    metric("silkgate_reconcile_differing_messages{partner=\"JO\"} 0");
+    metric("silkgate_alarms_open{kind=\"fork\"} 0");
     // Signed with the partner's key and sent past its gateway: its own log does not say so.
     let client = pair.jo.as_partner_of(&pair.iq);
     assert_eq!(client.message(&sign(&pair.jo.message_key(), &event(JO, IQ)).bytes).status, 200);
     wait_for("the alarm", || pair.iq.gateway_log().contains("THE TWO SIDES DIFFER").then_some(()));
+    metric("silkgate_reconcile_differing_messages{partner=\"JO\"} 1");
     assert_eq!(pair.iq.stop(), Some(0));
     assert!(pair.iq.audit().is_empty());
 }

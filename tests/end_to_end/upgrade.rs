@@ -52,6 +52,7 @@ fn undo(version: usize) -> &'static [&'static str] {
             "ALTER TABLE log DROP COLUMN alarms",
             "ALTER TABLE partner DROP COLUMN clock_theirs_ms",
             "ALTER TABLE partner DROP COLUMN clock_ours_ms",
+            "ALTER TABLE partner DROP COLUMN confirmed_ms",
         ],
         2 => &[
             "DROP TABLE question",

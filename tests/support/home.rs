@@ -297,10 +297,11 @@ pub fn free_ports() -> [u16; 2] {
     })
 }
 
-/// Changes a setting of a home's configuration.
+/// Changes a setting of a home's configuration; `# name` takes one up that the manual only shows.
 pub fn set(home: &Home, name: &str, value: &str) {
     let file = home.path.join("silkgate.toml");
     let text = fs::read_to_string(&file).expect("the configuration");
     let line = text.lines().find(|line| line.starts_with(name)).expect("the setting stands in the manual");
-    fs::write(&file, text.replace(line, &format!("{name} = {value}"))).expect("the configuration is written");
+    let setting = format!("{} = {value}", name.trim_start_matches("# "));
+    fs::write(&file, text.replace(line, &setting)).expect("the configuration is written");
 }

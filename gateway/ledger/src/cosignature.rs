@@ -43,13 +43,17 @@ impl WitnessKey {
         &self.name
     }
 
+    /// Whether the line claims to be of this key.
+    pub fn is_of(&self, line: &NoteSignature) -> bool {
+        line.name() == self.name && line.key_id() == self.key_id
+    }
+
     /// When this witness cosigned the note, in seconds since 1970; None where it did not.
     ///
     /// A line of this name and key id that does not verify refuses the whole note, as any known key's does.
     pub fn cosigned(&self, note: &Note) -> Result<Option<u64>, NoteError> {
         let mut newest = None;
-        let lines = note.signatures().iter();
-        for line in lines.filter(|line| line.name() == self.name && line.key_id() == self.key_id) {
+        for line in note.signatures().iter().filter(|line| self.is_of(line)) {
             let time =
                 self.verify(note.text(), line).ok_or(NoteError::BadSignature { name: self.name.clone() })?;
             newest = newest.max(Some(time));

@@ -25,12 +25,43 @@ pub struct Agreement {
     /// How many days a payload is kept, where its clause or its own `retention.deleteBy` does not end it sooner.
     #[serde(default = "defaults::retention_days")]
     pub retention_days: u32,
+    /// How long entries of our log of the channel may stand without the partner's cosignature, in hours.
+    #[serde(default = "defaults::witness_hours")]
+    pub witness_hours: u32,
+    /// What becomes of messages beyond that, and where the partner's log contradicts itself.
+    #[serde(default)]
+    pub degraded: Degraded,
     /// What the partner may send us.
     #[serde(default)]
     pub receive: Vec<Clause>,
     /// What we may send the partner.
     #[serde(default)]
     pub send: Vec<Clause>,
+}
+
+/// What becomes of messages while the partner's or our log cannot be relied on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Degraded {
+    /// They pass all the same.
+    Accept,
+    /// Ours wait to be sent, the partner's are put off.
+    #[default]
+    Queue,
+    /// Neither side's are taken.
+    Stop,
+}
+
+impl Degraded {
+    /// The mode of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "accept" => Some(Degraded::Accept),
+            "queue" => Some(Degraded::Queue),
+            "stop" => Some(Degraded::Stop),
+            _ => None,
+        }
+    }
 }
 
 /// One type in one direction.
@@ -72,6 +103,9 @@ mod defaults {
     pub(super) fn retention_days() -> u32 {
         5 * 365
     }
+    pub(super) fn witness_hours() -> u32 {
+        24
+    }
 }
 
 /// The largest message any agreement may allow.
@@ -98,6 +132,8 @@ impl Agreement {
             body_max_bytes: defaults::body_max_bytes(),
             rate_per_second: defaults::rate_per_second(),
             retention_days: defaults::retention_days(),
+            witness_hours: defaults::witness_hours(),
+            degraded: Degraded::default(),
             receive: Vec::new(),
             send: Vec::new(),
         }
@@ -111,6 +147,9 @@ impl Agreement {
         }
         if agreement.lifetime_hours == 0 || agreement.lifetime_hours > 24 * 366 {
             return Err("lifetime_hours is from 1 to 8784".to_owned());
+        }
+        if agreement.witness_hours == 0 || agreement.witness_hours > 24 * 366 {
+            return Err("witness_hours is from 1 to 8784".to_owned());
         }
         let clauses = || agreement.receive.iter().chain(&agreement.send);
         let mut caps = clauses().filter_map(|clause| clause.retention_days).chain([agreement.retention_days]);

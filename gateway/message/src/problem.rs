@@ -168,6 +168,14 @@ codes! {
     PartnerUnknown = "partner_unknown", 422, "The recipient's state is no partner of this gateway";
     /// The lease has run out or was taken by another.
     LeaseLost = "lease_lost", 409, "The lease has run out; fetch the delivery again";
+    /// The exchange is halted until the logs can be relied on again.
+    Degraded = "degraded", 503, "The exchange is halted until the logs are witnessed again";
+    /// Not a request of C2SP tlog-witness.
+    WitnessRequestInvalid = "witness_request_invalid", 400, "Not a request to a witness (C2SP tlog-witness)";
+    /// No signature of a key of that log.
+    CheckpointUnsigned = "checkpoint_unsigned", 403, "The checkpoint carries no signature of that log's key";
+    /// The checkpoint contradicts the one cosigned last.
+    LogInconsistent = "log_inconsistent", 422, "The checkpoint does not continue the one cosigned last";
     /// An earlier version was refused or has expired.
     PredecessorRefused = "predecessor_refused", 409, "An earlier version was refused or has expired; rebase and submit again";
 }

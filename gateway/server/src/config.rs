@@ -24,12 +24,18 @@ pub struct Config {
     pub partner_plane: PartnerPlane,
     /// National.
     pub national_plane: NationalPlane,
+    /// Monitoring.
+    #[serde(default)]
+    pub operations: Operations,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
     /// Sending.
     #[serde(default)]
     pub dispatch: Dispatch,
+    /// Showing our logs to partners.
+    #[serde(default)]
+    pub witness: Witness,
     /// Reading partners' logs.
     #[serde(default)]
     pub reconcile: Reconcile,
@@ -57,6 +63,14 @@ pub struct PartnerPlane {
 pub struct NationalPlane {
     /// Address and port.
     pub listen: SocketAddr,
+}
+
+/// `[operations]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operations {
+    /// Address and port; None: no such plane.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[limits]`.
@@ -104,6 +118,22 @@ impl Default for Dispatch {
             backoff_longest_ms: 300_000,
             refusals_until_dead: 10,
         }
+    }
+}
+
+/// `[witness]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Witness {
+    /// Between two showings of a log that grows.
+    pub show_seconds: u64,
+    /// Between two showings of one that does not: the cosignature tells the partner's clock.
+    pub idle_seconds: u64,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self { show_seconds: 2, idle_seconds: 600 }
     }
 }
 
@@ -169,6 +199,11 @@ impl Config {
     /// The origin of the house log.
     pub fn house_origin(&self) -> String {
         format!("{}/{}/house", self.host, self.country())
+    }
+
+    /// The name of our witness, as it stands in cosignatures.
+    pub fn witness_name(&self) -> String {
+        format!("{}/{}/witness", self.host, self.country())
     }
 
     /// The text of a new configuration file.

@@ -73,6 +73,10 @@ pub async fn fetch(
     Extension(BackEndPeer(party)): Extension<BackEndPeer>,
     Query(Fetch { wait, max }): Query<Fetch>,
 ) -> Response {
+    if let Some(reason) = gateway.standing.still_closed(None).await {
+        // An acknowledgement could not be logged.
+        return http::problem(&Problem::new(Code::Unavailable).detail(reason));
+    }
     let bell = gateway.bell(party.as_str());
     let deadline = tokio::time::Instant::now() + Duration::from_secs(wait.min(WAIT_MAX_S));
     loop {
@@ -132,7 +136,7 @@ async fn take(
             }
             read => read?.ok_or_else(missing)?,
         };
-        let receipt = proof::receipt(&mut tx, row.log, row.entry, row.checkpoint).await?;
+        let receipt = proof::witnessed(&mut tx, row.log, row.entry, row.checkpoint).await?;
         let raw = |bytes: Vec<u8>| {
             String::from_utf8(bytes)
                 .ok()
@@ -196,7 +200,7 @@ pub async fn acknowledge(
     match gateway.accept.commit(Work::HandOver(hand_over)).await {
         Answer::Done => http::json(200, &serde_json::json!({ "id": id, "delivered": true })),
         Answer::Refused(problem) | Answer::Failed(problem) => http::problem(&problem),
-        Answer::Received(_) | Answer::Erased { .. } | Answer::Submitted { .. } => {
+        Answer::Received(_) | Answer::Erased { .. } | Answer::Submitted { .. } | Answer::Witnessed(_) => {
             http::problem(&Problem::new(Code::Unavailable))
         }
     }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use governor::{DefaultDirectRateLimiter, Quota};
 use rustls_pki_types::CertificateDer;
-use silkgate_ledger::VerifierKey;
+use silkgate_ledger::{Cosigner, KeyError, NoteSigner, VerifierKey, WitnessKey};
 use silkgate_message::agreement::Agreement;
-use silkgate_message::card::Card;
+use silkgate_message::card::{Card, LogKey};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, SigningCertificate};
 use silkgate_message::party::{Country, Party};
@@ -31,8 +31,12 @@ pub struct Partner {
     pub signing: Vec<SigningCertificate>,
     /// `host:port` to dial.
     pub address: String,
-    /// The verifier key of its log of our channel.
-    pub log_key: VerifierKey,
+    /// The verifier keys of its log of our channel.
+    pub log_keys: Vec<VerifierKey>,
+    /// The verifier keys of its house log.
+    pub house_keys: Vec<VerifierKey>,
+    /// The key of its witness.
+    pub witness_key: WitnessKey,
     rate: DefaultDirectRateLimiter,
 }
 
@@ -56,7 +60,9 @@ impl Partner {
                 Some(address) => address.clone(),
                 None => address_of(content.endpoints.first().map_or("", String::as_str))?,
             },
-            log_key: channel_key(&card, own)?,
+            log_keys: channel_keys(&card, own)?,
+            house_keys: log_keys(&card, "house")?,
+            witness_key: witness_key(&content.witness)?,
             rate: DefaultDirectRateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
             card,
             agreement,
@@ -75,6 +81,11 @@ impl Partner {
         self.rate.check().is_ok()
     }
 
+    /// The origins of its log of our channel and of its house log.
+    pub fn origins(&self) -> Vec<&str> {
+        [&self.log_keys, &self.house_keys].into_iter().filter_map(|keys| Some(keys.first()?.name())).collect()
+    }
+
     /// What TLS needs to know of the partner.
     pub fn trust(&self) -> PartnerTrust {
         let content = self.card.content();
@@ -86,14 +97,62 @@ impl Partner {
     }
 }
 
-/// The verifier key of the log that the card's gateway keeps of its channel with `own`: the card's
-/// log key under the channel's origin, `<host>/<its ISO>/<own ISO>`.
-pub fn channel_key(card: &Card, own: Country) -> Result<VerifierKey, String> {
+/// The verifier keys of the log that the card's gateway keeps of its channel with `own`: the card's log keys under
+/// the channel's origin, `<host>/<its ISO>/<own ISO>`. Two, while one key follows another.
+pub fn channel_keys(card: &Card, own: Country) -> Result<Vec<VerifierKey>, String> {
+    log_keys(card, own.as_str())
+}
+
+/// The card's log keys under the origin `<host>/<its ISO>/<name>`.
+pub fn log_keys(card: &Card, name: &str) -> Result<Vec<VerifierKey>, String> {
     let content = card.content();
-    let origin = format!("{}/{}/{own}", content.host, content.country);
-    let house = content.logs.first().ok_or("the card names no log")?;
-    let key: VerifierKey = house.key.parse().map_err(|error| format!("log key: {error}"))?;
-    VerifierKey::new(&origin, *key.public_key()).map_err(|error| format!("log key: {error}"))
+    let origin = format!("{}/{}/{name}", content.host, content.country);
+    let fault = |error: KeyError| format!("log key: {error}");
+    let keys = content.logs.iter().map(|log| {
+        let key: VerifierKey = log.key.parse().map_err(fault)?;
+        VerifierKey::new(&origin, *key.public_key()).map_err(fault)
+    });
+    let keys: Vec<VerifierKey> = keys.collect::<Result<_, String>>()?;
+    if keys.is_empty() { Err("the card names no log".into()) } else { Ok(keys) }
+}
+
+/// The witness key of a card. Cards of the first edition wrote it as a key that signs notes: the same 32 bytes.
+pub fn witness_key(key: &LogKey) -> Result<WitnessKey, String> {
+    let fault = |error: KeyError| format!("witness key: {error}");
+    match key.key.parse::<WitnessKey>() {
+        Ok(key) => Ok(key),
+        Err(KeyError::Algorithm) => {
+            let key: VerifierKey = key.key.parse().map_err(fault)?;
+            WitnessKey::new(key.name(), *key.public_key()).map_err(fault)
+        }
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// Every card that we ever handed out.
+pub async fn own_cards(conn: &mut Connection, own: Country) -> Result<Vec<Card>, StoreError> {
+    let cards = partner::cards(conn).await?.into_iter().filter(|(country, _)| country == own.as_str());
+    Ok(cards.filter_map(|(_, bytes)| Card::parse(&bytes).ok()).collect())
+}
+
+/// The verifier keys of a log of ours: those in use, and those of our earlier cards.
+pub fn own_log_keys(origin: &str, in_use: &[Vec<u8>], cards: &[Card]) -> Vec<VerifierKey> {
+    let present = in_use.iter().filter_map(|pkcs8| NoteSigner::from_pkcs8(origin, pkcs8).ok());
+    let mut keys: Vec<VerifierKey> = present.map(|signer| signer.verifier_key().clone()).collect();
+    for key in cards.iter().flat_map(|card| &card.content().logs) {
+        let key = key.key.parse::<VerifierKey>().and_then(|key| VerifierKey::new(origin, *key.public_key()));
+        keys.extend(key.ok().filter(|key| !keys.contains(key)));
+    }
+    keys
+}
+
+/// The keys of our witness: those in use, and those of our earlier cards.
+pub fn own_witness_keys(in_use: &[Cosigner], cards: &[Card]) -> Vec<WitnessKey> {
+    let mut keys: Vec<WitnessKey> = in_use.iter().map(|cosigner| cosigner.witness_key().clone()).collect();
+    for card in cards {
+        keys.extend(witness_key(&card.content().witness).ok().filter(|key| !keys.contains(key)));
+    }
+    keys
 }
 
 /// `host:port` of an https URL.
@@ -122,6 +181,7 @@ pub struct Directory {
     partners: BTreeMap<Country, Arc<Partner>>,
     clients: HashMap<Digest, Client>,
     back_ends: BTreeSet<Party>,
+    own_cards: Vec<Card>,
 }
 
 impl Directory {
@@ -150,7 +210,8 @@ impl Directory {
             }
             clients.insert(row.certificate, Client { role: row.role, subject: row.subject });
         }
-        Ok(Self { country: own, generation, partners, clients, back_ends })
+        let own_cards = own_cards(conn, own).await?;
+        Ok(Self { country: own, generation, partners, clients, back_ends, own_cards })
     }
 
     /// The partner of that state, in whatever state it is.
@@ -161,6 +222,11 @@ impl Directory {
     /// Every partner.
     pub fn partners(&self) -> impl Iterator<Item = &Arc<Partner>> {
         self.partners.values()
+    }
+
+    /// Every card of our own that was ever handed out: the keys on them are ours, present and past.
+    pub fn own_cards(&self) -> &[Card] {
+        &self.own_cards
     }
 
     /// The registered client with that certificate.

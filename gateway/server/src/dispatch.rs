@@ -11,8 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::{Outcome, Settlement, Work};
 use crate::clock;
+use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::send::{Attempt, Sender};
+use crate::standing::Flow;
 use crate::store::message::{self, Message};
 use crate::store::outbox::{self, Lease, Leased};
 use crate::store::{Store, StoreError};
@@ -56,7 +58,11 @@ async fn round(
     let attempt_ms = i64::try_from(gateway.config.dispatch.attempt_seconds * 1000).unwrap_or(30_000);
     // The lease outlives the attempt: no second one starts beside it.
     let ends = now.plus_ms(attempt_ms * 2 + 10_000);
+    let directory = gateway.directory();
     for partner in partners {
+        if !passes(gateway, &directory, &partner) {
+            continue;
+        }
         let slot = slots.entry(partner.clone());
         let slot = slot.or_insert_with(|| Arc::new(Semaphore::new(gateway.config.dispatch.concurrency)));
         let free = slot.available_permits();
@@ -78,6 +84,14 @@ async fn round(
     }
     // What is due and was not leased waits for a slot, an earlier version or a suspended partner.
     Ok(next.map_or(Duration::from_secs(60), |at| until(at, now)))
+}
+
+/// Whether messages pass to the partner: its agreement holds them where its log or ours cannot be relied on.
+fn passes(gateway: &Gateway, directory: &Directory, partner: &str) -> bool {
+    let partner = partner.parse().ok().and_then(|country| directory.partner(country));
+    partner.is_some_and(|partner| {
+        gateway.standing.closed(Some(partner.country)).is_none() && gateway.flow(partner) == Flow::Normal
+    })
 }
 
 /// Until the next row is due; a second where one is due already and has to wait for something else.

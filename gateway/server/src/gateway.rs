@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use silkgate_message::party::Country;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Accept, Changed};
 use crate::clock;
 use crate::config::Config;
-use crate::directory::Directory;
+use crate::directory::{Directory, Partner};
+use crate::figures::Figures;
 use crate::keys::Keys;
 use crate::refusals::Refusals;
-use crate::store::{Store, StoreError};
+use crate::standing::{Flow, Standing};
+use crate::store::witness::{self, AlarmKind};
+use crate::store::{Connection, Store, StoreError};
 use crate::tls;
 
 /// Shared by every part.
@@ -33,6 +36,12 @@ pub struct Gateway {
     pub outbox: Notify,
     /// Rung when a question of ours was asked.
     pub questions: Notify,
+    /// Sent when a log grew.
+    pub grown: watch::Sender<()>,
+    /// What monitoring reads.
+    pub figures: Figures,
+    /// How far logs can be relied on.
+    pub standing: Arc<Standing>,
     /// Cancelled when the gateway is told to stop: long polls end at once.
     pub stop: CancellationToken,
     bells: Bells,
@@ -47,6 +56,7 @@ impl Gateway {
         keys: Keys,
         store: Store,
         accept: Accept,
+        standing: Arc<Standing>,
         directory: Directory,
     ) -> anyhow::Result<Self> {
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
@@ -59,6 +69,9 @@ impl Gateway {
             refusals: Refusals::default(),
             outbox: Notify::new(),
             questions: Notify::new(),
+            figures: Figures::default(),
+            grown: watch::Sender::new(()),
+            standing,
             stop: CancellationToken::new(),
             bells: Bells::default(),
             directory: ArcSwap::from_pointee(directory),
@@ -93,8 +106,30 @@ impl Gateway {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
         }
         self.directory.store(Arc::new(directory));
+        self.read_standing(&mut tx).await?;
         self.outbox.notify_one();
         Ok(true)
+    }
+
+    /// Reads the open alarms and operators' words from the store.
+    pub async fn read_standing(&self, conn: &mut Connection) -> Result<(), StoreError> {
+        let alarms = witness::open_alarms(conn).await?;
+        let of = |kind: AlarmKind| {
+            let of_kind = alarms.iter().filter(|alarm| alarm.kind == kind);
+            of_kind.filter_map(|alarm| alarm.partner.parse().ok()).collect()
+        };
+        self.standing.set_alarms(of(AlarmKind::Fork), of(AlarmKind::Rollback));
+        for partner in witness::confirmed(conn).await? {
+            if let Ok(partner) = partner.parse() {
+                self.standing.confirm(partner);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether messages pass with a partner at present.
+    pub fn flow(&self, partner: &Partner) -> Flow {
+        self.standing.flow(&partner.agreement, clock::now())
     }
 
     /// Wakes those who wait for what a commit changed.
@@ -110,6 +145,9 @@ impl Gateway {
         }
         if changed.outbox {
             self.outbox.notify_one();
+        }
+        if changed.grown {
+            self.grown.send_replace(());
         }
     }
 

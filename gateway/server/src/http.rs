@@ -90,6 +90,35 @@ pub async fn serve<P: Plane>(
     let _ = tokio::time::timeout(Duration::from_secs(10), connections.wait()).await;
 }
 
+/// Connections of the operations plane at once: monitoring needs few.
+const OPERATIONS_MAX: usize = 32;
+
+/// Serves `router` in plain HTTP until `stop`, with the same bounds in time.
+pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let (Ok((stream, _)), Ok(slot)) = (accepted, slots.clone().try_acquire_owned()) else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (router, builder) = (router.clone(), builder(&limits));
+        tokio::spawn(async move {
+            let service =
+                hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    router.clone().oneshot(request.map(Body::new))
+                });
+            let serving = builder.serve_connection(TokioIo::new(stream), service);
+            // A reading takes moments; whoever keeps a connection open longer connects again.
+            let _ = tokio::time::timeout(Duration::from_secs(60), serving).await;
+            drop(slot);
+        });
+    }
+}
+
 async fn connection<P: Plane>(
     stream: TcpStream,
     plane: Arc<P>,
@@ -210,6 +239,11 @@ pub async fn body(
         let problem = Problem::new(Code::ContentTypeUnsupported).detail(format!("send {content_type}"));
         return Err((problem, Vec::new()));
     }
+    any_body(request, limit, seconds).await
+}
+
+/// Reads a body of whatever content type.
+pub async fn any_body(request: Request, limit: usize, seconds: u64) -> Result<Bytes, (Problem, Vec<u8>)> {
     let too_large = || Problem::new(Code::BodyTooLarge).detail(format!("the limit is {limit} bytes"));
     let stated =
         request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
@@ -252,7 +286,7 @@ pub fn problem(problem: &Problem) -> Response {
     let mut response = bytes(problem.status, "application/problem+json", problem.to_json());
     let pause = match problem.code {
         Code::RateExceeded | Code::Overloaded => Some("1"),
-        Code::Unavailable => Some("5"),
+        Code::Unavailable | Code::Degraded => Some("5"),
         code if code.is_not_yet() => Some("5"),
         _ => None,
     };

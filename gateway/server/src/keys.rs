@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use silkgate_ledger::Cosigner;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
 
-use crate::config::Home;
+use crate::config::{Config, Home};
 
 /// What a running gateway holds. The card key and the key of the national CA are not among it: they
 /// can be kept offline.
@@ -22,8 +23,10 @@ pub struct Keys {
     pub message: SigningKey,
     /// The certificate of `message`.
     pub message_certificate: SigningCertificate,
-    /// Signs checkpoints, PKCS#8.
-    pub log_pkcs8: Vec<u8>,
+    /// Sign checkpoints, PKCS#8: the present key, and beside it the previous one as long as that is not retired.
+    pub log: Vec<Vec<u8>>,
+    /// Cosign partners' checkpoints: the same.
+    pub witness: Vec<Cosigner>,
 }
 
 /// A certificate chain and its key.
@@ -49,7 +52,7 @@ impl Clone for Identity {
 
 impl Keys {
     /// Reads everything a running gateway needs.
-    pub fn read(home: &Home) -> Result<Self> {
+    pub fn read(home: &Home, config: &Config) -> Result<Self> {
         let certificate = one(&home.certificate("message"))?;
         let message_certificate = SigningCertificate::parse(&certificate)
             .ok_or_else(|| anyhow!("{}: not a signing certificate", home.certificate("message").display()))?;
@@ -62,12 +65,38 @@ impl Keys {
             national_anchor: one(&home.certificate("national-ca"))?,
             message,
             message_certificate,
-            log_pkcs8: log_pkcs8(home)?,
+            log: log(home)?,
+            witness: witness(home, config)?,
         })
     }
 }
 
-/// The log key, PKCS#8.
+/// The keys of our logs, PKCS#8, the present one first.
+pub fn log(home: &Home) -> Result<Vec<Vec<u8>>> {
+    in_use(home, "log")
+}
+
+/// The keys of our witness under the name that our card gives it, the present one first.
+pub fn witness(home: &Home, config: &Config) -> Result<Vec<Cosigner>> {
+    let read = |pkcs8: Vec<u8>| {
+        Cosigner::from_pkcs8(&config.witness_name(), &pkcs8).context("the witness key cannot be used")
+    };
+    in_use(home, "witness")?.into_iter().map(read).collect()
+}
+
+/// The name of a key's file at a stage: `previous`, `next`, or empty for the one in use.
+pub fn staged(name: &str, stage: &str) -> String {
+    if stage.is_empty() { name.to_owned() } else { format!("{name}.{stage}") }
+}
+
+/// A key, and the one before it while both are in use.
+fn in_use(home: &Home, name: &str) -> Result<Vec<Vec<u8>>> {
+    let previous = home.key(&staged(name, "previous"));
+    let files = std::iter::once(home.key(name)).chain(Some(previous).filter(|file| file.exists()));
+    files.map(|file| Ok(private_key(&file)?.secret_der().to_vec())).collect()
+}
+
+/// The present log key, PKCS#8.
 pub fn log_pkcs8(home: &Home) -> Result<Vec<u8>> {
     Ok(private_key(&home.key("log"))?.secret_der().to_vec())
 }

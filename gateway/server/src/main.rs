@@ -11,17 +11,22 @@ mod deadlines;
 mod deliver;
 mod directory;
 mod dispatch;
+mod figures;
 mod gateway;
 mod http;
 mod keys;
+mod line;
+mod operations;
 mod receive;
 mod refusals;
 mod retention;
 mod send;
+mod standing;
 mod store;
 mod submit;
 mod tiles;
 mod tls;
+mod witness;
 
 use std::process::ExitCode;
 

@@ -39,6 +39,10 @@ pub async fn post(
         // No verdict, no entry: the same message will do later.
         return http::problem(&Problem::new(Code::RateExceeded));
     }
+    if let Some(reason) = gateway.flow(partner).reason() {
+        // No verdict, no entry: the partner sends it again.
+        return http::problem(&Problem::new(Code::Degraded).detail(reason));
+    }
     let limit = partner.agreement.body_max_bytes as usize;
     let body = match http::body(request, MESSAGE, limit, gateway.config.limits.body_seconds).await {
         Ok(body) => body,
@@ -58,7 +62,7 @@ pub async fn post(
     match gateway.accept.commit(Work::Receive(Box::new(received))).await {
         Answer::Received(verdict) => answer(&gateway, verdict).await,
         Answer::Failed(problem) | Answer::Refused(problem) => http::problem(&problem),
-        Answer::Submitted { .. } | Answer::Erased { .. } | Answer::Done => {
+        Answer::Submitted { .. } | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
             http::problem(&Problem::new(Code::Unavailable))
         }
     }
@@ -226,7 +230,7 @@ async fn first_answer(gateway: &Gateway, seq: i64) -> Result<Result<Vec<u8>, Pro
     let mut tx = gateway.store.read().await?;
     let missing = || StoreError::Corrupt("a known message is gone".into());
     let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
-    let receipt = proof::receipt(&mut tx, row.log, row.entry, row.checkpoint).await?;
+    let receipt = proof::witnessed(&mut tx, row.log, row.entry, row.checkpoint).await?;
     if row.state == Stands::Accepted {
         return Ok(Ok(receipt));
     }

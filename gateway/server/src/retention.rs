@@ -9,7 +9,7 @@ use silkgate_message::event;
 use silkgate_message::jws::Jws;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{Answer, Work};
+use crate::accept::{Answer, Due, Work};
 use crate::clock;
 use crate::conform::erase_day;
 use crate::directory::Directory;
@@ -47,7 +47,11 @@ async fn round(gateway: &Gateway) -> Result<(), StoreError> {
     let today = clock::now().day();
     let due = store.keys().live(today).await?;
     let agrees = witness::clock_agrees(&mut *store.read().await?, clock::now()).await?;
-    if !due.is_empty() && !agrees {
+    if agrees {
+        let mut tx = store.write().await?;
+        erasure::forget_reasons(&mut tx, today).await?;
+        tx.commit().await?;
+    } else if !due.is_empty() {
         // A clock that jumped ahead must destroy nothing.
         tracing::error!(
             day_keys = due.len(),
@@ -55,29 +59,18 @@ async fn round(gateway: &Gateway) -> Result<(), StoreError> {
         );
         return Ok(());
     }
-    if agrees {
-        let mut tx = store.write().await?;
-        erasure::forget_reasons(&mut tx, today).await?;
-        tx.commit().await?;
-    }
-    let (mut erased, mut waiting) = (0, 0);
-    for key in &due {
-        let mut last = 0;
-        loop {
-            let page = payload::under(&mut *store.read().await?, *key, last, PAGE).await?;
-            let Some(newest) = page.last() else { break };
-            last = *newest;
-            match gateway.accept.commit(Work::Erase(page)).await {
-                Answer::Erased { erased: gone, waiting: kept } => {
-                    erased += gone;
-                    waiting += kept;
-                }
-                Answer::Failed(problem) => return Err(StoreError::Refused(problem.detail)),
-                _ => return Err(StoreError::Refused("no answer".into())),
+    let (mut erased, mut waiting, mut done) = (0, 0, Vec::new());
+    for (key, partner) in &due {
+        match erase_under(gateway, *key, partner).await? {
+            Ok((gone, kept)) => {
+                erased += gone;
+                waiting += kept;
+                done.push(*key);
             }
+            Err(why) => tracing::warn!(partner, why, "retention: payloads that are due wait"),
         }
     }
-    let keys_destroyed = if due.is_empty() { 0 } else { store.destroy_unused_keys(today).await? };
+    let keys_destroyed = store.destroy_unused(&done).await?;
     // Also for what an operator's command erased while a reader was in its way.
     let files_clean = store.fold(PATIENCE).await?;
     if !due.is_empty() {
@@ -90,6 +83,31 @@ async fn round(gateway: &Gateway) -> Result<(), StoreError> {
         );
     }
     Ok(())
+}
+
+/// Erases what is under a day key: how many payloads went, and how many something still needs; or why none may go.
+async fn erase_under(
+    gateway: &Gateway,
+    key: i64,
+    partner: &str,
+) -> Result<Result<(usize, usize), String>, StoreError> {
+    let Ok(partner) = partner.parse() else {
+        return Err(StoreError::Corrupt("day_key.partner is no country".into()));
+    };
+    let (mut erased, mut waiting, mut last) = (0, 0, 0);
+    loop {
+        let seqs = payload::under(&mut *gateway.store.read().await?, key, last, PAGE).await?;
+        let Some(newest) = seqs.last() else { return Ok(Ok((erased, waiting))) };
+        last = *newest;
+        match gateway.accept.commit(Work::Erase(Due { partner, seqs })).await {
+            Answer::Erased { erased: gone, waiting: kept } => {
+                erased += gone;
+                waiting += kept;
+            }
+            Answer::Failed(problem) | Answer::Refused(problem) => return Ok(Err(problem.detail)),
+            _ => return Ok(Err("no answer".to_owned())),
+        }
+    }
 }
 
 /// Encrypts the payloads of a home of an older version, and removes every trace of their plain bytes. A crash in

@@ -24,6 +24,7 @@ use crate::conform::{bonds, conform, erase_day, step};
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
+use crate::standing::Flow;
 use crate::store::message::{self, Message, State as Stands, Way};
 use crate::store::question::{self, QuestionState};
 use crate::store::{StoreError, outbox};
@@ -106,6 +107,10 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
     let directory = gateway.directory();
     let now = clock::now();
     let checked = check(&directory, party, &body, now)?;
+    let partner = directory.partner(checked.envelope.recipient.country());
+    if let Some(Flow::Stop(reason)) = partner.map(|partner| gateway.flow(partner)) {
+        return Err(Box::new(Problem::new(Code::Degraded).detail(reason)));
+    }
     let bytes =
         gateway.keys.message.sign(&checked.payload, now).ok_or_else(|| unavailable("no random bytes"))?;
     if bytes.len() > checked.body_max_bytes {
@@ -146,7 +151,9 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
             warnings: checked.warnings,
         }),
         Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
-        Answer::Received(_) | Answer::Erased { .. } | Answer::Done => Err(unavailable("no answer")),
+        Answer::Received(_) | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
+            Err(unavailable("no answer"))
+        }
     }
 }
 

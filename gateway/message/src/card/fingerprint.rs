@@ -15,8 +15,18 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 impl Fingerprint {
     /// The fingerprint of an Ed25519 card key.
     pub fn of(card_key: &[u8]) -> Self {
-        // The prefix keeps the hash apart from every other use of SHA-256 over a key.
-        let digest = Digest::of(&[b"silkgate card key v1\0".as_slice(), card_key].concat());
+        Self::with_prefix(b"silkgate card key v1\0", card_key)
+    }
+
+    /// The code that two operators compare before a log's lost history is given up: over the checkpoints
+    /// that are given up.
+    pub fn of_recovery(checkpoints: &[u8]) -> Self {
+        Self::with_prefix(b"silkgate log recovery v1\0", checkpoints)
+    }
+
+    /// The prefix keeps the hash apart from every other use of SHA-256.
+    fn with_prefix(prefix: &[u8], what: &[u8]) -> Self {
+        let digest = Digest::of(&[prefix, what].concat());
         let mut bytes = [0; 20];
         bytes.copy_from_slice(&digest.0[..20]);
         Self(bytes)

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use silkgate_ledger::{Checkpoint, Edge, Entry, NoteSigner, Origin, TlogProof, leaf_hash, sign_checkpoint};
+use silkgate_ledger::{
+    Checkpoint, Edge, Entry, Note, NoteSigner, Origin, TlogProof, leaf_hash, sign_checkpoint,
+};
 use silkgate_message::party::Country;
 
 use crate::store::ledger::{self, EntryRow, Head};
 use crate::store::{Connection, StoreError};
 
-/// The key of the logs, and their right edges as this process last saw them.
+/// The keys of the logs, and their right edges as this process last saw them.
 pub struct Logs {
-    key_pkcs8: Vec<u8>,
+    keys: Vec<Vec<u8>>,
     edges: HashMap<i64, Edge>,
 }
 
@@ -29,9 +31,9 @@ pub struct Grown {
 }
 
 impl Logs {
-    /// With the log key, PKCS#8.
-    pub fn new(key_pkcs8: Vec<u8>) -> Self {
-        Self { key_pkcs8, edges: HashMap::new() }
+    /// With the log keys, PKCS#8: each signs every checkpoint.
+    pub fn new(keys: Vec<Vec<u8>>) -> Self {
+        Self { keys, edges: HashMap::new() }
     }
 
     /// Forgets what it saw: the next transaction reads the edges again.
@@ -102,12 +104,9 @@ impl Growth<'_> {
                 continue;
             };
             let origin = head.origin.parse::<Origin>().map_err(|error| corrupt("log.origin", &error))?;
-            let signer = NoteSigner::from_pkcs8(origin.as_str(), &self.logs.key_pkcs8)
-                .map_err(|error| corrupt("log key", &error))?;
             let root = edge.root();
             let checkpoint = Checkpoint { origin, size: edge.size(), root };
-            let note =
-                sign_checkpoint(&checkpoint, &signer).map_err(|error| corrupt("checkpoint", &error))?;
+            let note = signed(&checkpoint, &self.logs.keys)?;
             for row in self.added.iter().filter(|row| row.log == *log) {
                 let hashes = edge.inclusion_proof(row.index).map_err(|error| corrupt("proof", &error))?;
                 let extra = Some(row.body.clone());
@@ -134,10 +133,35 @@ impl Grown {
         self.proofs.get(&(log, index)).cloned().unwrap_or_default()
     }
 
+    /// Whether any log grew.
+    pub fn any(&self) -> bool {
+        !self.sizes.is_empty()
+    }
+
     /// The checkpoint's size of a log in this transaction.
     pub fn checkpoint(&self, log: i64) -> u64 {
         self.sizes.get(&log).copied().unwrap_or(0)
     }
+}
+
+/// The checkpoint under a signature of each key: while one key follows another, a partner with either card verifies it.
+fn signed(checkpoint: &Checkpoint, keys: &[Vec<u8>]) -> Result<Note, StoreError> {
+    let unsound = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("checkpoint: {error}"));
+    let mut whole: Option<Note> = None;
+    for key in keys {
+        let signer =
+            NoteSigner::from_pkcs8(checkpoint.origin.as_str(), key).map_err(|error| unsound(&error))?;
+        let note = sign_checkpoint(checkpoint, &signer).map_err(|error| unsound(&error))?;
+        match &mut whole {
+            None => whole = Some(note),
+            Some(whole) => {
+                for line in note.signatures() {
+                    whole.add_signature(line.clone()).map_err(|error| unsound(&error))?;
+                }
+            }
+        }
+    }
+    whole.ok_or_else(|| StoreError::Corrupt("there is no log key".into()))
 }
 
 async fn read_edge(conn: &mut Connection, head: &Head) -> Result<Edge, StoreError> {

@@ -19,10 +19,11 @@ use tokio::sync::oneshot;
 pub use append::Logs;
 pub use erase::{erase, needed};
 pub use work::{
-    Answer, Bonds, HandOver, Note, NoteLog, Outcome, Received, Settlement, Submission, Verdict, Work,
-    entry_at,
+    Answer, Bonds, Due, HandOver, Note, NoteLog, Outcome, Received, Settlement, Shown, Submission, Verdict,
+    Work, entry_at,
 };
 
+use crate::standing::Standing;
 use crate::store::Store;
 use queue::Queue;
 
@@ -46,6 +47,8 @@ pub struct Changed {
     pub outbox: bool,
     /// Whether a question of ours was asked.
     pub asked: bool,
+    /// Whether a log grew.
+    pub grown: bool,
 }
 
 /// The way in.
@@ -53,6 +56,7 @@ pub struct Changed {
 pub struct Accept {
     queue: Arc<Queue<Job>>,
     halted: Arc<AtomicBool>,
+    standing: Arc<Standing>,
 }
 
 /// The loop behind [`Accept`].
@@ -65,10 +69,15 @@ pub struct Committer {
 
 impl Accept {
     /// The way in, and the loop to be run once.
-    pub fn new(store: Store, logs: Logs, queue_per_partner: usize) -> (Self, Committer) {
+    pub fn new(
+        store: Store,
+        logs: Logs,
+        queue_per_partner: usize,
+        standing: Arc<Standing>,
+    ) -> (Self, Committer) {
         let queue = Arc::new(Queue::new(queue_per_partner));
         let halted = Arc::new(AtomicBool::new(false));
-        let accept = Self { queue: queue.clone(), halted: halted.clone() };
+        let accept = Self { queue: queue.clone(), halted: halted.clone(), standing };
         (accept, Committer { queue, halted, store, logs })
     }
 
@@ -78,6 +87,9 @@ impl Accept {
             return Answer::Failed(
                 Problem::new(Code::Unavailable).detail("a write failed; the gateway must be restarted"),
             );
+        }
+        if let Some(reason) = work.closed(&self.standing).await {
+            return Answer::Failed(Problem::new(Code::Unavailable).detail(reason));
         }
         let (reply, answer) = oneshot::channel();
         let lane = work.lane();

@@ -1,6 +1,7 @@
 //! What can be committed, and the answers.
 
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis};
+use silkgate_ledger::{AddCheckpoint, Checkpoint, Unfit};
 use silkgate_message::catalogue::{Question, Reference, Violation};
 use silkgate_message::event::{Envelope, Fragments};
 use silkgate_message::instant::Instant;
@@ -10,6 +11,7 @@ use silkgate_message::party::{Country, Party};
 use silkgate_message::problem::Problem;
 use uuid::Uuid;
 
+use crate::standing::Standing;
 use crate::store::message::State;
 use crate::store::outbox::Lease;
 
@@ -25,10 +27,12 @@ pub enum Work {
     HandOver(HandOver),
     /// The deadline of a question of ours has passed.
     Deadline(i64),
-    /// The retention day of these messages' payloads has come.
-    Erase(Vec<i64>),
+    /// The retention day of payloads has come.
+    Erase(Due),
     /// An entry alone, e.g. a refusal before the signature was verified.
     Note(Box<Note>),
+    /// A partner shows a checkpoint of a log of its own, to be cosigned.
+    Witness(Box<Shown>),
 }
 
 impl Work {
@@ -37,9 +41,30 @@ impl Work {
         match self {
             Work::Receive(received) => received.partner.to_string(),
             Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
+            Work::Witness(shown) => shown.partner.to_string(),
             Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Erase(_) | Work::Note(_) => {
                 String::new()
             }
+        }
+    }
+
+    /// Why it may not be written at present.
+    pub(super) async fn closed(&self, standing: &Standing) -> Option<String> {
+        match self {
+            Work::Receive(received) => standing.still_closed(Some(received.partner)).await,
+            Work::Submit(submission) => {
+                standing.still_closed(Some(submission.envelope.recipient.country())).await
+            }
+            // It cannot be undone: it waits for the partner's word that our log is whole.
+            Work::Erase(due) => standing.closed(Some(due.partner)),
+            Work::HandOver(_) => standing.still_closed(None).await,
+            Work::Note(note) => match note.log {
+                NoteLog::Channel(partner) => standing.closed(Some(partner)),
+                NoteLog::House => standing.closed(None),
+            },
+            Work::Settle(_) | Work::Deadline(_) => standing.read_only(),
+            // Two gateways that start together must not wait for each other's word.
+            Work::Witness(_) => None,
         }
     }
 }
@@ -157,12 +182,34 @@ pub struct HandOver {
     pub lease: Lease,
 }
 
+/// Payloads whose retention day has come.
+pub struct Due {
+    /// The partner of their channel.
+    pub partner: Country,
+    /// The messages.
+    pub seqs: Vec<i64>,
+}
+
 /// An entry alone.
 pub struct Note {
     /// Where.
     pub log: NoteLog,
     /// What.
     pub entry: Entry,
+}
+
+/// A checkpoint of a partner's log, whose signature was verified.
+pub struct Shown {
+    /// Who shows it: the log's own gateway.
+    pub partner: Country,
+    /// The request.
+    pub request: AddCheckpoint,
+    /// Its checkpoint, read.
+    pub checkpoint: Checkpoint,
+    /// The note with our cosignature, which leaves only once it is kept.
+    pub cosigned: Vec<u8>,
+    /// Whether an alarm may be noted in the house log.
+    pub note_alarm: bool,
 }
 
 /// Where a [`Note`] goes.
@@ -194,6 +241,8 @@ pub enum Answer {
         /// Payloads that something still needs.
         waiting: usize,
     },
+    /// To [`Work::Witness`]: kept and cosigned, or why not; then whether it raised a new alarm.
+    Witnessed(Result<(), (Unfit, bool)>),
     /// Refused inside the transaction; nothing was written.
     Refused(Problem),
     /// Done, or there was nothing to do.

@@ -1,8 +1,9 @@
 //! Administration from the command line: a transaction with its log entries, also beside a running
 //! gateway, which sees the change within a moment.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use silkgate_ledger::entry::{Entry, Kind};
+use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
@@ -12,6 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::keys;
 use crate::store::ledger::hash;
+use crate::store::witness::{self, AlarmKind};
 use crate::store::{Open, Store, Write};
 
 /// Where an administrative entry goes.
@@ -31,8 +33,8 @@ pub(super) struct Act {
 }
 
 impl Act {
-    fn entry(&self) -> Entry {
-        let mut entry = entry_at(Kind::Admin, clock::now());
+    fn entry(&self, at: Instant) -> Entry {
+        let mut entry = entry_at(Kind::Admin, at);
         entry.what = Some(self.what.to_owned());
         entry.digest = self.digest.map(hash);
         entry.to = self.about.map(|country| country.to_string());
@@ -49,17 +51,36 @@ pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
 }
 
 /// Logs `acts` in the transaction and commits it: the change and its entries stand together.
-pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
-    let mut logs = Logs::new(keys::log_pkcs8(&cx.home)?);
+pub(super) async fn commit(cx: &Cx, tx: Write, acts: &[Act]) -> Result<()> {
+    commit_at(cx, tx, acts, clock::now()).await
+}
+
+/// The same at a time that the change itself holds.
+pub(super) async fn commit_at(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant) -> Result<()> {
+    let mut logs = writable(cx, &mut tx).await?;
     let mut growth = logs.begin(&mut tx).await?;
     for act in acts {
         let log = match act.log {
             Where::House => growth.house()?,
             Where::Channel(partner) => growth.channel(partner)?,
         };
-        growth.append(&mut tx, log, &act.entry()).await?;
+        growth.append(&mut tx, log, &act.entry(at)).await?;
     }
     growth.finish(&mut tx).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// The logs, to be grown in this transaction; refused where another history of them was seen.
+pub(super) async fn writable(cx: &Cx, tx: &mut Write) -> Result<Logs> {
+    let alarms = witness::open_alarms(tx).await?;
+    if let Some(alarm) = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Rollback) {
+        bail!(
+            "read-only: {0} has seen a later or another history of {1} than this database holds; nothing may be written on top of it. \
+             `silkgate log recover {0}` tells the way out",
+            alarm.partner,
+            alarm.origin
+        );
+    }
+    Ok(Logs::new(keys::log(&cx.home)?))
 }

@@ -13,6 +13,7 @@ use super::admin::{self, Act, Where};
 use super::{Cx, Found, line};
 use crate::clock;
 use crate::config::Config;
+use crate::directory;
 use crate::keys;
 use crate::store::partner;
 
@@ -88,7 +89,13 @@ fn content(
             .map_err(|error| anyhow!("{name} key: {error}"))?;
         Ok(signer.verifier_key().clone())
     };
-    let witness = format!("{}/{}/witness", config.host, config.country());
+    let present = keys::witness(&cx.home, config)?.into_iter().next();
+    let witness = present.ok_or_else(|| anyhow!("there is no witness key"))?.witness_key().clone();
+    // Cards once named the same key as one that signs notes; such a card needs no successor for that.
+    let known = before.map(|card| card.content().witness.clone());
+    let known = known.filter(|key| directory::witness_key(key).is_ok_and(|known| known == witness));
+    let witness =
+        known.unwrap_or_else(|| LogKey { origin: witness.name().to_owned(), key: witness.to_string() });
     // The card key may be offline: then only an unchanged card can be printed, and its key is known.
     let card_key = match (before, cx.home.key("card").exists()) {
         (Some(card), false) => card.content().card_key.clone(),
@@ -98,6 +105,13 @@ fn content(
             encode(pair.map_err(|_| anyhow!("the card key cannot be read"))?.public_key().as_ref())
         }
     };
+    // The oldest first: while one key follows another its place on the card stays the same.
+    let stages =
+        |name: &'static str| ["previous", "", "next"].into_iter().map(move |stage| keys::staged(name, stage));
+    let logs = stages("log").filter(|name| cx.home.key(name).exists());
+    let logs = logs.map(|name| Ok(LogKey { origin: house.clone(), key: key(&name, &house)?.to_string() }));
+    let certificates = stages("message").filter(|name| cx.home.certificate(name).exists());
+    let certificates = certificates.map(|name| Ok(keys::one(&cx.home.certificate(&name))?.to_vec()));
     let schemas = Catalogue::embedded().types().iter().map(|t| SchemaRef {
         kind: t.name().to_owned(),
         version: t.version(),
@@ -112,9 +126,9 @@ fn content(
         endpoints: vec![config.partner_plane.endpoint.clone()],
         authorities,
         tls_anchors: vec![keys::one(&cx.home.certificate("tls-ca"))?.to_vec()],
-        signing_certificates: vec![keys::one(&cx.home.certificate("message"))?.to_vec()],
-        logs: vec![LogKey { origin: house.clone(), key: key("log", &house)?.to_string() }],
-        witness: LogKey { key: key("witness", &witness)?.to_string(), origin: witness },
+        signing_certificates: certificates.collect::<Result<_>>()?,
+        logs: logs.collect::<Result<_>>()?,
+        witness,
         schemas: schemas.collect(),
         version: before.map_or(1, |card| card.content().version + 1),
         previous: before.map(|card| Digest(card.digest()).to_string()),

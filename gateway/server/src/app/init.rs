@@ -157,13 +157,13 @@ fn numbered(name: &str, n: u32) -> String {
     if n == 1 { name.to_owned() } else { format!("{name}-{n}") }
 }
 
-fn save(home: &Home, name: &str, issued: &Issued) -> Result<()> {
+pub(super) fn save(home: &Home, name: &str, issued: &Issued) -> Result<()> {
     write_private(&home.key(name), issued.key_pem.as_bytes(), 0o600)?;
     write_private(&home.certificate(name), issued.certificate_pem.as_bytes(), 0o644)
 }
 
 /// An Ed25519 key, PKCS#8 PEM (RFC 7468 §10).
-fn ed25519(path: &Path) -> Result<()> {
+pub(super) fn ed25519(path: &Path) -> Result<()> {
     let pkcs8 =
         Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| anyhow!("no random bytes"))?;
     let text = pem::encode(&pem::Pem::new("PRIVATE KEY", pkcs8.as_ref()));
@@ -178,7 +178,7 @@ fn private_folder(path: &Path) -> Result<()> {
 }
 
 /// Writes a new file, with its mode from the first byte on; an existing one is never overwritten.
-fn write_private(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(bytes)?;

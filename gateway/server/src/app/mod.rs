@@ -13,6 +13,7 @@ mod convert;
 mod demo;
 mod erase;
 mod init;
+mod key;
 mod log;
 mod partner;
 mod probe;
@@ -82,6 +83,9 @@ enum Command {
     /// Issue client certificates for back ends.
     #[command(subcommand)]
     Backend(backend::Backend),
+    /// Let a new signing, log or witness key follow the one in use.
+    #[command(subcommand)]
+    Key(key::Key),
     /// Run the gateway.
     Serve(serve::Args),
     /// Submit an event to one or more parties, and wait for the outcome.
@@ -172,6 +176,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Card(args) => card::run(&cx, args).await,
         Command::Partner(command) => partner::run(&cx, command).await,
         Command::Backend(command) => backend::run(&cx, command).await,
+        Command::Key(command) => key::run(&cx, command).await,
         Command::Serve(args) => serve::run(&cx, args).await,
         Command::Submit(args) => submit::run(&cx, args).await,
         Command::Check(args) => check::run(&cx, args),

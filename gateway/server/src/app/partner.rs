@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use silkgate_message::agreement::{Agreement, Clause};
+use silkgate_message::agreement::{Agreement, Clause, Degraded};
 use silkgate_message::card::{Card, Fingerprint};
 use silkgate_message::catalogue::Catalogue;
 use silkgate_message::event::Status;
@@ -112,6 +112,12 @@ pub(crate) struct Allow {
     /// is taken from then on.
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<u32>,
+    /// How long entries of our log may stand without the partner's cosignature, in hours.
+    #[arg(long, value_name = "HOURS")]
+    witness_hours: Option<u32>,
+    /// What becomes of messages beyond that, or where the partner's log contradicts itself: accept, queue or stop.
+    #[arg(long, value_name = "MODE", value_parser = |text: &str| Degraded::parse(text).ok_or("accept, queue or stop"))]
+    degraded: Option<Degraded>,
     /// Take up the exchange with a suspended partner again.
     #[arg(long)]
     resume: bool,
@@ -303,6 +309,8 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
     if allow.kind.is_none() {
         agreement.retention_days = allow.retention_days.unwrap_or(agreement.retention_days);
     }
+    agreement.witness_hours = allow.witness_hours.unwrap_or(agreement.witness_hours);
+    agreement.degraded = allow.degraded.unwrap_or(agreement.degraded);
     let (send, receive) =
         if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
     let mut found = false;
@@ -397,7 +405,8 @@ async fn show(cx: &Cx, country: Country) -> Result<Found> {
         "partner": country, "state": row.state, "name": content.name, "host": content.host,
         "endpoints": content.endpoints, "connect": read.address, "authorities": content.authorities,
         "card_version": content.version, "fingerprint": read.card.fingerprint().to_string(),
-        "signing_certificates": certificates, "log": read.log_key.to_string(), "agreement": read.agreement,
+        "signing_certificates": certificates, "log": read.log_keys.first().map(ToString::to_string),
+        "log_keys": read.log_keys.iter().map(ToString::to_string).collect::<Vec<_>>(), "agreement": read.agreement,
     });
     cx.print(&report, || {
         format!(
@@ -410,7 +419,7 @@ async fn show(cx: &Cx, country: Country) -> Result<Found> {
             read.card.fingerprint(),
             content.version,
             content.authorities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            read.log_key,
+            read.log_keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             row.agreement
         )
     })?;

@@ -121,8 +121,7 @@ fn checkpoint(answer: &serde_json::Value, partner: &Partner) -> Result<String, S
         return Ok("their log of our channel is empty".to_owned());
     };
     let note = Note::parse(note.as_bytes()).map_err(|error| error.to_string())?;
-    note.verify(std::slice::from_ref(&partner.log_key))
-        .map_err(|error| format!("their checkpoint: {error}"))?;
+    note.verify(&partner.log_keys).map_err(|error| format!("their checkpoint: {error}"))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
     Ok(format!("{} has {} entries, signed by the card's log key", checkpoint.origin, checkpoint.size))
 }

@@ -23,9 +23,13 @@ use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
 use crate::keys::Keys;
+use crate::line::Lines;
 use crate::send::Sender;
-use crate::store::{Open, Store, outbox};
-use crate::{channel, deadlines, deliver, dispatch, receive, retention, submit, tiles, tls};
+use crate::standing::Standing;
+use crate::store::{Open, Store, outbox, witness as store_witness};
+use crate::{
+    channel, deadlines, deliver, dispatch, operations, receive, retention, submit, tiles, tls, witness,
+};
 
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -42,7 +46,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     start_logging(cx.json);
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
-    let keys = Keys::read(&cx.home)?;
+    let keys = Keys::read(&cx.home, &config)?;
     let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Migrate).await?;
     recover(&store).await?;
     let directory = {
@@ -50,9 +54,12 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         Directory::load(&mut tx, config.country(), clock::now()).await?
     };
     retention::encrypt_plain(&store, &directory).await?;
-    let logs = Logs::new(keys.log_pkcs8.clone());
-    let (accept, committer) = Accept::new(store.clone(), logs, config.limits.queue_per_partner);
-    let gateway = Arc::new(Gateway::new(config, keys, store, accept, directory)?);
+    let logs = Logs::new(keys.log.clone());
+    let standing = Arc::new(Standing::default());
+    let queue = config.limits.queue_per_partner;
+    let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
+    let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
+    await_witnesses(&gateway).await?;
     let (strangers, refused) = mpsc::channel(64);
     let partner_plane = Arc::new(Partners { gateway: gateway.clone(), strangers: strangers.clone() });
     let national_plane = Arc::new(National::new(&gateway, strangers)?);
@@ -65,11 +72,17 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "serving"
     );
     let stop = gateway.stop.clone();
+    if let Some(address) = gateway.config.operations.listen {
+        let listener = bind(address).await?;
+        let (routes, limits) = (operations::routes(&gateway), gateway.config.limits.clone());
+        tokio::spawn(http::serve_plain(listener, routes, limits, stop.clone()));
+    }
     let limits = gateway.config.limits.clone();
     let commits = {
         let gateway = gateway.clone();
         tokio::spawn(async move { committer.run(|changed| gateway.changed(&changed)).await })
     };
+    let lines = Arc::new(Lines::new(gateway.keys.tls.clone(), gateway.config.dispatch.concurrency));
     let planes = [
         tokio::spawn(http::serve(
             partner_listener,
@@ -85,7 +98,12 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             limits,
             stop.clone(),
         )),
-        tokio::spawn(dispatch::run(gateway.clone(), Arc::new(Sender::new(gateway.clone())), stop.clone())),
+        tokio::spawn(dispatch::run(
+            gateway.clone(),
+            Arc::new(Sender::new(gateway.clone(), lines.clone())),
+            stop.clone(),
+        )),
+        tokio::spawn(witness::run(gateway.clone(), lines, stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
         tokio::spawn(retention::run(gateway.clone(), stop.clone())),
@@ -136,6 +154,32 @@ async fn recover(store: &Store) -> Result<()> {
     Ok(())
 }
 
+/// Nothing is written before the partners that witnessed our logs have told what they saw last: an older
+/// database that was put back is noticed here, before it can go on.
+async fn await_witnesses(gateway: &Gateway) -> Result<()> {
+    let mut tx = gateway.store.read().await?;
+    let known = store_witness::witnesses(&mut tx).await?;
+    let directory = gateway.directory();
+    let active = known.iter().filter_map(|country| country.parse().ok());
+    let active = active.filter(|country| directory.partner(*country).is_some_and(|p| p.is_active()));
+    gateway.standing.await_word(active);
+    gateway.read_standing(&mut tx).await?;
+    alarm(gateway);
+    Ok(())
+}
+
+/// Says again what an operator must not miss.
+fn alarm(gateway: &Gateway) {
+    if let Some(reason) = gateway.standing.read_only() {
+        tracing::error!(reason, "ALARM still open");
+    }
+    for partner in gateway.directory().partners().filter(|partner| partner.is_active()) {
+        if let Some(reason) = gateway.flow(partner).reason() {
+            tracing::error!(partner = %partner.country, reason, "ALARM: messages do not pass");
+        }
+    }
+}
+
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
@@ -151,7 +195,10 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "partners could not be read; the old ones stay in force"),
             },
-            _ = minute.tick() => gateway.refusals.summarise(&gateway.accept).await,
+            _ = minute.tick() => {
+                alarm(&gateway);
+                gateway.refusals.summarise(&gateway.accept).await;
+            }
             Some(reason) = refused.recv() => {
                 tracing::info!(reason, "connection refused by TLS");
                 gateway.refusals.of_stranger(&gateway.accept).await;
@@ -168,6 +215,9 @@ fn partner_routes(gateway: &Arc<Gateway>) -> Router {
         .route("/v1/channel", get(channel::fetch))
         .route("/v1/log/checkpoint", get(tiles::checkpoint))
         .route("/v1/log/tile/{*path}", get(tiles::tile))
+        .route("/v1/log/cosigned/{origin}", get(witness::cosigned))
+        .route("/v1/witness/add-checkpoint", post(witness::add_checkpoint))
+        .route("/v1/witness/{origin}/checkpoint", get(witness::newest))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .with_state(gateway.clone())

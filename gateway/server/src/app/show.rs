@@ -62,7 +62,7 @@ async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Lif
     let erased = erasure::find(conn, row.seq).await?;
     let kept_until = store.retention_day(conn, row.seq).await?.map(|day| Instant::of_day(day).date());
     let receipt = match row.way {
-        Way::Received => Some(proof::receipt(conn, row.log, row.entry, row.checkpoint).await?),
+        Way::Received => Some(proof::witnessed(conn, row.log, row.entry, row.checkpoint).await?),
         Way::Sent => message::receipt(conn, row.seq).await?,
     };
     let problem = message::refusal(conn, row.seq).await?;

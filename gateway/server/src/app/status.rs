@@ -8,6 +8,7 @@ use silkgate_message::instant::Instant;
 use super::{Cx, Found, admin, both_times};
 use crate::clock;
 use crate::keys;
+use crate::store::witness::{self, Alarm, AlarmKind};
 use crate::store::{Connection, delivery, ledger, message, outbox, partner};
 
 #[derive(clap::Args)]
@@ -24,6 +25,8 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let partners = partner::all(&mut tx).await?;
     let (sending, delivering) = queues(&mut tx).await?;
     let dead = message::dead(&mut tx).await?;
+    let alarms = witness::open_alarms(&mut tx).await?;
+    let witnessing = witnessing(&mut tx, &logs, &partners).await?;
     let running =
         std::fs::File::open(cx.home.path().join("silkgate.lock")).is_ok_and(|file| file.try_lock().is_err());
     let certificates = certificates(cx)?;
@@ -38,6 +41,11 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "national_plane": { "listen": config.national_plane.listen.to_string() },
         "partners": partners.iter().map(|row| json!({ "partner": row.country, "state": row.state })).collect::<Vec<_>>(),
         "logs": logs.iter().map(|head| json!({ "origin": head.origin, "partner": head.partner, "size": head.size })).collect::<Vec<_>>(),
+        "alarms": alarms.iter().map(|alarm| json!({
+            "kind": alarm.kind, "partner": alarm.partner, "origin": alarm.origin, "since": alarm.at.to_string(),
+            "ours": String::from_utf8_lossy(&alarm.ours), "theirs": String::from_utf8_lossy(&alarm.theirs),
+        })).collect::<Vec<_>>(),
+        "witness": witnessing,
         "certificates": certificates.iter().map(|(name, until, days)| {
             json!({ "name": name, "until": until.to_string(), "days_left": days })
         }).collect::<Vec<_>>(),
@@ -59,10 +67,21 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             format!("  national plane  {}", config.national_plane.listen),
             format!("  database        {}", cx.home.database(&config).display()),
         ];
+        for alarm in &alarms {
+            lines.push(alarm_text(alarm));
+        }
         lines.extend(partners.iter().map(|row| format!("  partner         {} {}", row.country, row.state)));
         lines.extend(
             logs.iter().map(|head| format!("  log             {} with {} entries", head.origin, head.size)),
         );
+        lines.extend(witnessing.iter().map(|cosigned| {
+            let state = match cosigned.size {
+                Some(size) if size == cosigned.of => "all of it".to_owned(),
+                Some(size) => format!("{size} of {} entries", cosigned.of),
+                None => "nothing yet".to_owned(),
+            };
+            format!("  witness         {} has cosigned {state} of {}", cosigned.partner, cosigned.origin)
+        }));
         lines.extend(certificates.iter().map(|(name, until, days)| {
             let alarm = if *days < 30 { "  RENEW NOW" } else { "" };
             format!("  certificate     {name} until {until}, {days} days left{alarm}")
@@ -79,6 +98,50 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         lines.join("\n")
     })?;
     Ok(Found::Good)
+}
+
+fn alarm_text(alarm: &Alarm) -> String {
+    let since = both_times(alarm.at);
+    match alarm.kind {
+        AlarmKind::Rollback => format!(
+            "  ALARM           READ-ONLY since {since}: {} has seen a later or another history of {} than this database holds. \
+             `silkgate log recover {}` tells the way out",
+            alarm.partner, alarm.origin, alarm.partner
+        ),
+        AlarmKind::Fork => format!(
+            "  ALARM           since {since}: {} showed a history of {} that contradicts what it showed before; both checkpoints \
+             are kept (--json). Ask {0}'s operator by telephone; `silkgate log recover {0}` once it is explained",
+            alarm.partner, alarm.origin
+        ),
+    }
+}
+
+/// How far a partner has cosigned a log of ours.
+#[derive(serde::Serialize)]
+struct Cosigned {
+    partner: String,
+    origin: String,
+    /// Entries under its newest cosignature.
+    size: Option<u64>,
+    /// Entries there are.
+    of: u64,
+}
+
+async fn witnessing(
+    conn: &mut Connection,
+    logs: &[ledger::Head],
+    partners: &[partner::PartnerRow],
+) -> Result<Vec<Cosigned>> {
+    let mut all = Vec::new();
+    for row in partners.iter().filter(|row| row.state != "removed") {
+        let shown = |head: &&ledger::Head| head.partner.is_none_or(|partner| partner.as_str() == row.country);
+        for head in logs.iter().filter(shown) {
+            let size = witness::newest_cosigned(conn, head.id, &row.country).await?;
+            let (partner, origin) = (row.country.clone(), head.origin.clone());
+            all.push(Cosigned { partner, origin, size, of: head.size });
+        }
+    }
+    Ok(all)
 }
 
 type Queue = (String, i64, Instant);

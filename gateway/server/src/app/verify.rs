@@ -8,7 +8,7 @@ use silkgate_message::card::Card;
 use silkgate_message::jws::{Jws, SigningCertificate};
 
 use super::{Cx, Found};
-use crate::directory::channel_key;
+use crate::directory;
 use crate::store::ledger::hash;
 
 /// What to verify.
@@ -79,7 +79,7 @@ fn judge(receipt: &[u8], cards: &[Card], message: Option<&[u8]>) -> Vec<Check> {
         }
     };
     say("format", Ok("The file is a C2SP tlog-proof that carries a log entry.".into()));
-    let keys: Vec<_> = channel_keys(&receipt, cards).collect();
+    let keys: Vec<_> = channel_keys(&receipt, cards).flatten().collect();
     let verified = match receipt.verify(&keys) {
         Ok(verified) => verified,
         Err(error) => {
@@ -144,10 +144,10 @@ fn judge(receipt: &[u8], cards: &[Card], message: Option<&[u8]>) -> Vec<Check> {
 fn channel_keys<'c>(
     receipt: &'c Receipt,
     cards: &'c [Card],
-) -> impl Iterator<Item = silkgate_ledger::VerifierKey> + 'c {
+) -> impl Iterator<Item = Vec<silkgate_ledger::VerifierKey>> + 'c {
     let text = receipt.proof().checkpoint.text();
     let partner = text.lines().next().and_then(|origin| origin.rsplit('/').next()?.parse().ok());
-    cards.iter().filter_map(move |card| channel_key(card, partner?).ok())
+    cards.iter().filter_map(move |card| directory::channel_keys(card, partner?).ok())
 }
 
 fn signer(jws: &Jws, cards: &[Card]) -> Option<SigningCertificate> {

@@ -8,7 +8,7 @@ use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::problem::Problem;
 
 use super::{Audit, PAGE};
-use crate::directory::channel_key;
+use crate::directory::channel_keys;
 use crate::store::erasure::{self, Reason};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
@@ -141,7 +141,8 @@ impl Audit<'_> {
             .cards
             .iter()
             .filter(|card| card.content().country.as_str() == row.partner)
-            .filter_map(|card| channel_key(card, own).ok())
+            .filter_map(|card| channel_keys(card, own).ok())
+            .flatten()
             .collect();
         let verified = Receipt::parse(receipt).and_then(|receipt| receipt.verify(&keys));
         match verified {

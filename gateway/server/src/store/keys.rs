@@ -200,12 +200,13 @@ impl KeyStore {
         Ok(Found::Key(key))
     }
 
-    /// The ids of the keys that are not destroyed, of days up to `day`, the earliest first.
-    pub async fn live(&self, day: i64) -> Result<Vec<i64>, StoreError> {
-        let query =
-            sqlx::query("SELECT id FROM day_key WHERE destroyed_ms IS NULL AND day <= $1 ORDER BY day, id")
-                .bind(day);
-        Ok(query.fetch_all(self.pool()?).await?.into_iter().map(|row| row.get(0)).collect())
+    /// The keys that are not destroyed, of days up to `day`, the earliest first: id and partner's state.
+    pub async fn live(&self, day: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let query = sqlx::query(
+            "SELECT id, partner FROM day_key WHERE destroyed_ms IS NULL AND day <= $1 ORDER BY day, id",
+        );
+        let rows = query.bind(day).fetch_all(self.pool()?).await?;
+        Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Overwrites a key; its row stays. Only under [`KeyStore::turn`].

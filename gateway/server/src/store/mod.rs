@@ -61,9 +61,6 @@ pub enum StoreError {
         /// Why.
         why: String,
     },
-    /// The committer did not take the work.
-    #[error("not committed: {0}")]
-    Refused(String),
     /// The key store is gone.
     #[error(
         "{0} is gone, and with it the keys of the stored payloads: put its backup back. If there is none, those \

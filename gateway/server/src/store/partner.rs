@@ -143,7 +143,8 @@ pub async fn generation(conn: &mut Connection) -> Result<i64, StoreError> {
     Ok(sqlx::query("SELECT value FROM generation WHERE id = 1").fetch_one(conn).await?.get(0))
 }
 
-async fn touch(conn: &mut Connection) -> Result<(), StoreError> {
+/// Counts a change, so that a running gateway reads again.
+pub async fn touch(conn: &mut Connection) -> Result<(), StoreError> {
     sqlx::query("UPDATE generation SET value = value + 1 WHERE id = 1").execute(conn).await?;
     Ok(())
 }

@@ -122,17 +122,17 @@ impl Store {
         })
     }
 
-    /// Destroys the day keys of days up to `day` that no payload is under, and gives their number. Repeats what a crash
-    /// left undone: an erasure is committed before its key is destroyed. Keys of later days stay, used or not: another
-    /// database in the place of ours must not cost the keys of what is to be kept.
-    pub async fn destroy_unused_keys(&self, day: i64) -> Result<usize, StoreError> {
+    /// Destroys those of `keys`, whose day has come, that no payload is under, and gives their number. Repeats what a
+    /// crash left undone: an erasure is committed before its key is destroyed. Keys of later days stay, used or not:
+    /// another database in the place of ours must not cost the keys of what is to be kept.
+    pub async fn destroy_unused(&self, keys: &[i64]) -> Result<usize, StoreError> {
         // No batch is under way: what uses a key is committed, and seen here.
         let _turn = self.keys.turn().await;
         let mut tx = self.read().await?;
         let mut destroyed = 0;
-        for id in self.keys.live(day).await? {
-            if under(&mut tx, id, 0, 1).await?.is_empty() {
-                self.keys.destroy(id, clock::now()).await?;
+        for id in keys {
+            if under(&mut tx, *id, 0, 1).await?.is_empty() {
+                self.keys.destroy(*id, clock::now()).await?;
                 destroyed += 1;
             }
         }

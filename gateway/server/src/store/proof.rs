@@ -1,6 +1,6 @@
 //! A receipt made again from what is stored: the same bytes as the first time, years later.
 
-use silkgate_ledger::note::{Note, NoteSignature};
+use silkgate_ledger::note::Note;
 use silkgate_ledger::proof::TlogProof;
 use silkgate_ledger::tree::{inclusion_proof, inclusion_tiles};
 
@@ -34,9 +34,8 @@ pub async fn witnessed(
         |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("cosigned checkpoint: {error}"));
     let mut proof =
         TlogProof::parse(&receipt(conn, log, index, size).await?).map_err(|error| unsound(&error))?;
-    for line in witness::lines(conn, log, size).await? {
-        let line = NoteSignature::parse(&line).map_err(|error| unsound(&error))?;
-        proof.checkpoint.add_signature(line).map_err(|error| unsound(&error))?;
+    if let Some(note) = witness::cosigned_note(conn, log, size).await? {
+        proof.checkpoint = Note::parse(&note).map_err(|error| unsound(&error))?;
     }
     Ok(proof.encode())
 }

@@ -1,9 +1,11 @@
 //! Tables `witnessed`, `cosignature`, `alarm`: what two gateways showed each other of their logs.
 
+use silkgate_ledger::{Note, NoteError, NoteSignature};
 use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
 use sqlx::Row;
 
-use super::ledger::{signed, unsigned};
+use super::ledger::{self, signed, unsigned};
 use super::{Connection, StoreError};
 
 /// What we cosigned of a partner's log.
@@ -132,6 +134,21 @@ pub async fn lines(conn: &mut Connection, log: i64, size: u64) -> Result<Vec<Str
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
+/// The checkpoint of that size with its cosignatures.
+pub async fn cosigned_note(
+    conn: &mut Connection,
+    log: i64,
+    size: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some(note) = ledger::checkpoint(conn, log, size).await? else { return Ok(None) };
+    let unsound = |error: NoteError| StoreError::Corrupt(format!("cosigned checkpoint: {error}"));
+    let mut note = Note::parse(&note).map_err(unsound)?;
+    for line in lines(conn, log, size).await? {
+        note.add_signature(NoteSignature::parse(&line).map_err(unsound)?).map_err(unsound)?;
+    }
+    Ok(Some(note.encode()))
+}
+
 /// Cosignatures of a log by size, from above `after` on, at most `limit`; those of one size are never parted but by the limit.
 pub async fn cosignatures(
     conn: &mut Connection,
@@ -173,6 +190,28 @@ pub async fn note_clock(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Notes an operator's word in a partner's place.
+pub async fn confirm(conn: &mut Connection, partner: &str, at: Instant) -> Result<(), StoreError> {
+    sqlx::query("UPDATE partner SET confirmed_ms = $1 WHERE country = $2")
+        .bind(at.0)
+        .bind(partner.to_owned())
+        .execute(&mut *conn)
+        .await?;
+    super::partner::touch(conn).await
+}
+
+/// Partners for whom an operator gave the word since they last witnessed.
+pub async fn confirmed(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query("SELECT country FROM partner WHERE confirmed_ms > coalesce(clock_ours_ms, 0)");
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Partners that ever cosigned a log of ours.
+pub async fn witnesses(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query("SELECT country FROM partner WHERE clock_ours_ms IS NOT NULL ORDER BY country");
+    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| row.get(0)).collect())
 }
 
 /// Whether a partner's cosignature of the last hour agrees with our clock within 300 s. What cannot be undone
@@ -226,14 +265,35 @@ pub struct Alarm {
     pub settled_at: Option<Instant>,
 }
 
-/// Raises an alarm, unless one of that log is open, or was settled for the same contradiction. True where
+impl Alarm {
+    /// An alarm that is not stored yet.
+    pub fn new(
+        partner: &str,
+        origin: &str,
+        kind: AlarmKind,
+        at: Instant,
+        ours: Vec<u8>,
+        theirs: Vec<u8>,
+    ) -> Self {
+        let (partner, origin) = (partner.to_owned(), origin.to_owned());
+        Self { id: 0, partner, origin, kind, at, ours, theirs, settled_at: None }
+    }
+
+    /// SHA-256 over both notes, by which log entries name the alarm.
+    pub fn digest(&self) -> [u8; 32] {
+        Digest::of(&[self.ours.as_slice(), b"\n", &self.theirs].concat()).0
+    }
+}
+
+/// Raises an alarm, unless one of that log is open, or was settled for the same contradiction. Its number where
 /// it is new.
-pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<Option<i64>, StoreError> {
+    let new = sqlx::query(
         "INSERT INTO alarm (partner, origin, kind, at_ms, ours, theirs)
          SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (
              SELECT 1 FROM alarm WHERE partner = $1 AND origin = $2 AND kind = $3
-                AND (settled_ms IS NULL OR theirs = $6))",
+                AND (settled_ms IS NULL OR theirs = $6))
+         RETURNING id",
     )
     .bind(alarm.partner.clone())
     .bind(alarm.origin.clone())
@@ -241,16 +301,14 @@ pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<bool, StoreEr
     .bind(alarm.at.0)
     .bind(alarm.ours.clone())
     .bind(alarm.theirs.clone())
-    .execute(&mut *conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    if done.rows_affected() == 0 {
-        return Ok(false);
-    }
+    let Some(new) = new else { return Ok(None) };
     sqlx::query("UPDATE log SET alarms = alarms + 1 WHERE partner = $1")
         .bind(alarm.partner.clone())
         .execute(conn)
         .await?;
-    Ok(true)
+    Ok(Some(new.get(0)))
 }
 
 /// Every alarm, oldest first.

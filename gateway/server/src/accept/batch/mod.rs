@@ -3,6 +3,7 @@
 mod incoming;
 mod outgoing;
 mod relation;
+mod witness;
 
 use std::collections::HashMap;
 
@@ -25,7 +26,8 @@ use crate::store::message::{self, Message, State, Way};
 use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
-use crate::store::{Connection, StoreError, delivery, outbox, partner, witness};
+use crate::store::witness::clock_agrees;
+use crate::store::{Connection, StoreError, delivery, outbox, partner};
 
 /// Decides and writes `works`; the caller commits. One answer for each job, in order.
 pub(super) async fn run(
@@ -62,8 +64,9 @@ pub(super) async fn run(
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,
             Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
             Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
-            Work::Erase(seqs) => batch.erase(conn, seqs).await?,
+            Work::Erase(due) => batch.erase(conn, &due.seqs).await?,
             Work::Note(note) => batch.note(conn, note).await?,
+            Work::Witness(shown) => batch.witness(conn, shown).await?,
         };
         drafts.push((place, draft));
     }
@@ -149,7 +152,7 @@ impl Batch<'_> {
     /// partner's word that ours is right all of them wait.
     async fn erase(&mut self, conn: &mut Connection, seqs: &[i64]) -> Result<Draft, StoreError> {
         let (mut erased, mut waiting) = (0, 0);
-        let agrees = witness::clock_agrees(conn, self.now).await?;
+        let agrees = clock_agrees(conn, self.now).await?;
         for seq in seqs {
             let Some(row) = message::by_seq(conn, *seq).await? else { continue };
             if !agrees || needed(conn, &row, self.now).await?.is_some() {
@@ -186,11 +189,12 @@ impl Batch<'_> {
             deliveries,
             questions,
             sends,
-            changed,
+            mut changed,
             now,
             ..
         } = self;
         let grown = growth.finish(conn).await?;
+        changed.grown = grown.any();
         for row in &mut messages {
             row.checkpoint = grown.checkpoint(row.log);
         }

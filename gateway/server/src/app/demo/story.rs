@@ -15,7 +15,7 @@ use super::super::{Found, line};
 use super::answers::{hit_on, question};
 use super::states::{Pair, State};
 use crate::clock;
-use crate::directory::channel_key;
+use crate::directory::channel_keys;
 use crate::keys;
 
 pub(super) const EVENT: &str = "application/cloudevents+json";
@@ -114,15 +114,15 @@ pub(super) async fn fetch(back_end: &Client) -> Result<Value> {
 }
 
 /// The key of the log that `issuer` keeps of its channel with `other`.
-fn log_key(issuer: &State, other: &State) -> Result<VerifierKey> {
+fn log_keys(issuer: &State, other: &State) -> Result<Vec<VerifierKey>> {
     let card = std::fs::read(issuer.home.path().join("own.card"))?;
     let card = Card::parse(&card)?;
-    channel_key(&card, other.country.parse()?).map_err(|what| anyhow!("{what}"))
+    channel_keys(&card, other.country.parse()?).map_err(|what| anyhow!("{what}"))
 }
 
 /// Verifies a receipt and says in one line what it proves.
 fn proves(receipt: &[u8], issuer: &State, other: &State) -> Result<String> {
-    let verified = Receipt::parse(receipt)?.verify(&[log_key(issuer, other)?])?;
+    let verified = Receipt::parse(receipt)?.verify(&log_keys(issuer, other)?)?;
     let verdict = verified.entry.verdict.map_or("?", |verdict| verdict.as_str());
     Ok(format!(
         "receipt: {verdict}, entry {} of {} ({} entries)",

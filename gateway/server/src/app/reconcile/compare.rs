@@ -5,14 +5,15 @@ use std::collections::HashSet;
 use anyhow::Result;
 use serde::Serialize;
 use silkgate_ledger::entry::Verdict;
-use silkgate_ledger::{Checkpoint, Hash, Receipt, leaf_hash};
+use silkgate_ledger::{Checkpoint, Entry, Hash, Note, Receipt, leaf_hash};
 use silkgate_message::instant::Instant;
 use silkgate_message::party::Country;
 
-use super::theirs::{Held, Log, Stated};
-use crate::store::Store;
-use crate::store::ledger::hash;
+use super::theirs::{GivenUp, Held, Log, Stated};
+use crate::store::ledger::{self, hash};
 use crate::store::message::{self, Message, State, Way};
+use crate::store::witness::{self, AlarmKind};
+use crate::store::{Connection, Store};
 
 /// Rows read at once.
 const PAGE: u32 = 1000;
@@ -25,6 +26,8 @@ pub(super) struct Report {
     pub(super) origin: String,
     /// Its entries.
     pub(super) entries: u64,
+    /// Bytes that were read for them.
+    pub(super) bytes: u64,
     /// Receipts of ours that it was held against.
     pub(super) receipts: usize,
     /// Checkpoints of ours that it was held against.
@@ -37,6 +40,8 @@ pub(super) struct Report {
     pub(super) only_theirs: Vec<Difference>,
     pub(super) different_digest: Vec<Difference>,
     pub(super) different_verdict: Vec<Difference>,
+    /// Messages that one side lost with a part of its log, which both gave up.
+    pub(super) given_up: Vec<Difference>,
     /// Where the partner's log contradicts itself or what it told before.
     pub(super) inconsistent: Vec<String>,
 }
@@ -67,8 +72,8 @@ impl Report {
 
 /// Every receipt that the partner ever gave us.
 pub(super) async fn held(store: &Store, partner: Country) -> Result<Held> {
-    let mut held = Held::default();
     let mut tx = store.read().await?;
+    let mut held = Held { given_up: given_up(&mut tx, partner).await?, ..Held::default() };
     let mut last = 0;
     loop {
         let page = message::after(&mut tx, last, PAGE).await?;
@@ -85,6 +90,31 @@ pub(super) async fn held(store: &Store, partner: Country) -> Result<Held> {
     }
 }
 
+/// What was given up of both logs of this channel, by the alarms that operators settled.
+async fn given_up(conn: &mut Connection, partner: Country) -> Result<GivenUp> {
+    let mut given_up = GivenUp::default();
+    let heads = ledger::heads(conn).await?;
+    let Some(head) = heads.into_iter().find(|head| head.partner == Some(partner)) else {
+        return Ok(given_up);
+    };
+    for alarm in witness::alarms(conn).await? {
+        let Some(until) = alarm.settled_at.filter(|_| alarm.partner == partner.as_str()) else { continue };
+        let ours = Checkpoint::parse(Note::parse(&alarm.ours)?.text())?;
+        match alarm.kind {
+            AlarmKind::Fork if !ours.origin.is_house() => {
+                given_up.of_theirs = given_up.of_theirs.max(ours.size);
+            }
+            AlarmKind::Rollback if alarm.origin == head.origin => {
+                let last = ledger::entry(conn, head.id, ours.size.saturating_sub(1)).await?;
+                let last = last.and_then(|body| Entry::parse(&body).ok());
+                given_up.of_ours.push((last.map_or(0, |entry| entry.at.unix_ms()), until.0));
+            }
+            AlarmKind::Fork | AlarmKind::Rollback => {}
+        }
+    }
+    Ok(given_up)
+}
+
 /// Holds our messages against the partner's log.
 pub(super) async fn compare(
     store: &Store,
@@ -97,6 +127,7 @@ pub(super) async fn compare(
         partner: partner.to_string(),
         origin: log.origin.clone(),
         entries: log.entries,
+        bytes: log.bytes,
         receipts: held.leaves.len(),
         checkpoints: held.roots.len(),
         inconsistent: log.inconsistent.clone(),
@@ -115,6 +146,10 @@ pub(super) async fn compare(
             if within(row.at.0) {
                 let stated = log.messages.get(&hash(row.digest));
                 match row.way {
+                    Way::Sent if stated.is_none() && is_given_up(&mut tx, row, held).await? => {
+                        let what = "the partner accepted it in a part of its log that was given up";
+                        report.given_up.push(difference(row, what));
+                    }
                     Way::Sent => report.sent(row, stated, log),
                     Way::Received => report.received(row, stated),
                 }
@@ -122,12 +157,24 @@ pub(super) async fn compare(
         }
     }
     for (digest, stated) in log.messages.iter().filter(|(_, stated)| within(stated.at_ms)) {
-        report.theirs(stated, ours.contains(&(true, *digest)), ours.contains(&(false, *digest)));
+        let excused = held.given_up.excuses(stated.at_ms);
+        report.theirs(stated, ours.contains(&(true, *digest)), ours.contains(&(false, *digest)), excused);
     }
-    for found in [&mut report.only_theirs, &mut report.only_ours] {
+    for found in [&mut report.only_theirs, &mut report.only_ours, &mut report.given_up] {
         found.sort_by(|a, b| a.id.cmp(&b.id));
     }
     Ok(report)
+}
+
+/// Whether the partner's receipt rests on a part of its log that was given up.
+async fn is_given_up(conn: &mut Connection, row: &Message, held: &Held) -> Result<bool> {
+    let Some(receipt) = message::receipt(conn, row.seq).await? else { return Ok(false) };
+    let checkpoint = Checkpoint::parse(Receipt::parse(&receipt)?.proof().checkpoint.text())?;
+    Ok(checkpoint.size <= held.given_up.of_theirs)
+}
+
+fn difference(row: &Message, what: &str) -> Difference {
+    Difference { id: Some(row.id.to_string()), direction: row.way.as_str(), what: what.to_owned() }
 }
 
 impl Report {
@@ -186,9 +233,15 @@ impl Report {
     }
 
     /// What the partner tells of a message that we do not hold.
-    fn theirs(&mut self, stated: &Stated, we_sent: bool, we_received: bool) {
+    fn theirs(&mut self, stated: &Stated, we_sent: bool, we_received: bool, excused: bool) {
         let difference =
             |direction, what: &str| Difference { id: stated.id.clone(), direction, what: what.to_owned() };
+        if excused && ((stated.received.is_some() && !we_sent) || (stated.sent && !we_received)) {
+            let direction = if stated.sent { "received" } else { "sent" };
+            let what = "it fell into a part of our log that was given up";
+            self.given_up.push(difference(direction, what));
+            return;
+        }
         if stated.received.is_some() && !we_sent {
             let what = "the partner's log says that we sent it; we did not";
             self.only_theirs.push(difference("sent", what));

@@ -18,6 +18,7 @@ use super::{Cx, Found, both_times};
 use crate::accept::{Note, NoteLog, Work, entry_at};
 use crate::clock;
 use crate::directory::Partner;
+use crate::figures::Reconciled;
 use crate::gateway::Gateway;
 use crate::keys::Identity;
 use crate::store::ledger::hash;
@@ -76,7 +77,7 @@ async fn once(
     let content = partner.card.content();
     let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
     let held = compare::held(store, partner.country).await?;
-    let log = theirs::read(&client, &partner.log_key, &held).await?;
+    let log = theirs::read(&client, &partner.log_keys, &held).await?;
     compare::compare(store, partner.country, &held, &log, span).await
 }
 
@@ -109,10 +110,17 @@ pub(super) async fn regularly(gateway: Arc<Gateway>) {
                     continue;
                 }
             };
+            let differences: usize = report.differences().iter().map(|(_, found)| found.len()).sum();
+            let found = Reconciled {
+                at: clock::now(),
+                both: report.both,
+                differences: differences as u64,
+                inconsistent: report.inconsistent.len() as u64,
+            };
+            gateway.figures.note(partner.country, found);
             if report.agrees() {
                 tracing::info!(partner = %partner.country, both = report.both, "reconciled: both sides agree");
             } else {
-                let differences: usize = report.differences().iter().map(|(_, found)| found.len()).sum();
                 tracing::error!(
                     partner = %partner.country, differences, inconsistent = report.inconsistent.len(),
                     "reconciled: THE TWO SIDES DIFFER; `silkgate reconcile` names each message"
@@ -153,6 +161,10 @@ fn text(report: &Report) -> String {
             let id = difference.id.as_deref().unwrap_or("without an id");
             lines.push(format!("FOUND {name}: {} {id}: {}", difference.direction, difference.what));
         }
+    }
+    for given_up in &report.given_up {
+        let id = given_up.id.as_deref().unwrap_or("without an id");
+        lines.push(format!("given up: {} {id}: {}", given_up.direction, given_up.what));
     }
     lines.extend(report.inconsistent.iter().map(|what| format!("FOUND inconsistent: {what}")));
     let at = both_times(clock::now());

@@ -24,6 +24,24 @@ pub(super) struct Held {
     pub(super) roots: BTreeMap<u64, Hash>,
     /// Messages exchanged with the partner, both ways.
     pub(super) messages: usize,
+    /// What was given up, where one side lost a part of its log and both agreed to go on.
+    pub(super) given_up: GivenUp,
+}
+
+/// What two operators gave up by `silkgate log recover`.
+#[derive(Default)]
+pub(super) struct GivenUp {
+    /// Of the partner's log: what it told us of its first so many entries need not be there any more.
+    pub(super) of_theirs: u64,
+    /// Of our log: from when until when we logged what we no longer hold, milliseconds since 1970.
+    pub(super) of_ours: Vec<(i64, i64)>,
+}
+
+impl GivenUp {
+    /// Whether a message of that time may be missing here.
+    pub(super) fn excuses(&self, at_ms: i64) -> bool {
+        self.of_ours.iter().any(|(from, until)| (*from..=*until).contains(&at_ms))
+    }
 }
 
 /// What the partner's log states of one message.
@@ -45,6 +63,8 @@ pub(super) struct Stated {
 pub(super) struct Log {
     pub(super) origin: String,
     pub(super) entries: u64,
+    /// Bytes of answers that were read for it.
+    pub(super) bytes: u64,
     /// By the digest of the signing input.
     pub(super) messages: HashMap<Hash, Stated>,
     /// Digests that it holds of messages from us, by id.
@@ -54,11 +74,10 @@ pub(super) struct Log {
 }
 
 /// Reads and recomputes the log.
-pub(super) async fn read(client: &Client, key: &VerifierKey, held: &Held) -> Result<Log> {
+pub(super) async fn read(client: &Client, keys: &[VerifierKey], held: &Held) -> Result<Log> {
     let note = get(client, "/v1/log/checkpoint").await?;
     let note = Note::parse(&note).context("the partner's checkpoint")?;
-    note.verify(std::slice::from_ref(key))
-        .context("the partner's checkpoint is not signed by the card's log key")?;
+    let key = note.verify(keys).context("the partner's checkpoint is not signed by the card's log key")?;
     let checkpoint = Checkpoint::parse(note.text()).context("the partner's checkpoint")?;
     if checkpoint.origin.as_str() != key.name() {
         bail!("the checkpoint is of {}, not of {}", checkpoint.origin.as_str(), key.name());
@@ -66,6 +85,7 @@ pub(super) async fn read(client: &Client, key: &VerifierKey, held: &Held) -> Res
     let mut log = Log {
         origin: checkpoint.origin.as_str().to_owned(),
         entries: checkpoint.size,
+        bytes: 0,
         messages: HashMap::new(),
         by_id: HashMap::new(),
         inconsistent: Vec::new(),
@@ -77,15 +97,18 @@ pub(super) async fn read(client: &Client, key: &VerifierKey, held: &Held) -> Res
         let count = width.min(checkpoint.size - first);
         let path = TilePath::Entries { index: first / width, width: u16::try_from(count)? };
         let bundle = get(client, &format!("/v1/log/{path}")).await?;
+        log.bytes += bundle.len() as u64;
         let entries =
             split(&bundle, usize::try_from(count)?).ok_or_else(|| anyhow!("{path}: not {count} entries"))?;
         for entry in entries {
             let leaf = leaf_hash(entry);
             let index = edge.append(leaf);
-            if held.leaves.get(&index).is_some_and(|told| *told != leaf) {
+            let given_up = |size: u64| size <= held.given_up.of_theirs;
+            if held.leaves.get(&index).is_some_and(|told| *told != leaf) && !given_up(index + 1) {
                 log.contradicts(format!("entry {index} is not the one that a receipt proved"));
             }
-            if held.roots.get(&edge.size()).is_some_and(|told| *told != edge.root()) {
+            let told = held.roots.get(&edge.size());
+            if told.is_some_and(|told| *told != edge.root()) && !given_up(edge.size()) {
                 log.contradicts(format!(
                     "the first {} entries are not those of a checkpoint that we hold",
                     edge.size()
@@ -112,7 +135,8 @@ pub(super) async fn read(client: &Client, key: &VerifierKey, held: &Held) -> Res
         log.inconsistent
             .push(format!("the {} entries do not make the root that the checkpoint signs", checkpoint.size));
     }
-    if let Some((size, _)) = held.roots.range(checkpoint.size + 1..).next_back() {
+    let longest = held.roots.range(checkpoint.size + 1..).next_back();
+    if let Some((size, _)) = longest.filter(|(size, _)| **size > held.given_up.of_theirs) {
         log.contradicts(format!(
             "the log has {} entries, a checkpoint that we hold has {size}: it was cut back",
             checkpoint.size

@@ -37,3 +37,6 @@ ALTER TABLE log ADD COLUMN alarms INTEGER NOT NULL DEFAULT 0;
 -- The partner's clock by its newest cosignature, and ours when that came in.
 ALTER TABLE partner ADD COLUMN clock_theirs_ms INTEGER;
 ALTER TABLE partner ADD COLUMN clock_ours_ms INTEGER;
+
+-- When an operator last gave the word in the partner's place; it holds until the partner witnesses again.
+ALTER TABLE partner ADD COLUMN confirmed_ms INTEGER;

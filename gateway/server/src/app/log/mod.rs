@@ -1,4 +1,6 @@
-//! `silkgate log`: the ledger in readable lines.
+//! `silkgate log`: the ledger in readable lines, and what an operator settles about it.
+
+mod recover;
 
 use std::time::Duration;
 
@@ -15,10 +17,48 @@ use crate::store::{Connection, Store, message};
 /// What to show.
 #[derive(clap::Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  silkgate -d iq log\n  silkgate -d iq log --partner JO --verdict rejected --since 2026-11-24T00:00:00Z\n  \
                         silkgate -d iq log --record IQ-2026-000123 --follow\n\nWorks with the gateway stopped. Filters narrow one another."
 )]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    settle: Option<Settle>,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+/// What an operator settles about our logs.
+#[derive(clap::Subcommand)]
+enum Settle {
+    /// Go on without the word of a partner that cannot be reached after a start.
+    #[command(
+        after_help = "Example:\n  silkgate -d iq log confirm JO\n\nAt each start the gateway asks the partners what they last saw of our logs, and \
+                            writes nothing to the channel of one that has witnessed before and does not answer. Confirm only if you know \
+                            that this database is the newest one: not put back from a backup. It holds until the partner witnesses again."
+    )]
+    Confirm {
+        /// The partner's state.
+        partner: Country,
+    },
+    /// Go on with another history than the one that was witnessed, after a database was lost.
+    #[command(
+        after_help = "Example:\n  silkgate -d iq log recover JO\n  silkgate -d iq log recover JO --code 7K3M-9QXT-…\n\nWithout --code it tells how things \
+                            stand and prints the code; nothing is changed (exit code 1). The operators of both states compare the code by \
+                            telephone and run the command with it, on each side. Both logs then say what was given up."
+    )]
+    Recover {
+        /// The partner's state.
+        partner: Country,
+        /// The code that both operators see.
+        #[arg(long)]
+        code: Option<String>,
+    },
+}
+
+/// Which entries.
+#[derive(clap::Args)]
+struct Filter {
     /// Only the channel with this state; `house` for the house log.
     #[arg(long, value_name = "STATE")]
     partner: Option<String>,
@@ -44,6 +84,14 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
+    match args.settle {
+        Some(Settle::Confirm { partner }) => recover::confirm(cx, partner).await,
+        Some(Settle::Recover { partner, code }) => recover::recover(cx, partner, code.as_deref()).await,
+        None => show(cx, args.filter).await,
+    }
+}
+
+async fn show(cx: &Cx, args: Filter) -> Result<Found> {
     let (_, store) = admin::open(cx).await?;
     let mut seen: Vec<(i64, u64)> = Vec::new();
     loop {
@@ -59,7 +107,7 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
 }
 
 /// Shows what was added since the last round, in order of time.
-async fn round(cx: &Cx, args: &Args, store: &Store, seen: &mut Vec<(i64, u64)>) -> Result<usize> {
+async fn round(cx: &Cx, args: &Filter, store: &Store, seen: &mut Vec<(i64, u64)>) -> Result<usize> {
     let mut tx = store.read().await?;
     let ids = match &args.record {
         Some(record) => {
@@ -93,7 +141,7 @@ async fn round(cx: &Cx, args: &Args, store: &Store, seen: &mut Vec<(i64, u64)>) 
     Ok(lines.len())
 }
 
-async fn chosen(conn: &mut Connection, args: &Args) -> Result<Vec<Head>> {
+async fn chosen(conn: &mut Connection, args: &Filter) -> Result<Vec<Head>> {
     let heads = ledger::heads(conn).await?;
     let Some(partner) = &args.partner else {
         return Ok(heads);
@@ -107,7 +155,7 @@ async fn chosen(conn: &mut Connection, args: &Args) -> Result<Vec<Head>> {
 
 async fn matching(
     conn: &mut Connection,
-    args: &Args,
+    args: &Filter,
     head: &Head,
     from: u64,
     ids: Option<&[Uuid]>,
@@ -130,7 +178,7 @@ async fn matching(
     }
 }
 
-fn fits(args: &Args, entry: &Entry, ids: Option<&[Uuid]>) -> bool {
+fn fits(args: &Filter, entry: &Entry, ids: Option<&[Uuid]>) -> bool {
     let kind = args.kind.as_ref().is_none_or(|kind| entry.message_type.as_ref() == Some(kind));
     let since = args.since.is_none_or(|since| entry.at.unix_ms() >= since.0);
     let verdict =

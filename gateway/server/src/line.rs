@@ -1,0 +1,209 @@
+//! Lines to partners: connections that are kept open, one question at a time over mutual TLS.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::http::{Method, Request, Uri, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls_pki_types::ServerName;
+use silkgate_message::party::Country;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::directory::Partner;
+use crate::keys::Identity;
+use crate::tls;
+
+type PartnerClient = Client<Connector, Full<Bytes>>;
+
+/// Connections to partners, kept open as long as nothing about them changes.
+pub struct Lines {
+    identity: Identity,
+    /// Idle connections kept for each partner, at most.
+    idle_max: usize,
+    clients: Mutex<HashMap<Country, (i64, PartnerClient)>>,
+}
+
+/// A question to a partner.
+pub struct Question {
+    /// The method.
+    pub method: Method,
+    /// The path, `/v1/…`.
+    pub path: String,
+    /// The content type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+    /// For question and answer together.
+    pub within: Duration,
+    /// The longest answer that is read.
+    pub answer_max_bytes: usize,
+}
+
+/// A partner's answer.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// `Retry-After`, an hour at most: a partner cannot put us off longer.
+    pub retry_after: Option<Duration>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Lines {
+    /// Without a connection yet, as the gateway of that identity.
+    pub fn new(identity: Identity, idle_max: usize) -> Self {
+        Self { identity, idle_max, clients: Mutex::default() }
+    }
+
+    /// Asks once. `generation`: the count of changes at which `partner` was read; another one opens new
+    /// connections, so that a change is felt at once.
+    pub async fn ask(
+        &self,
+        partner: &Partner,
+        generation: i64,
+        question: Question,
+    ) -> Result<Answer, String> {
+        let client = self.client(partner, generation)?;
+        let within = question.within;
+        match tokio::time::timeout(within, exchange(&client, partner, question)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {} s", within.as_secs())),
+        }
+    }
+
+    fn client(&self, partner: &Partner, generation: i64) -> Result<PartnerClient, String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, client)) = clients.get(&partner.country)
+            && *known == generation
+        {
+            return Ok(client.clone());
+        }
+        let tls = self.identity.clone();
+        let config = tls::client(&partner.trust().anchors, tls.chain, tls.key);
+        let config = config.map_err(|error| error.to_string())?;
+        let connector = Connector::new(config, &partner.card.content().host, &partner.address)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(self.idle_max)
+            .build(connector);
+        clients.insert(partner.country, (generation, client.clone()));
+        Ok(client)
+    }
+}
+
+async fn exchange(client: &PartnerClient, partner: &Partner, question: Question) -> Result<Answer, String> {
+    let request = Request::builder()
+        .method(question.method)
+        .uri(format!("https://{}{}", partner.address, question.path))
+        .header(header::CONTENT_TYPE, question.content_type)
+        .body(Full::new(Bytes::from(question.body)))
+        .map_err(|error| error.to_string())?;
+    let response = client.request(request).await.map_err(|error| causes(&error))?;
+    let status = response.status().as_u16();
+    let seconds =
+        response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = Limited::new(response.into_body(), question.answer_max_bytes).collect().await;
+    let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
+    let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
+    Ok(Answer { status, retry_after, body })
+}
+
+/// The chain of causes: a refused certificate stands at its end.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// Dials a partner: its address, its name, its anchors.
+#[derive(Clone)]
+struct Connector {
+    tls: TlsConnector,
+    name: ServerName<'static>,
+    address: String,
+}
+
+impl Connector {
+    fn new(config: Arc<rustls::ClientConfig>, host: &str, address: &str) -> Result<Self, String> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no host name"))?;
+        Ok(Self { tls: TlsConnector::from(config), name, address: address.to_owned() })
+    }
+}
+
+impl tower::Service<Uri> for Connector {
+    type Response = Line;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Line, std::io::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { tls, name, address } = self.clone();
+        Box::pin(async move {
+            let dialled = tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(&address)).await;
+            let stream = dialled
+                .map_err(|_| std::io::Error::other(format!("{address}: no connection within 10 s")))??;
+            stream.set_nodelay(true)?;
+            Ok(Line(TokioIo::new(tls.connect(name, stream).await?)))
+        })
+    }
+}
+
+/// A connection to a partner.
+struct Line(TokioIo<TlsStream<TcpStream>>);
+
+impl Connection for Line {
+    fn connected(&self) -> Connected {
+        match self.0.inner().get_ref().1.alpn_protocol() {
+            Some(b"h2") => Connected::new().negotiated_h2(),
+            _ => Connected::new(),
+        }
+    }
+}
+
+impl hyper::rt::Read for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl hyper::rt::Write for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,167 @@
+//! The rollback guard: what a partner has seen of our logs is held against what we hold, and what it has from us
+//! as its witness against what we remember.
+
+use axum::http::Method;
+use silkgate_ledger::{Checkpoint, Note};
+use silkgate_message::instant::Instant;
+
+use super::show::Partnership;
+use super::{NOTE_MAX_BYTES, origin_hash};
+use crate::clock;
+use crate::directory::{own_log_keys, own_witness_keys};
+use crate::line::{Answer, Question};
+use crate::store::ledger::{self, Head};
+use crate::store::witness::{self, Alarm, AlarmKind, Cosigned};
+
+/// What a partner has seen of a log of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Seen {
+    /// Nothing.
+    Nothing,
+    /// This many entries, of the history that we hold.
+    Ours(u64),
+    /// More than we hold, or another history, under our own signature.
+    Other,
+}
+
+impl Partnership<'_> {
+    /// Asks for both, once at each start. An error leaves the question open.
+    pub(super) async fn guard(&self) -> Result<(), String> {
+        // First: what was put back may have taken our witness's memory along.
+        for origin in self.partner.origins() {
+            self.remember(origin).await?;
+        }
+        for head in self.heads().await? {
+            if self.examine(&head).await? == Seen::Other {
+                return Err("it has seen another history of our log".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks which checkpoint of one of our logs the partner cosigned last, and compares. Another history than
+    /// ours is an alarm.
+    pub(super) async fn examine(&self, head: &Head) -> Result<Seen, String> {
+        let path = format!("/v1/witness/{}/checkpoint", origin_hash(&head.origin));
+        let Some(bytes) = self.get(path).await? else { return Ok(Seen::Nothing) };
+        let note = Note::parse(&bytes).map_err(|error| format!("what it cosigned: {error}"))?;
+        // Only a note that we signed ourselves can tell us that we have lost something.
+        let directory = self.gateway.directory();
+        let own = own_log_keys(&head.origin, &self.gateway.keys.log, directory.own_cards());
+        note.verify(&own)
+            .map_err(|error| format!("what it cosigned of {} is not ours: {error}", head.origin))?;
+        let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
+        let ours = self.compare(head, &checkpoint).await.map_err(|error| error.to_string())?;
+        let Some(ours) = ours else {
+            self.keep(head, checkpoint.size, &note).await?;
+            return Ok(Seen::Ours(checkpoint.size));
+        };
+        let kind = AlarmKind::Rollback;
+        let country = self.partner.country;
+        let alarm = Alarm::new(country.as_str(), &head.origin, kind, clock::now(), ours, bytes);
+        let raised = async {
+            let mut tx = self.gateway.store.write().await?;
+            let raised = witness::raise(&mut tx, &alarm).await?;
+            tx.commit().await?;
+            Ok::<_, crate::store::StoreError>(raised)
+        };
+        if raised.await.map_err(|error| error.to_string())?.is_some() {
+            self.gateway.standing.add_rollback(country);
+            tracing::error!(
+                partner = %country, origin = head.origin, seen = checkpoint.size, held = head.size,
+                "ALARM: a partner holds a LATER OR OTHER history of our own log: this database was put back or altered. \
+                 The gateway is READ-ONLY. `silkgate log recover {country}` tells the way out"
+            );
+        }
+        Ok(Seen::Other)
+    }
+
+    /// None where we hold the checkpoint; otherwise the newest one that we do hold.
+    async fn compare(
+        &self,
+        head: &Head,
+        seen: &Checkpoint,
+    ) -> Result<Option<Vec<u8>>, crate::store::StoreError> {
+        let mut tx = self.gateway.store.read().await?;
+        // Every checkpoint that was ever signed is kept: one that is not there was signed by a lost future.
+        let held = ledger::checkpoint(&mut tx, head.id, seen.size).await?;
+        let held = held.and_then(|note| Note::parse(&note).ok());
+        if held.is_some_and(|note| Checkpoint::parse(note.text()).as_ref() == Ok(seen)) {
+            return Ok(None);
+        }
+        let newest = ledger::heads(&mut tx).await?.into_iter().find(|now| now.id == head.id);
+        let size = newest.map_or(head.size, |now| now.size);
+        Ok(Some(ledger::checkpoint(&mut tx, head.id, size).await?.unwrap_or_default()))
+    }
+
+    /// Keeps a partner's cosignature on a checkpoint that we hold, and its clock.
+    pub(super) async fn keep(&self, head: &Head, size: u64, note: &Note) -> Result<(), String> {
+        let key = &self.partner.witness_key;
+        let time_s = key.cosigned(note).map_err(|error| error.to_string())?;
+        let time_s = time_s.ok_or("the answer holds no cosignature of the card's witness key")?;
+        let line = note.signatures().iter().find(|line| key.is_of(line)).map(ToString::to_string);
+        let cosigned =
+            Cosigned { size, witness: self.partner.country.to_string(), line: line.unwrap_or_default() };
+        let theirs = Instant::from_seconds(i64::try_from(time_s).unwrap_or(i64::MAX / 1000));
+        let write = async {
+            let mut tx = self.gateway.store.write().await?;
+            witness::put_cosignature(&mut tx, head.id, &cosigned).await?;
+            witness::note_clock(&mut tx, &cosigned.witness, theirs, clock::now()).await?;
+            tx.commit().await?;
+            Ok::<_, crate::store::StoreError>(())
+        };
+        write.await.map_err(|error| error.to_string())
+    }
+
+    /// Asks how far we ourselves have cosigned the partner's log. A note with our own cosignature that is newer
+    /// than what we remember is remembered again: our witness must never sign below it.
+    async fn remember(&self, origin: &str) -> Result<(), String> {
+        let path = format!("/v1/log/cosigned/{}", origin_hash(origin));
+        let Some(bytes) = self.get(path).await? else { return Ok(()) };
+        let note = Note::parse(&bytes).map_err(|error| format!("what we cosigned: {error}"))?;
+        let directory = self.gateway.directory();
+        let own = own_witness_keys(&self.gateway.keys.witness, directory.own_cards());
+        let by_us = own.iter().any(|key| matches!(key.cosigned(&note), Ok(Some(_))));
+        let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
+        if !by_us || checkpoint.origin.as_str() != origin {
+            return Err("what it shows as our cosignature is none".to_owned());
+        }
+        let write = async {
+            let mut tx = self.gateway.store.write().await?;
+            let kept = witness::witnessed(&mut tx, origin).await?;
+            let kept = kept.and_then(|kept| Checkpoint::parse(Note::parse(&kept).ok()?.text()).ok());
+            if kept.is_none_or(|kept| kept.size < checkpoint.size) {
+                witness::put_witnessed(&mut tx, origin, self.partner.country.as_str(), &bytes).await?;
+                tracing::warn!(
+                    partner = %self.partner.country, origin, size = checkpoint.size,
+                    "our witness had cosigned more than this database remembers"
+                );
+            }
+            tx.commit().await?;
+            Ok::<_, crate::store::StoreError>(())
+        };
+        write.await.map_err(|error| error.to_string())
+    }
+
+    /// `GET`; None where there is nothing.
+    async fn get(&self, path: String) -> Result<Option<Vec<u8>>, String> {
+        match self.ask(Method::GET, path, Vec::new()).await? {
+            Answer { status: 200, body, .. } => Ok(Some(body.to_vec())),
+            Answer { status: 404, .. } => Ok(None),
+            Answer { status, .. } => Err(format!("it answers {status}")),
+        }
+    }
+
+    /// One question on the partner's line.
+    pub(super) async fn ask(&self, method: Method, path: String, body: Vec<u8>) -> Result<Answer, String> {
+        let question = Question {
+            method,
+            path,
+            content_type: "text/plain; charset=utf-8",
+            body,
+            within: super::show::ANSWER_WITHIN,
+            answer_max_bytes: NOTE_MAX_BYTES,
+        };
+        self.lines.ask(self.partner, self.generation, question).await
+    }
+}

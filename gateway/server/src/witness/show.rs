@@ -1,0 +1,248 @@
+//! Shows our logs to each partner as they grow, and keeps the partner's cosignatures.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::Method;
+use silkgate_ledger::entry::Entry;
+use silkgate_ledger::tree::{consistency_proof, consistency_tiles};
+use silkgate_ledger::{AddCheckpoint, Note, NoteSignature};
+use silkgate_message::instant::Instant;
+use silkgate_message::party::Country;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::guard::Seen;
+use crate::directory::Partner;
+use crate::gateway::Gateway;
+use crate::line::Lines;
+use crate::store::ledger::{self, Head};
+use crate::store::{Connection, StoreError, witness};
+
+/// For one answer of a witness.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The longest pause after a failure.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often new partners are looked for.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Tends every active partner until `stop`, each in a task of its own: a slow one keeps no other waiting.
+pub async fn run(gateway: Arc<Gateway>, lines: Arc<Lines>, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    let tended: Arc<std::sync::Mutex<HashSet<Country>>> = Arc::default();
+    while !stop.is_cancelled() {
+        for partner in gateway.directory().partners().filter(|partner| partner.is_active()) {
+            let country = partner.country;
+            let lock = || tended.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if !lock().insert(country) {
+                continue;
+            }
+            let (gateway, lines, stop, tended) =
+                (gateway.clone(), lines.clone(), stop.clone(), tended.clone());
+            tasks.spawn(async move {
+                tend(&gateway, &lines, country, &stop).await;
+                tended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&country);
+            });
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// What is remembered of one partner between rounds.
+#[derive(Default)]
+struct Memory {
+    /// Whether its word on our logs was heard since this start.
+    heard: bool,
+    failures: u32,
+    /// The size that it told us it cosigned last, where that is not the one we keep.
+    told: HashMap<i64, u64>,
+    shown: HashMap<i64, tokio::time::Instant>,
+}
+
+/// Goes on as long as the partner is active.
+async fn tend(gateway: &Gateway, lines: &Lines, country: Country, stop: &CancellationToken) {
+    let mut memory = Memory::default();
+    let mut grown = gateway.grown.subscribe();
+    let settings = &gateway.config.witness;
+    loop {
+        let directory = gateway.directory();
+        let Some(partner) = directory.partner(country).filter(|partner| partner.is_active()) else {
+            return;
+        };
+        grown.mark_unchanged();
+        let partnership = Partnership { gateway, lines, partner, generation: directory.generation };
+        let round = tokio::select! {
+            round = partnership.round(&mut memory) => round,
+            () = stop.cancelled() => return,
+        };
+        let pause = match round {
+            Ok(()) => {
+                memory.failures = 0;
+                // Not more often than this, however fast the log grows.
+                Duration::from_secs(settings.show_seconds)
+            }
+            Err(what) => {
+                memory.failures += 1;
+                if memory.failures == 1 || memory.failures.is_multiple_of(20) {
+                    tracing::warn!(partner = %country, what, "our logs were not witnessed; trying again");
+                }
+                Duration::from_millis(250 << memory.failures.min(8)).min(PAUSE_MAX)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+        if memory.failures == 0 {
+            tokio::select! {
+                _ = grown.changed() => {}
+                () = tokio::time::sleep(Duration::from_secs(settings.idle_seconds)) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// One partner, as last read.
+pub(super) struct Partnership<'g> {
+    pub(super) gateway: &'g Gateway,
+    pub(super) lines: &'g Lines,
+    pub(super) partner: &'g Partner,
+    pub(super) generation: i64,
+}
+
+impl Partnership<'_> {
+    /// Hears the partner's word if that is still awaited, and shows what has grown.
+    async fn round(&self, memory: &mut Memory) -> Result<(), String> {
+        self.note_age().await.map_err(|error| error.to_string())?;
+        if !memory.heard {
+            self.guard().await?;
+            memory.heard = true;
+            self.gateway.standing.confirm(self.partner.country);
+            tracing::info!(partner = %self.partner.country, "the partner has seen nothing of our logs that we do not hold");
+            self.gateway.outbox.notify_one();
+        }
+        // A history that is known to be the wrong one is shown to nobody.
+        if self.gateway.standing.read_only().is_some() {
+            return Ok(());
+        }
+        for head in self.heads().await? {
+            self.show(&head, memory).await?;
+        }
+        self.note_age().await.map_err(|error| error.to_string())
+    }
+
+    /// Our log of the channel, and the house log.
+    pub(super) async fn heads(&self) -> Result<Vec<Head>, String> {
+        let read = async {
+            let mut tx = self.gateway.store.read().await?;
+            ledger::heads(&mut tx).await
+        };
+        let heads: Result<Vec<Head>, StoreError> = read.await;
+        let ours = |head: &Head| head.partner.is_none_or(|partner| partner == self.partner.country);
+        Ok(heads.map_err(|error| error.to_string())?.into_iter().filter(ours).collect())
+    }
+
+    /// Shows one log, if it has grown or was not shown for long.
+    async fn show(&self, head: &Head, memory: &mut Memory) -> Result<(), String> {
+        let kept = self.newest_cosigned(head).await.map_err(|error| error.to_string())?;
+        let idle = Duration::from_secs(self.gateway.config.witness.idle_seconds);
+        let recent = memory.shown.get(&head.id).is_some_and(|at| at.elapsed() < idle);
+        if head.size == 0 || (kept == head.size && recent) {
+            return Ok(());
+        }
+        let mut old = memory.told.get(&head.id).copied().unwrap_or(kept);
+        // The partner's idea of what it cosigned last may differ once: then it says so.
+        for _ in 0..2 {
+            let request = self.request(head, old).await.map_err(|error| error.to_string())?;
+            let path = "/v1/witness/add-checkpoint".to_owned();
+            let answer = self.ask(Method::POST, path, request.encode()).await?;
+            let size = std::str::from_utf8(&answer.body).ok().and_then(|text| text.trim_end().parse().ok());
+            match (answer.status, size) {
+                (200, _) => {
+                    let note = with_lines(request.note, &answer.body)?;
+                    self.keep(head, head.size, &note).await?;
+                    memory.told.remove(&head.id);
+                    memory.shown.insert(head.id, tokio::time::Instant::now());
+                    return Ok(());
+                }
+                (409, Some(size)) if size <= head.size && size != old => {
+                    memory.told.insert(head.id, size);
+                    old = size;
+                }
+                (409 | 422, _) => return self.explain(head).await,
+                (status, _) => return Err(format!("its witness answers {status}")),
+            }
+        }
+        Err("its witness names another size each time".to_owned())
+    }
+
+    /// The witness does not cosign: is it because it has seen another history under our signature?
+    async fn explain(&self, head: &Head) -> Result<(), String> {
+        match self.examine(head).await? {
+            Seen::Other if self.gateway.standing.read_only().is_some() => Ok(()),
+            Seen::Other => {
+                Err("it holds the history that was given up here; its operator must recover too".to_owned())
+            }
+            Seen::Ours(_) | Seen::Nothing => {
+                Err(format!("its witness refuses {} without a reason", head.origin))
+            }
+        }
+    }
+
+    async fn newest_cosigned(&self, head: &Head) -> Result<u64, StoreError> {
+        let mut tx = self.gateway.store.read().await?;
+        let newest = witness::newest_cosigned(&mut tx, head.id, self.partner.country.as_str()).await?;
+        Ok(newest.unwrap_or(0))
+    }
+
+    async fn request(&self, head: &Head, old: u64) -> Result<AddCheckpoint, StoreError> {
+        let mut tx = self.gateway.store.read().await?;
+        let unsound = |what: String| StoreError::Corrupt(format!("{}: {what}", head.origin));
+        let note = ledger::checkpoint(&mut tx, head.id, head.size).await?;
+        let note = note.ok_or_else(|| unsound("the newest checkpoint is missing".into()))?;
+        let note = Note::parse(&note).map_err(|error| unsound(error.to_string()))?;
+        let tiles = ledger::tiles(&mut tx, head.id, &consistency_tiles(old, head.size)).await?;
+        let proof = consistency_proof(old, head.size, &tiles).map_err(|error| unsound(error.to_string()))?;
+        Ok(AddCheckpoint { old, proof, note })
+    }
+
+    /// Since when the channel's entries stand without a cosignature.
+    async fn note_age(&self) -> Result<(), StoreError> {
+        let mut tx = self.gateway.store.read().await?;
+        let country = self.partner.country;
+        let heads = ledger::heads(&mut tx).await?;
+        if let Some(head) = heads.into_iter().find(|head| head.partner == Some(country)) {
+            let since = uncosigned_since(&mut tx, &head, country).await?;
+            self.gateway.standing.set_uncosigned(country, since);
+        }
+        Ok(())
+    }
+}
+
+/// When the oldest entry was written that the partner has not cosigned.
+async fn uncosigned_since(
+    conn: &mut Connection,
+    head: &Head,
+    partner: Country,
+) -> Result<Option<Instant>, StoreError> {
+    let cosigned = witness::newest_cosigned(conn, head.id, partner.as_str()).await?.unwrap_or(0);
+    let Some(body) = ledger::entry(conn, head.id, cosigned).await? else { return Ok(None) };
+    Ok(Entry::parse(&body).ok().map(|entry| Instant(entry.at.unix_ms())))
+}
+
+/// The checkpoint with the lines of an answer.
+fn with_lines(mut note: Note, lines: &[u8]) -> Result<Note, String> {
+    let lines = std::str::from_utf8(lines).map_err(|_| "its cosignature is no text".to_owned())?;
+    for line in lines.lines() {
+        let line = NoteSignature::parse(line).map_err(|error| error.to_string())?;
+        note.add_signature(line).map_err(|error| error.to_string())?;
+    }
+    Ok(note)
+}
