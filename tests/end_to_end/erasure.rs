@@ -378,6 +378,22 @@ fn a_backup_cannot_show_it(pair: &Pair, backup: &Path, id: &str) {
     );
 }
 
+/// Of a database that comes from a backup: its keys were destroyed since.
+#[test]
+fn what_a_backup_brings_back_without_its_key_is_erased_again() {
+    let mut pair = Pair::start();
+    let id = exchange(&pair, &alert(IQ, JO));
+    assert_eq!(pair.jo.stop(), Some(0));
+    let now = now_ms();
+    execute(&key_store(&pair.jo), &format!("UPDATE day_key SET key = zeroblob(32), destroyed_ms = {now}"));
+    assert!(pair.jo.audit()[0]["what"].as_str().unwrap().contains("its day key was destroyed"));
+    look_often(&pair.jo);
+    pair.jo.start();
+    let logged = wait_for("the erasure", || erased(&pair.jo, "IQ").pop());
+    assert_eq!((&logged["id"], &logged["rule"]), (&json!(id), &json!("retention")));
+    assert_eq!(pair.jo.audit(), Vec::<Value>::new());
+}
+
 #[test]
 fn how_long_is_what_type_agreement_and_record_say() {
     let pair = Pair::set_up(None);

@@ -26,13 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs until `stop`. What a crash left undone is done in the next round.
 pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
     let every = Duration::from_secs(gateway.config.retention.every_seconds.max(1));
+    let mut first = true;
     while !stop.is_cancelled() {
         tokio::select! {
-            done = round(&gateway) => {
-                if let Err(error) = done {
+            done = round(&gateway, first) => match done {
+                Ok(whole) => first &= !whole,
+                Err(error) => {
                     tracing::error!(%error, "retention: payloads whose day has come could not be erased");
                 }
-            }
+            },
             () = stop.cancelled() => return,
         }
         tokio::select! {
@@ -42,10 +44,21 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
     }
 }
 
-async fn round(gateway: &Gateway) -> Result<(), StoreError> {
+/// One look; true where none of what is due had to wait for a partner's word. `first`: also for what a backup brought
+/// back.
+async fn round(gateway: &Gateway, first: bool) -> Result<bool, StoreError> {
     let store = &gateway.store;
     let today = clock::now().day();
-    let due = store.keys().live(today).await?;
+    let mut due = store.keys().live(today).await?;
+    let ended: Vec<i64> = due.iter().map(|(key, _)| *key).collect();
+    if first {
+        // A database from a backup holds what was erased since, and nobody can read it any more.
+        for (key, partner) in store.keys().destroyed().await? {
+            if !payload::under(&mut *store.read().await?, key, 0, 1).await?.is_empty() {
+                due.push((key, partner));
+            }
+        }
+    }
     let agrees = witness::clock_agrees(&mut *store.read().await?, clock::now()).await?;
     if agrees {
         let mut tx = store.write().await?;
@@ -57,7 +70,7 @@ async fn round(gateway: &Gateway) -> Result<(), StoreError> {
             day_keys = due.len(),
             "retention: NOTHING IS ERASED although payloads are due: no partner's cosignature of the last hour confirms our clock"
         );
-        return Ok(());
+        return Ok(false);
     }
     let (mut erased, mut waiting, mut done) = (0, 0, Vec::new());
     for (key, partner) in &due {
@@ -70,6 +83,8 @@ async fn round(gateway: &Gateway) -> Result<(), StoreError> {
             Err(why) => tracing::warn!(partner, why, "retention: payloads that are due wait"),
         }
     }
+    let whole = done.len() == due.len();
+    done.retain(|key| ended.contains(key));
     let keys_destroyed = store.destroy_unused(&done).await?;
     // Also for what an operator's command erased while a reader was in its way.
     let files_clean = store.fold(PATIENCE).await?;
@@ -82,7 +97,7 @@ async fn round(gateway: &Gateway) -> Result<(), StoreError> {
             "retention: payloads erased whose day has come"
         );
     }
-    Ok(())
+    Ok(whole)
 }
 
 /// Erases what is under a day key: how many payloads went, and how many something still needs; or why none may go.

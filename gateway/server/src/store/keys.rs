@@ -209,6 +209,13 @@ impl KeyStore {
         Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
+    /// The keys that were destroyed: id and partner's state.
+    pub async fn destroyed(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        let query = sqlx::query("SELECT id, partner FROM day_key WHERE destroyed_ms IS NOT NULL");
+        let rows = query.fetch_all(self.pool()?).await?;
+        Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// Overwrites a key; its row stays. Only under [`KeyStore::turn`].
     pub(super) async fn destroy(&self, id: i64, at: Instant) -> Result<(), StoreError> {
         self.lock().forget(id);
