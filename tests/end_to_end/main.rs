@@ -18,6 +18,7 @@ mod protocol;
 mod queries;
 mod readme;
 mod reconcile;
+mod retention;
 mod rollover;
 mod strangers;
 mod tamper;
