@@ -23,5 +23,6 @@ mod rollover;
 mod strangers;
 mod tamper;
 mod tiles;
+mod timestamp;
 mod upgrade;
 mod witness;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use silkgate_message::instant::Instant;
+use support::home::set;
 use support::trace::found;
 use support::{Home, Pair, event, now_ms, wait_for};
 
@@ -33,6 +34,8 @@ fn look_often(home: &Home) {
 fn the_schedule_erases_what_is_due_and_destroys_its_keys() {
     let mut pair = Pair::set_up(None);
     look_often(&pair.jo);
+    // Iraq is asked for a cosignature also while nothing is exchanged.
+    set(&pair.jo, "idle_seconds", "1");
     pair.iq.start();
     pair.jo.start();
     let id = exchange(&pair, &alert(IQ, JO));

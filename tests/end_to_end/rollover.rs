@@ -131,3 +131,18 @@ fn each_key_is_followed_by_another_and_old_evidence_stays_good() {
         assert!(house.iter().any(|entry| entry["what"] == what), "{what}");
     }
 }
+
+#[test]
+fn a_crash_in_the_middle_of_a_change_of_keys_is_mended_by_repeating_it() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut home = Home::init(folder.path(), JO);
+    home.ok(&["key", "new", "message"]);
+    let file = |name: &str| home.path.join(name);
+    // The certificate took its place, the key did not.
+    std::fs::hard_link(file("certs/message.pem"), file("certs/message.previous.pem")).unwrap();
+    std::fs::rename(file("certs/message.next.pem"), file("certs/message.pem")).unwrap();
+    assert_eq!(home.run(&["serve"]).status.code(), Some(2), "the key is not the certificate's");
+    home.ok(&["key", "use", "message"]);
+    home.start();
+    assert_eq!(home.json(&["key", "list"]).as_array().unwrap().len(), 4, "three in use and one before");
+}

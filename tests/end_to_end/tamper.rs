@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use support::home::Home;
+use support::tsa::{Kind, Tsa, TsaServer};
 use support::{Pair, answer, event, question, sign, wait_for};
 
 /// Columns of a refused or erased message that no evidence covers: its body is not there.
@@ -41,7 +42,11 @@ async fn columns(conn: &mut SqliteConnection, table: &str) -> Vec<String> {
 
 /// Both gateways exchanged messages of every outcome, and stopped.
 fn exchanged() -> Pair {
-    let mut pair = Pair::start();
+    let mut pair = Pair::set_up(None);
+    let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
+    tsa.configure(&pair.jo, &TsaServer::start(tsa.clone()).url, "every_seconds = 1");
+    pair.iq.start();
+    pair.jo.start();
     let client = pair.iq.as_partner_of(&pair.jo);
     let key = pair.iq.message_key();
     for number in 0..6 {
@@ -71,6 +76,10 @@ fn exchanged() -> Pair {
     let mut received = received.iter().filter(|entry| entry["kind"] == "received");
     let erased = received.next_back().unwrap()["id"].as_str().unwrap().to_owned();
     pair.jo.ok(&["erase", &erased, "--reason", "to be forgotten"]);
+    wait_for("a time-stamp over each log", || {
+        let logs = pair.jo.json(&["status"])["logs"].as_array().unwrap().clone();
+        logs.iter().all(|log| log["timestamp"]["size"] == log["size"]).then_some(())
+    });
     pair.jo.stop();
     wait_for("the write-ahead log to be folded in", || {
         std::fs::metadata(pair.jo.path.join("silkgate.db-wal")).map_or(true, |m| m.len() == 0).then_some(())

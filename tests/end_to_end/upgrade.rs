@@ -26,16 +26,18 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration, oldest first.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql"),
     include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql"),
     include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql"),
     include_str!("../../gateway/server/src/store/migrations/sqlite/0004_erasure.sql"),
+    include_str!("../../gateway/server/src/store/migrations/sqlite/0005_timestamp.sql"),
 ];
 
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        5 => &["DROP TABLE timestamp", "ALTER TABLE log DROP COLUMN stamped"],
         4 => &[
             "DROP TABLE erasure",
             "DROP INDEX payload_key",

@@ -283,6 +283,15 @@ fn a_witness_answers_as_the_standard_says_and_a_fork_raises_an_alarm() {
 
 #[test]
 fn an_older_database_put_back_is_noticed_before_anything_is_written() {
+    put_back_and_recover(false);
+}
+
+#[test]
+fn a_neighbour_may_give_up_the_lost_history_first() {
+    put_back_and_recover(true);
+}
+
+fn put_back_and_recover(witness_first: bool) {
     let mut pair = quick();
     pair.iq.start();
     pair.jo.start();
@@ -330,8 +339,13 @@ fn an_older_database_put_back_is_noticed_before_anything_is_written() {
     assert_eq!((&jo["lost"], &iq["lost"]), (&json!("ours"), &json!("theirs")));
     assert_eq!((&jo["code"], &jo["given_up"]), (&iq["code"], &iq["given_up"]), "both operators see the same");
     let code = jo["code"].as_str().unwrap();
-    pair.jo.ok(&["log", "recover", "IQ", "--code", code]);
-    pair.iq.ok(&["log", "recover", "JO", "--code", code]);
+    let mut order = [(&pair.jo, "IQ"), (&pair.iq, "JO")];
+    if witness_first {
+        order.reverse();
+    }
+    for (home, partner) in order {
+        home.ok(&["log", "recover", partner, "--code", code]);
+    }
     for (home, partner, what) in
         [(&pair.jo, "IQ", "log_recovered"), (&pair.iq, "JO", "partner_log_recovered")]
     {

@@ -5,6 +5,7 @@
 pub mod home;
 pub mod peer;
 pub mod trace;
+pub mod tsa;
 pub mod wire;
 
 use std::time::{Duration, Instant};

@@ -45,6 +45,8 @@ pub struct Config {
     /// Erasing.
     #[serde(default)]
     pub retention: Retention,
+    /// A time-stamping authority; None: none is asked.
+    pub timestamp: Option<Timestamp>,
 }
 
 /// `[partner_plane]`.
@@ -181,6 +183,32 @@ impl Default for Retention {
     }
 }
 
+/// `[timestamp]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timestamp {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// The authority's CA certificates, PEM, relative to the home.
+    pub anchors: PathBuf,
+    /// The CA certificates of an `https://` server, PEM, relative to the home.
+    pub roots: Option<PathBuf>,
+    /// Between two time-stamps of one log.
+    #[serde(default = "hourly")]
+    pub every_seconds: u64,
+    /// For one answer.
+    #[serde(default = "half_a_minute")]
+    pub timeout_seconds: u64,
+}
+
+fn hourly() -> u64 {
+    3600
+}
+
+fn half_a_minute() -> u64 {
+    30
+}
+
 fn database() -> PathBuf {
     "silkgate.db".into()
 }
@@ -315,5 +343,17 @@ mod tests {
         let short = text.split("[limits]").next().unwrap();
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::parse(short).unwrap()));
         assert!(Config::parse(&text.replace("connections", "conections")).is_err());
+        // What stands there commented out holds once it is not.
+        assert!(config.timestamp.is_none());
+        let uncommented = text.replace("\n#[timestamp]", "\n[timestamp]").replace("\n#url", "\nurl");
+        let minimal =
+            Config::parse(&uncommented.replace("\n#anchors", "\nanchors")).unwrap().timestamp.unwrap();
+        let all = ["anchors", "roots", "every_seconds", "timeout_seconds"];
+        let all = all
+            .iter()
+            .fold(uncommented, |text, name| text.replace(&format!("\n#{name}"), &format!("\n{name}")));
+        let all = Config::parse(&all).unwrap().timestamp.unwrap();
+        assert!(all.roots.is_some());
+        assert_eq!(format!("{minimal:?}"), format!("{:?}", Timestamp { roots: None, ..all }));
     }
 }

@@ -96,6 +96,7 @@ impl Gateway {
 
     /// Reads partners and clients again if they changed. True where they did.
     pub async fn refresh(&self) -> Result<bool, StoreError> {
+        let added = self.standing.added();
         let mut tx = self.store.read().await?;
         if crate::store::partner::generation(&mut tx).await? == self.directory.load().generation {
             return Ok(false);
@@ -106,19 +107,24 @@ impl Gateway {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
         }
         self.directory.store(Arc::new(directory));
-        self.read_standing(&mut tx).await?;
+        self.read_standing(&mut tx, added).await?;
         self.outbox.notify_one();
         Ok(true)
     }
 
     /// Reads the open alarms and operators' words from the store.
-    pub async fn read_standing(&self, conn: &mut Connection) -> Result<(), StoreError> {
+    ///
+    /// `added`: [`Standing::added`] before the connection's view was taken.
+    pub async fn read_standing(&self, conn: &mut Connection, added: u64) -> Result<(), StoreError> {
         let alarms = witness::open_alarms(conn).await?;
         let of = |kind: AlarmKind| {
             let of_kind = alarms.iter().filter(|alarm| alarm.kind == kind);
             of_kind.filter_map(|alarm| alarm.partner.parse().ok()).collect()
         };
-        self.standing.set_alarms(of(AlarmKind::Fork), of(AlarmKind::Rollback));
+        self.standing.set_alarms(added, of(AlarmKind::Fork), of(AlarmKind::Rollback));
+        let directory = self.directory();
+        let active = directory.partners().filter(|partner| partner.is_active());
+        self.standing.await_only(&active.map(|partner| partner.country).collect());
         for partner in witness::confirmed(conn).await? {
             if let Ok(partner) = partner.parse() {
                 self.standing.confirm(partner);

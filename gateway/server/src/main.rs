@@ -21,6 +21,7 @@ mod receive;
 mod refusals;
 mod retention;
 mod send;
+mod stamp;
 mod standing;
 mod store;
 mod submit;

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::gateway::Gateway;
 use crate::http;
 use crate::store::witness::{self, AlarmKind};
-use crate::store::{StoreError, ledger};
+use crate::store::{StoreError, ledger, timestamp};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -72,10 +72,17 @@ async fn read(gateway: &Gateway) -> Result<Registry, StoreError> {
             cosigned.push((labels, ledger::signed(newest.unwrap_or(0))));
         }
     }
+    let mut stamped = Vec::new();
+    for head in &heads {
+        let newest = timestamp::newest(&mut tx, head.id).await?;
+        let size = ledger::signed(newest.map_or(0, |stamp| stamp.size));
+        stamped.push((vec![("origin", head.origin.clone())], size));
+    }
     let mut sheet = Sheet(Registry::with_prefix("silkgate"));
     let of_log = |head: &ledger::Head| (vec![("origin", head.origin.clone())], ledger::signed(head.size));
     sheet.gauge("log_entries", "Entries of each log", heads.iter().map(of_log));
     sheet.gauge("log_cosigned_entries", "Entries under the newest cosignature of a partner", cosigned);
+    sheet.gauge("log_timestamped_entries", "Entries under the newest time-stamp", stamped);
     let now = clock::now();
     let age = |partner: &Arc<crate::directory::Partner>| {
         let since = gateway.standing.uncosigned_since(partner.country);

@@ -32,6 +32,8 @@ struct Known {
     awaited: BTreeMap<Country, bool>,
     /// Partners whose logs contradict themselves.
     forked: BTreeSet<Country>,
+    /// Counts the alarms that were added here.
+    added: u64,
     /// When the oldest entry of the channel was written that its partner has not cosigned.
     uncosigned: BTreeMap<Country, Instant>,
 }
@@ -71,21 +73,40 @@ impl Standing {
         self.changed.notify_waiters();
     }
 
-    /// The open alarms: partners whose logs contradict themselves, and partners who hold more of our logs
-    /// than we do.
-    pub fn set_alarms(&self, forked: BTreeSet<Country>, rolled_back: BTreeSet<Country>) {
+    /// How many alarms were added so far: to be asked before the store is read.
+    pub fn added(&self) -> u64 {
+        self.read().added
+    }
+
+    /// The open alarms by the store: partners whose logs contradict themselves, and partners who hold more of our
+    /// logs than we do. Without effect where one was added since the store was read: it would be lost.
+    pub fn set_alarms(&self, added: u64, forked: BTreeSet<Country>, rolled_back: BTreeSet<Country>) {
         let mut known = self.write();
-        (known.forked, known.rolled_back) = (forked, rolled_back);
+        if known.added == added {
+            (known.forked, known.rolled_back) = (forked, rolled_back);
+        }
+    }
+
+    /// No longer waits for the word of partners that are not active.
+    pub fn await_only(&self, active: &BTreeSet<Country>) {
+        self.write().awaited.retain(|partner, confirmed| *confirmed || active.contains(partner));
+        self.changed.notify_waiters();
     }
 
     /// One more alarm about a partner's log.
     pub fn add_fork(&self, partner: Country) {
-        self.write().forked.insert(partner);
+        let mut known = self.write();
+        known.added += 1;
+        known.forked.insert(partner);
     }
 
     /// One more alarm about our own logs.
     pub fn add_rollback(&self, partner: Country) {
-        self.write().rolled_back.insert(partner);
+        {
+            let mut known = self.write();
+            known.added += 1;
+            known.rolled_back.insert(partner);
+        }
         self.changed.notify_waiters();
     }
 
@@ -194,7 +215,11 @@ mod tests {
         standing.confirm(country("JO"));
         assert_eq!((standing.closed(Some(country("JO"))), standing.closed(None)), (None, None));
         assert!(standing.closed(Some(country("SA"))).is_some());
+        standing.await_only(&BTreeSet::from([country("JO")]));
+        assert_eq!(standing.closed(Some(country("SA"))), None, "who is suspended is not waited for");
+        let before = standing.added();
         standing.add_rollback(country("JO"));
+        standing.set_alarms(before, BTreeSet::new(), BTreeSet::new());
         assert!(standing.closed(Some(country("TR"))).is_some(), "a rollback is one of the whole database");
     }
 

@@ -51,13 +51,14 @@ pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
 }
 
 /// Logs `acts` in the transaction and commits it: the change and its entries stand together.
-pub(super) async fn commit(cx: &Cx, tx: Write, acts: &[Act]) -> Result<()> {
-    commit_at(cx, tx, acts, clock::now()).await
+pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
+    writable(&mut tx).await?;
+    commit_settled(cx, tx, acts, clock::now()).await
 }
 
-/// The same at a time that the change itself holds.
-pub(super) async fn commit_at(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant) -> Result<()> {
-    let mut logs = writable(cx, &mut tx).await?;
+/// The same at a time that the change itself holds, for the command that settles alarms: of several, one at a time.
+pub(super) async fn commit_settled(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant) -> Result<()> {
+    let mut logs = Logs::new(keys::log(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
     for act in acts {
         let log = match act.log {
@@ -71,8 +72,8 @@ pub(super) async fn commit_at(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant)
     Ok(())
 }
 
-/// The logs, to be grown in this transaction; refused where another history of them was seen.
-pub(super) async fn writable(cx: &Cx, tx: &mut Write) -> Result<Logs> {
+/// Refuses to write where a partner has seen another history of our logs.
+pub(super) async fn writable(tx: &mut Write) -> Result<()> {
     let alarms = witness::open_alarms(tx).await?;
     if let Some(alarm) = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Rollback) {
         bail!(
@@ -82,5 +83,5 @@ pub(super) async fn writable(cx: &Cx, tx: &mut Write) -> Result<Logs> {
             alarm.origin
         );
     }
-    Ok(Logs::new(keys::log(&cx.home)?))
+    Ok(())
 }

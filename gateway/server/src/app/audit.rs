@@ -1,6 +1,6 @@
 //! `silkgate audit verify`: recomputes everything the evidence rests on.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{Cx, Found, admin, both_times};
 use crate::audit::{self, Report};
@@ -30,7 +30,10 @@ async fn verify(cx: &Cx) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let log_pkcs8 = keys::log_pkcs8(&cx.home)?;
     let certificate = keys::one(&cx.home.certificate("message"))?;
-    let report = audit::verify(&store, &config, &log_pkcs8, &certificate).await?;
+    let anchors =
+        config.timestamp.as_ref().map(|settings| keys::chain(&cx.home.path().join(&settings.anchors)));
+    let anchors = anchors.transpose().context("[timestamp] anchors")?;
+    let report = audit::verify(&store, &config, &log_pkcs8, &certificate, anchors.as_deref()).await?;
     cx.print(&report, || text(&report))?;
     Ok(if report.findings.is_empty() { Found::Good } else { Found::Wrong })
 }
@@ -47,6 +50,17 @@ fn text(report: &Report) -> String {
         "{} messages: {} payloads match their digests and signatures, {} were erased; {} receipts of partners verified",
         report.messages, report.payloads, report.erased, report.receipts
     ));
+    if report.timestamps > 0 {
+        lines.push(format!(
+            "{} time-stamps verified over their checkpoints, {}",
+            report.timestamps,
+            if report.timestamps_anchored {
+                "by the authority whose anchors are configured"
+            } else {
+                "each by the certificate inside it: without [timestamp] anchors in silkgate.toml nobody vouches for that"
+            }
+        ));
+    }
     for finding in &report.findings {
         lines.push(format!("FOUND {}: {}", finding.place, finding.what));
     }

@@ -11,8 +11,9 @@ use silkgate_message::instant::Instant;
 use uuid::Uuid;
 
 use super::{Cx, Found, admin, both_times};
-use crate::accept::{self, entry_at};
+use crate::accept::{self, Logs, entry_at};
 use crate::clock;
+use crate::keys;
 use crate::store::erasure::{self, Reason, Rule};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message};
@@ -127,7 +128,8 @@ async fn commit(
     let salt = clock::random::<16>().to_vec();
     let mut digest = None;
     let partners = partner::all(&mut tx).await?;
-    let mut logs = admin::writable(cx, &mut tx).await?;
+    admin::writable(&mut tx).await?;
+    let mut logs = Logs::new(keys::log(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
     for row in rows {
         // The reason is kept as long as the agreement keeps payloads.

@@ -24,6 +24,7 @@ mod show;
 mod status;
 mod submit;
 mod verify;
+mod verify_timestamp;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -216,17 +217,20 @@ fn both_times(at: Instant) -> String {
     )
 }
 
-/// Resolves on SIGINT or SIGTERM.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
+/// Resolves on SIGINT or SIGTERM; both are caught from this call on, not only once it is awaited.
+fn stop_signal() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        match signals {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
             }
+            _ => drop(tokio::signal::ctrl_c().await),
         }
-        Err(_) => drop(interrupt.await),
     }
 }
 

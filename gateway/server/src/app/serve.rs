@@ -25,6 +25,7 @@ use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
 use crate::keys::Keys;
 use crate::line::Lines;
 use crate::send::Sender;
+use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::{Open, Store, outbox, witness as store_witness};
 use crate::{
@@ -44,9 +45,11 @@ pub(crate) struct Args {}
 /// Runs the gateway.
 pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     start_logging(cx.json);
+    let stopped = stop_signal();
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
     let keys = Keys::read(&cx.home, &config)?;
+    let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
     let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Migrate).await?;
     recover(&store).await?;
     let directory = {
@@ -108,10 +111,11 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
         tokio::spawn(retention::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
+        tokio::spawn(time_stamps(gateway.clone(), tsa, stop.clone())),
     ];
     let mut commits = commits;
     let ended = tokio::select! {
-        () = stop_signal() => None,
+        () = stopped => None,
         ended = &mut commits => Some(ended),
     };
     stop.cancel();
@@ -129,6 +133,13 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     commits.await.context("the committer died")??;
     gateway.store.close().await;
     Ok(Found::Good)
+}
+
+/// Nothing to do where no authority is configured.
+async fn time_stamps(gateway: Arc<Gateway>, tsa: Option<Authority>, stop: CancellationToken) {
+    if let Some(tsa) = tsa {
+        stamp::run(gateway, tsa, stop).await;
+    }
 }
 
 fn start_logging(json: bool) {
@@ -163,7 +174,7 @@ async fn await_witnesses(gateway: &Gateway) -> Result<()> {
     let active = known.iter().filter_map(|country| country.parse().ok());
     let active = active.filter(|country| directory.partner(*country).is_some_and(|p| p.is_active()));
     gateway.standing.await_word(active);
-    gateway.read_standing(&mut tx).await?;
+    gateway.read_standing(&mut tx, gateway.standing.added()).await?;
     alarm(gateway);
     Ok(())
 }

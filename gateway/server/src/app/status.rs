@@ -9,7 +9,7 @@ use super::{Cx, Found, admin, both_times};
 use crate::clock;
 use crate::keys;
 use crate::store::witness::{self, Alarm, AlarmKind};
-use crate::store::{Connection, delivery, ledger, message, outbox, partner};
+use crate::store::{Connection, delivery, ledger, message, outbox, partner, timestamp};
 
 #[derive(clap::Args)]
 #[command(
@@ -22,6 +22,10 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let mut tx = store.read().await?;
     let logs = ledger::heads(&mut tx).await?;
+    let mut stamps = Vec::new();
+    for head in &logs {
+        stamps.push(timestamp::newest(&mut tx, head.id).await?);
+    }
     let partners = partner::all(&mut tx).await?;
     let (sending, delivering) = queues(&mut tx).await?;
     let dead = message::dead(&mut tx).await?;
@@ -40,7 +44,10 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "partner_plane": { "listen": config.partner_plane.listen.to_string(), "endpoint": config.partner_plane.endpoint },
         "national_plane": { "listen": config.national_plane.listen.to_string() },
         "partners": partners.iter().map(|row| json!({ "partner": row.country, "state": row.state })).collect::<Vec<_>>(),
-        "logs": logs.iter().map(|head| json!({ "origin": head.origin, "partner": head.partner, "size": head.size })).collect::<Vec<_>>(),
+        "logs": logs.iter().zip(&stamps).map(|(head, stamp)| json!({
+            "origin": head.origin, "partner": head.partner, "size": head.size,
+            "timestamp": stamp.as_ref().map(|stamp| json!({ "size": stamp.size, "at": stamp.at.to_string() })),
+        })).collect::<Vec<_>>(),
         "alarms": alarms.iter().map(|alarm| json!({
             "kind": alarm.kind, "partner": alarm.partner, "origin": alarm.origin, "since": alarm.at.to_string(),
             "ours": String::from_utf8_lossy(&alarm.ours), "theirs": String::from_utf8_lossy(&alarm.theirs),
@@ -71,9 +78,14 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             lines.push(alarm_text(alarm));
         }
         lines.extend(partners.iter().map(|row| format!("  partner         {} {}", row.country, row.state)));
-        lines.extend(
-            logs.iter().map(|head| format!("  log             {} with {} entries", head.origin, head.size)),
-        );
+        lines.extend(logs.iter().zip(&stamps).map(|(head, stamp)| {
+            let stamped = match stamp {
+                Some(stamp) => format!(", {} of them time-stamped at {}", stamp.size, both_times(stamp.at)),
+                None if config.timestamp.is_some() => ", not time-stamped yet".to_owned(),
+                None => String::new(),
+            };
+            format!("  log             {} with {} entries{stamped}", head.origin, head.size)
+        }));
         lines.extend(witnessing.iter().map(|cosigned| {
             let state = match cosigned.size {
                 Some(size) if size == cosigned.of => "all of it".to_owned(),

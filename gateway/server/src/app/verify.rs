@@ -7,46 +7,49 @@ use silkgate_ledger::Receipt;
 use silkgate_message::card::Card;
 use silkgate_message::jws::{Jws, SigningCertificate};
 
-use super::{Cx, Found};
+use super::{Cx, Found, verify_timestamp};
 use crate::directory;
 use crate::store::ledger::hash;
 
 /// What to verify.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  silkgate verify alert.receipt --card jo.card --message alert.jws\n\nNeeds the files only: no gateway, no \
+#[command(after_help = "Example:\n  silkgate verify alert.receipt --card jo.card --message alert.jws\n  \
+                        silkgate verify --timestamp jo.tst --checkpoint jo.checkpoint --tsa tsa-ca.pem\n\nNeeds the files only: no gateway, no \
                         database, no network. Give the sender's card too, and the message's signature is verified as \
-                        well. Exit codes: 0 every check passed, 1 one failed, 2 a file could not be read."
-)]
+                        well. Exit codes: 0 every check passed, 1 one failed, 2 a file could not be read.")]
 pub(crate) struct Args {
     /// The receipt (C2SP tlog-proof).
-    receipt: PathBuf,
+    #[arg(required_unless_present = "timestamp")]
+    receipt: Option<PathBuf>,
     /// The card of the gateway that issued the receipt; may be given again for the sender's.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "timestamp")]
     card: Vec<PathBuf>,
     /// The signed message that the receipt is for.
     #[arg(long)]
     message: Option<PathBuf>,
+    #[command(flatten)]
+    timestamp: verify_timestamp::TimestampArgs,
 }
 
 /// One check, in a sentence.
 #[derive(serde::Serialize)]
-struct Check {
-    check: &'static str,
-    passed: bool,
-    says: String,
+pub(super) struct Check {
+    pub(super) check: &'static str,
+    pub(super) passed: bool,
+    pub(super) says: String,
 }
 
 /// Runs the command.
 pub(crate) fn run(cx: &Cx, args: &Args) -> Result<Found> {
     let read = |path: &PathBuf| std::fs::read(path).with_context(|| path.display().to_string());
+    let Some(receipt) = &args.receipt else { return verify_timestamp::run(cx, &args.timestamp) };
     let cards: Vec<Card> = args
         .card
         .iter()
         .map(|path| Card::parse(&read(path)?).map_err(|error| anyhow!("{}: {error}", path.display())))
         .collect::<Result<_>>()?;
     let message = args.message.as_ref().map(read).transpose()?;
-    let checks = judge(&read(&args.receipt)?, &cards, message.as_deref());
+    let checks = judge(&read(receipt)?, &cards, message.as_deref());
     let passed = checks.iter().all(|check| check.passed);
     cx.print(&serde_json::json!({ "valid": passed, "checks": checks }), || {
         let line =

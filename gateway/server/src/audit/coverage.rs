@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Tables that evidence rests on.
-pub const COVERED: [&str; 11] = [
+pub const COVERED: [&str; 12] = [
     "checkpoint",
     "delivery",
     "entry",
@@ -15,6 +15,7 @@ pub const COVERED: [&str; 11] = [
     "receipt",
     "refusal",
     "tile",
+    "timestamp",
 ];
 
 /// A table, or a column of a covered one, that no evidence rests on.

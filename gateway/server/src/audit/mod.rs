@@ -3,9 +3,11 @@
 mod coverage;
 mod messages;
 mod questions;
+mod timestamps;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 use silkgate_ledger::entry::Kind;
 use silkgate_ledger::tree::{Edge, TileId};
@@ -34,6 +36,10 @@ pub struct Report {
     pub erased: u64,
     /// Partners' receipts that were verified.
     pub receipts: u64,
+    /// Time-stamps that were verified over their checkpoints.
+    pub timestamps: u64,
+    /// Whether their authorities were verified too, under the anchors of the configuration.
+    pub timestamps_anchored: bool,
     /// Tables that were covered.
     pub covered: &'static [&'static str],
     /// Tables that no evidence rests on, and why.
@@ -89,12 +95,13 @@ struct Audit<'a> {
     unclaimed: HashSet<(i64, u64)>,
 }
 
-/// Audits the store in one consistent view of it.
+/// Audits the store in one consistent view of it. `anchors`: of the time-stamping authority, where one is configured.
 pub async fn verify(
     store: &Store,
     config: &Config,
     log_pkcs8: &[u8],
     message_certificate: &[u8],
+    anchors: Option<&[CertificateDer<'static>]>,
 ) -> Result<Report, StoreError> {
     let mut tx = store.read().await?;
     let cards = partner::cards(&mut tx).await?;
@@ -122,10 +129,12 @@ pub async fn verify(
     if audit.cards.len() != cards.len() {
         audit.find("card", "a card's signature does not verify");
     }
-    for head in ledger::heads(&mut tx).await? {
+    let heads = ledger::heads(&mut tx).await?;
+    for head in &heads {
         audit.partners.extend(head.partner.map(|partner| (head.id, partner.to_string())));
-        audit.log(&mut tx, &head).await?;
+        audit.log(&mut tx, head).await?;
     }
+    audit.timestamps(&mut tx, &heads, anchors).await?;
     audit.messages(&mut tx).await?;
     for (log, index) in std::mem::take(&mut audit.erased).into_keys() {
         audit.find(format!("entry {log}/{index}"), "the log states that it was erased, and it is no message");

@@ -13,6 +13,7 @@ pub mod proof;
 pub mod question;
 pub mod record;
 mod seal;
+pub mod timestamp;
 pub mod witness;
 
 use std::path::Path;
@@ -99,11 +100,13 @@ fn migrations() -> Migrator {
     let questions = include_str!("migrations/sqlite/0002_questions.sql");
     let witness = include_str!("migrations/sqlite/0003_witness.sql");
     let erasure = include_str!("migrations/sqlite/0004_erasure.sql");
+    let timestamp = include_str!("migrations/sqlite/0005_timestamp.sql");
     Migrator::with_migrations(vec![
         step(1, "first", first),
         step(2, "questions", questions),
         step(3, "witness", witness),
         step(4, "erasure", erasure),
+        step(5, "timestamp", timestamp),
     ])
 }
 

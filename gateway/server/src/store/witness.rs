@@ -306,8 +306,9 @@ pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<Option<i64>, 
     let Some(new) = new else { return Ok(None) };
     sqlx::query("UPDATE log SET alarms = alarms + 1 WHERE partner = $1")
         .bind(alarm.partner.clone())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    super::partner::touch(conn).await?;
     Ok(Some(new.get(0)))
 }
 

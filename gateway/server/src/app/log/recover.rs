@@ -59,9 +59,11 @@ pub(super) async fn recover(cx: &Cx, country: Country, code: Option<&str>) -> Re
         Loss::Ours(ours)
     };
     let given_up = match &loss {
-        Loss::Ours(_) => {
+        Loss::Ours(alarms) => {
             let cards = directory::own_cards(&mut tx, config.country()).await?;
-            seen_by(cx, &config, &partner, &cards).await?
+            let seen = seen_by(cx, &config, &partner, &cards).await?;
+            // Where the partner has given it up already, what it had seen is kept here.
+            if seen.is_empty() { kept(&mut tx, alarms, country).await? } else { seen }
         }
         Loss::Theirs(rows) => rows.iter().map(|row| text(&row.note)).collect::<Result<Vec<_>>>()?,
     };
@@ -83,7 +85,7 @@ pub(super) async fn recover(cx: &Cx, country: Country, code: Option<&str>) -> Re
         Loss::Theirs(rows) => settle_theirs(&mut tx, rows, &forks, country, digest).await?,
     };
     partner::touch(&mut tx).await?;
-    admin::commit_at(cx, tx, &acts.1, acts.0).await?;
+    admin::commit_settled(cx, tx, &acts.1, acts.0).await?;
     cx.print(&json!({ "partner": country, "recovered": true, "digest": digest.to_string() }), || {
         let other = match loss {
             Loss::Ours(_) => "Our logs go on from what this database holds",
@@ -155,6 +157,24 @@ async fn seen_by(cx: &Cx, config: &Config, partner: &Partner, cards: &[Card]) ->
         seen.push(note.text().to_owned());
     }
     Ok(seen)
+}
+
+/// The same by what is kept here: of a log with an alarm what contradicts it, of another its newest cosigned checkpoint.
+async fn kept(conn: &mut Connection, alarms: &[Alarm], country: Country) -> Result<Vec<String>> {
+    let mut heads = ledger::heads(conn).await?;
+    heads.retain(|head| head.partner.is_none_or(|partner| partner == country));
+    heads.sort_by(|a, b| a.origin.cmp(&b.origin));
+    let mut kept = Vec::new();
+    for head in heads {
+        if let Some(alarm) = alarms.iter().find(|alarm| alarm.origin == head.origin) {
+            kept.push(text(&alarm.theirs)?);
+        } else if let Some(size) = witness::newest_cosigned(conn, head.id, country.as_str()).await?
+            && let Some(note) = ledger::checkpoint(conn, head.id, size).await?
+        {
+            kept.push(text(&note)?);
+        }
+    }
+    Ok(kept)
 }
 
 fn text(note: &[u8]) -> Result<String> {
