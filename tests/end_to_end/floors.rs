@@ -26,6 +26,7 @@ const FLOORS: &[&[&str]] = &[
         "operations",
         "dispatch",
         "deadlines",
+        "retention",
         "stamp",
     ],
     &["app"],

@@ -118,6 +118,11 @@ fn a_missing_answer_is_reported_to_the_asker_and_a_late_one_is_marked() {
     let status = jo.get(&format!("/v1/submissions/{}", id(&asked))).json();
     assert_eq!(status["question"]["state"], "answered");
     assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
+    // Erased, question and answer leave rows that still agree with the logs.
+    for id in [&asked["id"], &late[0]["id"]] {
+        pair.jo.ok(&["erase", id.as_str().unwrap(), "--reason", "closed"]);
+    }
+    assert!(pair.jo.audit().is_empty());
 }
 
 /// An answer that the asker's gateway refuses answers nothing: another may follow.

@@ -12,7 +12,7 @@ fn every_command_marked_to_be_run_does_what_it_says() {
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let blocks: Vec<&str> =
         readme.split("<!-- run -->\n```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert_eq!(blocks.len(), 5, "the marked blocks");
+    assert_eq!(blocks.len(), 6, "the marked blocks");
     let folder = TempDir::new().unwrap();
     std::os::unix::fs::symlink(root.join("docs"), folder.path().join("docs")).unwrap();
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p)' EXIT\n{}", blocks.join("\n"));

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
-use support::{Pair, event, sign, wait_for};
+use support::trace::{forms, found};
+use support::{Home, Message, Pair, event, sign, wait_for};
 
 async fn open(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new()
@@ -24,15 +25,27 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
     sqlx::query(sql).fetch_all(conn).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Takes the database back to what version 1 of the schema was, and shows that it is exactly that.
-fn back_to_version_1(home: &Path) {
-    let first = include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut conn = open(&home.join("silkgate.db")).await;
-        for sql in [
-            "DROP TABLE timestamp",
-            "ALTER TABLE log DROP COLUMN stamped",
+/// Every migration, oldest first.
+const MIGRATIONS: [&str; 5] = [
+    include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql"),
+    include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql"),
+    include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql"),
+    include_str!("../../gateway/server/src/store/migrations/sqlite/0004_erasure.sql"),
+    include_str!("../../gateway/server/src/store/migrations/sqlite/0005_timestamp.sql"),
+];
+
+/// What takes the database back from a version to the one before it.
+fn undo(version: usize) -> &'static [&'static str] {
+    match version {
+        5 => &["DROP TABLE timestamp", "ALTER TABLE log DROP COLUMN stamped"],
+        4 => &[
+            "DROP TABLE erasure",
+            "DROP INDEX payload_key",
+            "ALTER TABLE payload DROP COLUMN wrapped",
+            // Version 3 knew nothing of encryption.
+            "PRAGMA user_version = 0",
+        ],
+        3 => &[
             "DROP TABLE witnessed",
             "DROP TABLE cosignature",
             "DROP TABLE alarm",
@@ -42,18 +55,66 @@ fn back_to_version_1(home: &Path) {
             "ALTER TABLE partner DROP COLUMN clock_theirs_ms",
             "ALTER TABLE partner DROP COLUMN clock_ours_ms",
             "ALTER TABLE partner DROP COLUMN confirmed_ms",
+            "ALTER TABLE partner DROP COLUMN shown_ms",
+        ],
+        2 => &[
             "DROP TABLE question",
             "ALTER TABLE delivery DROP COLUMN notice",
-            "DELETE FROM _sqlx_migrations WHERE version > 1",
             // Version 1 kept no facts with a record.
             "UPDATE record SET head = json_remove(head, '$.facts'), settled = json_remove(settled, '$.facts')",
-        ] {
+        ],
+        other => unreachable!("version {other}"),
+    }
+}
+
+fn run(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+}
+
+/// Puts payloads back in the clear, as version 3 stored them.
+async fn in_the_clear(conn: &mut SqliteConnection, messages: &[Message]) {
+    for message in messages {
+        let sql = "UPDATE payload SET key_id = 0, bytes = $1 WHERE seq = (SELECT seq FROM message WHERE hex(id) = $2)";
+        let id = message.id.replace('-', "").to_uppercase();
+        let done = sqlx::query(sql).bind(message.bytes.clone()).bind(id).execute(&mut *conn).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    }
+    // An older version overwrote nothing: free pages hold what once stood in them.
+    for sql in [
+        "PRAGMA secure_delete = OFF",
+        "CREATE TABLE leftover AS SELECT bytes FROM payload WHERE key_id = 0",
+        "DROP TABLE leftover",
+    ] {
+        sqlx::query(sql).execute(&mut *conn).await.unwrap();
+    }
+}
+
+/// Takes the database back to what an older version of the schema was, and shows at each step that it is exactly that.
+fn back_to(home: &Path, version: usize, messages: &[Message]) {
+    run(async {
+        let mut conn = open(&home.join("silkgate.db")).await;
+        in_the_clear(&mut conn, messages).await;
+        for older in (version..MIGRATIONS.len()).rev() {
+            for sql in undo(older + 1) {
+                sqlx::query(*sql).execute(&mut conn).await.unwrap();
+            }
+            let sql = AssertSqlSafe(format!("DELETE FROM _sqlx_migrations WHERE version > {older}"));
             sqlx::query(sql).execute(&mut conn).await.unwrap();
+            let mut fresh = open(&home.join(format!("{older}.db"))).await;
+            for migration in &MIGRATIONS[..older] {
+                sqlx::raw_sql(*migration).execute(&mut fresh).await.unwrap();
+            }
+            assert_eq!(shape(&mut conn).await, shape(&mut fresh).await, "version {older}");
         }
-        let mut fresh = open(&home.join("first.db")).await;
-        sqlx::raw_sql(AssertSqlSafe(first)).execute(&mut fresh).await.unwrap();
-        assert_eq!(shape(&mut conn).await, shape(&mut fresh).await);
         conn.close().await.unwrap();
+    });
+    std::fs::remove_file(home.join("keys/payload-keys.db")).unwrap();
+}
+
+fn stop(home: &mut Home) {
+    assert_eq!(home.stop(), Some(0));
+    wait_for("the write-ahead log to be folded in", || {
+        std::fs::metadata(home.path.join("silkgate.db-wal")).map_or(true, |m| m.len() == 0).then_some(())
     });
 }
 
@@ -64,11 +125,8 @@ fn a_home_of_version_1_migrates_and_goes_on() {
     let first = event("IQ/traffic-police", "JO/public-security");
     let one = sign(&key, &first);
     assert_eq!(client.message(&one.bytes).status, 200);
-    assert_eq!(pair.jo.stop(), Some(0));
-    wait_for("the write-ahead log to be folded in", || {
-        std::fs::metadata(pair.jo.path.join("silkgate.db-wal")).map_or(true, |m| m.len() == 0).then_some(())
-    });
-    back_to_version_1(&pair.jo.path);
+    stop(&mut pair.jo);
+    back_to(&pair.jo.path, 1, std::slice::from_ref(&one));
     let refused = pair.jo.run(&["status"]);
     assert_eq!(refused.status.code(), Some(2));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -89,5 +147,57 @@ fn a_home_of_version_1_migrates_and_goes_on() {
     assert_eq!(client.message(&sign(&key, &update).bytes).status, 200, "a record without facts goes on");
     let back_end = pair.jo.back_end("JO/public-security");
     assert_eq!(back_end.deliveries("?max=10").len(), 1, "what waited for its back end still waits");
+    assert!(pair.jo.audit().is_empty());
+}
+
+/// More than one batch, each with words that stand nowhere else.
+fn alerts(pair: &Pair, count: usize) -> Vec<Message> {
+    let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
+    let alert = |_| {
+        let mut event = event("IQ/traffic-police", "JO/public-security");
+        event["data"]["make"] = json!("Nadelmarke");
+        event["data"]["decisionReference"] = json!("NADEL-2026/77");
+        let message = sign(&key, &event);
+        assert_eq!(client.message(&message.bytes).status, 200);
+        message
+    };
+    (0..count).map(alert).collect()
+}
+
+#[test]
+fn payloads_of_version_3_are_encrypted_and_their_plain_bytes_gone() {
+    let mut pair = Pair::start();
+    let messages = alerts(&pair, 230);
+    let needles = [forms("Nadelmarke"), forms("NADEL-2026/77")].concat();
+    stop(&mut pair.jo);
+    back_to(&pair.jo.path, 3, &messages);
+    assert!(!found(&pair.jo, &needles).is_empty(), "version 3 kept them in the clear");
+    pair.jo.start();
+    assert!(
+        pair.jo.gateway_log().contains("all payloads are encrypted count=230"),
+        "{}",
+        pair.jo.gateway_log()
+    );
+    assert_eq!(found(&pair.jo, &needles), [], "no file, no free page, no write-ahead log holds them");
+    assert!(pair.jo.audit().is_empty());
+    let shown = pair.jo.json(&["show", &messages[7].id]);
+    assert_eq!(shown["event"]["data"]["make"], "Nadelmarke");
+    assert_eq!(shown["kept_until"], "2027-11-25", "by the record's own `deleteBy`");
+    // Killed half way: some are encrypted, the rest still stands in the clear.
+    stop(&mut pair.jo);
+    run(async {
+        let mut conn = open(&pair.jo.path.join("silkgate.db")).await;
+        in_the_clear(&mut conn, &messages[100..]).await;
+        sqlx::query("PRAGMA user_version = 0").execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+    });
+    assert!(pair.jo.audit().is_empty(), "commands read both");
+    pair.jo.start();
+    assert!(
+        pair.jo.gateway_log().contains("all payloads are encrypted count=130"),
+        "{}",
+        pair.jo.gateway_log()
+    );
+    assert_eq!(found(&pair.jo, &needles), []);
     assert!(pair.jo.audit().is_empty());
 }

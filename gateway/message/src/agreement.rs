@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Envelope, Status};
+use crate::instant::Instant;
 use crate::party::{Country, Party};
 use crate::problem::{Code, Problem};
 
@@ -21,6 +22,9 @@ pub struct Agreement {
     /// Messages a second from the partner, averaged over ten seconds.
     #[serde(default = "defaults::rate_per_second")]
     pub rate_per_second: u32,
+    /// How many days a payload is kept, where its clause or its own `retention.deleteBy` does not end it sooner.
+    #[serde(default = "defaults::retention_days")]
+    pub retention_days: u32,
     /// How long entries of our log of the channel may stand without the partner's cosignature, in hours.
     #[serde(default = "defaults::witness_hours")]
     pub witness_hours: u32,
@@ -75,6 +79,9 @@ pub struct Clause {
     pub purposes: Vec<String>,
     /// The handling codes it may carry.
     pub handling: Vec<String>,
+    /// How many days its payloads are kept at most, where that is less than the agreement's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
     /// The sending authorities; empty: each of the sending state.
     #[serde(default)]
     pub senders: Vec<Party>,
@@ -93,6 +100,9 @@ mod defaults {
     pub(super) fn rate_per_second() -> u32 {
         20_000
     }
+    pub(super) fn retention_days() -> u32 {
+        5 * 365
+    }
     pub(super) fn witness_hours() -> u32 {
         24
     }
@@ -100,6 +110,9 @@ mod defaults {
 
 /// The largest message any agreement may allow.
 pub const BODY_MAX_BYTES: u32 = 10 << 20;
+
+/// The longest retention any agreement may allow, in days.
+pub const RETENTION_MAX_DAYS: u32 = 100 * 366;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,6 +131,7 @@ impl Agreement {
             lifetime_hours: defaults::lifetime_hours(),
             body_max_bytes: defaults::body_max_bytes(),
             rate_per_second: defaults::rate_per_second(),
+            retention_days: defaults::retention_days(),
             witness_hours: defaults::witness_hours(),
             degraded: Degraded::default(),
             receive: Vec::new(),
@@ -137,7 +151,12 @@ impl Agreement {
         if agreement.witness_hours == 0 || agreement.witness_hours > 24 * 366 {
             return Err("witness_hours is from 1 to 8784".to_owned());
         }
-        for clause in agreement.receive.iter().chain(&agreement.send) {
+        let clauses = || agreement.receive.iter().chain(&agreement.send);
+        let mut caps = clauses().filter_map(|clause| clause.retention_days).chain([agreement.retention_days]);
+        if caps.any(|days| days == 0 || days > RETENTION_MAX_DAYS) {
+            return Err(format!("retention_days is from 1 to {RETENTION_MAX_DAYS}"));
+        }
+        for clause in clauses() {
             if let Some(code) =
                 clause.handling.iter().find(|code| !matches!(code.as_str(), "H0" | "H1" | "H2" | "H3"))
             {
@@ -164,6 +183,22 @@ impl Agreement {
     /// `lifetime_hours` in milliseconds.
     pub fn lifetime_ms(&self) -> i64 {
         i64::from(self.lifetime_hours) * 3_600_000
+    }
+
+    /// The day from whose beginning on (UTC) a payload taken at `at` is to be erased: the agreement's cap, the
+    /// clause's, or the day after the record's own `retention.deleteBy`, whichever comes first.
+    pub fn retention_day(
+        &self,
+        direction: Direction,
+        kind: &str,
+        delete_by: Option<&str>,
+        at: Instant,
+    ) -> i64 {
+        let clause = self.clauses(direction).iter().find(|clause| clause.kind == kind);
+        let cap = clause.and_then(|clause| clause.retention_days).unwrap_or(self.retention_days);
+        let capped = at.day() + i64::from(cap.min(self.retention_days));
+        let stated = delete_by.and_then(|date| Instant::parse(&format!("{date}T00:00:00Z")));
+        stated.map_or(capped, |date| capped.min(date.day() + 1))
     }
 
     /// Whether this version of a type may be sent.
@@ -273,5 +308,30 @@ mod tests {
         assert!(Agreement::parse("partner = \"JO\"\nlifetime = 3").is_err());
         assert!(Agreement::parse("partner = \"JO\"\nbody_max_bytes = 10485761").is_err());
         assert!(Agreement::parse("partner = \"Jordan\"").is_err());
+        assert!(Agreement::parse("partner = \"JO\"\nretention_days = 0").is_err());
+        assert!(Agreement::parse(&format!("{TEXT}\nretention_days = 36601")).is_err());
+    }
+
+    #[test]
+    fn the_earliest_of_agreement_clause_and_record_ends_a_payload() {
+        let mut agreement = Agreement::parse(TEXT).unwrap();
+        let at = Instant::parse("2026-11-24T23:59:59Z").unwrap();
+        let day = |agreement: &Agreement, delete_by: Option<&str>| {
+            let day = agreement.retention_day(Direction::Send, "alert.vehicle", delete_by, at);
+            Instant::of_day(day).date()
+        };
+        assert_eq!(day(&agreement, None), "2031-11-23", "five years of 365 days");
+        // The record says when it is to be deleted at the latest: it may still be used on that day.
+        assert_eq!(day(&agreement, Some("2027-11-24")), "2027-11-25");
+        assert_eq!(day(&agreement, Some("2040-01-01")), "2031-11-23");
+        assert_eq!(day(&agreement, Some("no date")), "2031-11-23");
+        agreement.retention_days = 10;
+        assert_eq!(day(&agreement, Some("2027-11-24")), "2026-12-04");
+        agreement.send[0].retention_days = Some(20);
+        assert_eq!(day(&agreement, None), "2026-12-04", "a clause never lengthens the agreement's");
+        agreement.send[0].retention_days = Some(3);
+        assert_eq!(day(&agreement, None), "2026-11-27");
+        let other = agreement.retention_day(Direction::Receive, "alert.vehicle", None, at);
+        assert_eq!(Instant::of_day(other).date(), "2026-12-04", "the other direction has its own");
     }
 }

@@ -9,6 +9,9 @@ use time::{OffsetDateTime, UtcOffset};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Instant(pub i64);
 
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
 impl Instant {
     /// Parses `YYYY-MM-DDThh:mm:ss[.f]Z`: RFC 3339 §5.6 with upper-case `T` and `Z`, in UTC, years
     /// 1970 to 9999, no leap second. Fractions beyond milliseconds are cut off.
@@ -35,6 +38,21 @@ impl Instant {
     /// Whole seconds since the epoch, rounded down.
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// The day it lies in: whole days since 1970-01-01, UTC.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(DAY_MS)
+    }
+
+    /// The first instant of that day.
+    pub fn of_day(day: i64) -> Self {
+        Self(day.saturating_mul(DAY_MS))
+    }
+
+    /// Its date in UTC: `2026-11-24`.
+    pub fn date(self) -> String {
+        self.to_string().chars().take(10).collect()
     }
 
     /// This instant moved by `ms` milliseconds.

@@ -42,6 +42,9 @@ pub struct Config {
     /// Handing over.
     #[serde(default)]
     pub deliveries: Deliveries,
+    /// Erasing.
+    #[serde(default)]
+    pub retention: Retention,
     /// A time-stamping authority; None: none is asked.
     pub timestamp: Option<Timestamp>,
 }
@@ -164,6 +167,22 @@ impl Default for Deliveries {
     }
 }
 
+/// `[retention]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Between two looks for payloads whose retention day has come.
+    pub every_seconds: u64,
+    /// How long backups of the key store live.
+    pub key_backup_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { every_seconds: 3600, key_backup_days: 30 }
+    }
+}
+
 /// `[timestamp]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -278,6 +297,11 @@ impl Home {
     /// The certificate of a client of the national plane; its key stands beside it with the ending `.key`.
     pub fn client(&self, name: &str) -> PathBuf {
         self.0.join("clients").join(format!("{name}.pem"))
+    }
+
+    /// The key store of the payloads, mode 0600.
+    pub fn key_store(&self) -> PathBuf {
+        self.0.join("keys").join("payload-keys.db")
     }
 
     /// Reads the configuration.

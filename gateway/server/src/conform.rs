@@ -1,8 +1,10 @@
 //! The one judgement of an event's data, for messages that come in and go out.
 
 use serde_json::Value;
+use silkgate_message::agreement::{Agreement, Direction};
 use silkgate_message::catalogue::{MessageType, Severity, Violation};
 use silkgate_message::event::Envelope;
+use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::lifecycle::Step;
 use silkgate_message::problem::{Code, Problem};
@@ -37,6 +39,18 @@ pub fn bonds(message_type: &MessageType, event: &Value) -> Bonds {
         question: message_type.question(event),
         out_of_order: message_type.out_of_order(),
     }
+}
+
+/// The day on which the message's payload is to be erased.
+pub fn erase_day(
+    agreement: &Agreement,
+    way: Direction,
+    message_type: &MessageType,
+    event: &Value,
+    at: Instant,
+) -> i64 {
+    let delete_by = message_type.facts(event).delete_by;
+    agreement.retention_day(way, message_type.name(), delete_by.as_deref(), at)
 }
 
 /// What the message does to its record.

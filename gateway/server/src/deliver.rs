@@ -128,7 +128,14 @@ async fn take(
     for (seq, notice) in leased {
         let missing = || StoreError::Corrupt("a delivery without its message".into());
         let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
-        let bytes = message::payload(&mut tx, seq).await?.ok_or_else(missing)?;
+        let bytes = match gateway.store.payload(&mut tx, seq).await {
+            // One that cannot be read keeps no other from its back end.
+            Err(error @ StoreError::Unreadable { .. }) => {
+                tracing::error!(%error, id = %row.id, "a delivery");
+                continue;
+            }
+            read => read?.ok_or_else(missing)?,
+        };
         let receipt = proof::witnessed(&mut tx, row.log, row.entry, row.checkpoint).await?;
         let raw = |bytes: Vec<u8>| {
             String::from_utf8(bytes)
@@ -193,7 +200,7 @@ pub async fn acknowledge(
     match gateway.accept.commit(Work::HandOver(hand_over)).await {
         Answer::Done => http::json(200, &serde_json::json!({ "id": id, "delivered": true })),
         Answer::Refused(problem) | Answer::Failed(problem) => http::problem(&problem),
-        Answer::Received(_) | Answer::Submitted { .. } | Answer::Witnessed(_) => {
+        Answer::Received(_) | Answer::Erased { .. } | Answer::Submitted { .. } | Answer::Witnessed(_) => {
             http::problem(&Problem::new(Code::Unavailable))
         }
     }

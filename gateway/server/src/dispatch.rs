@@ -122,7 +122,7 @@ async fn one(gateway: &Gateway, sender: &Sender, row: Leased, lease: Lease, leas
     let loaded = async {
         let mut tx = gateway.store.read().await?;
         let message = message::by_seq(&mut tx, row.seq).await?;
-        let payload = message::payload(&mut tx, row.seq).await?;
+        let payload = gateway.store.payload(&mut tx, row.seq).await?;
         Ok::<_, StoreError>(message.zip(payload))
     };
     let (message, payload) = match loaded.await {

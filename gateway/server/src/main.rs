@@ -19,6 +19,7 @@ mod line;
 mod operations;
 mod receive;
 mod refusals;
+mod retention;
 mod send;
 mod stamp;
 mod standing;

@@ -15,7 +15,7 @@ use silkgate_message::problem::{Code, Problem};
 
 use crate::accept::{Answer, Bonds, Received, Verdict, Work};
 use crate::clock;
-use crate::conform::{bonds, conform, count, step};
+use crate::conform::{bonds, conform, count, erase_day, step};
 use crate::directory::{Directory, Partner};
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer};
@@ -62,7 +62,7 @@ pub async fn post(
     match gateway.accept.commit(Work::Receive(Box::new(received))).await {
         Answer::Received(verdict) => answer(&gateway, verdict).await,
         Answer::Failed(problem) | Answer::Refused(problem) => http::problem(&problem),
-        Answer::Submitted { .. } | Answer::Done | Answer::Witnessed(_) => {
+        Answer::Submitted { .. } | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
             http::problem(&Problem::new(Code::Unavailable))
         }
     }
@@ -108,6 +108,7 @@ fn judge(
         schema: None,
         step: None,
         bonds: Bonds::default(),
+        erase_day: 0,
         refusal: None,
     };
     let envelope = match event::read(&jws.event) {
@@ -130,6 +131,7 @@ fn judge(
             conform(t, &jws.event)?;
             received.step = step(t, &jws.event, &envelope, jws.digest());
             received.bonds = bonds(t, &jws.event);
+            received.erase_day = erase_day(&partner.agreement, Direction::Receive, t, &jws.event, now);
             Ok(())
         })
         .err()

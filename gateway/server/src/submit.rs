@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::accept::{Answer, Submission, Work};
 use crate::clock;
-use crate::conform::{bonds, conform, step};
+use crate::conform::{bonds, conform, erase_day, step};
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
@@ -128,6 +128,7 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
     let submission = Submission {
         step: step(message_type, &jws.event, &checked.envelope, digest),
         bonds: bonds(message_type, &jws.event),
+        erase_day: checked.erase_day,
         bytes,
         digest,
         signed_at: jws.iat,
@@ -150,7 +151,9 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
             warnings: checked.warnings,
         }),
         Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
-        Answer::Received(_) | Answer::Done | Answer::Witnessed(_) => Err(unavailable("no answer")),
+        Answer::Received(_) | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
+            Err(unavailable("no answer"))
+        }
     }
 }
 
@@ -178,6 +181,7 @@ struct Checked {
     message_type: &'static MessageType,
     warnings: Vec<Violation>,
     body_max_bytes: usize,
+    erase_day: i64,
 }
 
 fn check(directory: &Directory, party: &Party, body: &[u8], now: Instant) -> Result<Checked, Box<Problem>> {
@@ -219,7 +223,8 @@ fn check(directory: &Directory, party: &Party, body: &[u8], now: Instant) -> Res
     let warnings = conform(message_type, &event)?;
     let payload = serde_json::to_vec(&event).map_err(|_| unavailable("the event cannot be written"))?;
     let body_max_bytes = partner.agreement.body_max_bytes as usize;
-    Ok(Checked { envelope, payload, message_type, warnings, body_max_bytes })
+    let erase_day = erase_day(&partner.agreement, Direction::Send, message_type, &event, now);
+    Ok(Checked { envelope, payload, message_type, warnings, body_max_bytes, erase_day })
 }
 
 fn partner_of<'d>(
@@ -328,7 +333,7 @@ pub async fn signed_message(
         let mut tx = gateway.store.read().await?;
         let row = own(&mut tx, &party, &id).await?;
         match row {
-            Some(row) => message::payload(&mut tx, row.seq).await,
+            Some(row) => gateway.store.payload(&mut tx, row.seq).await,
             None => Ok(None),
         }
     };
@@ -336,7 +341,8 @@ pub async fn signed_message(
         Ok(Some(bytes)) => http::bytes(200, "application/jose+json", bytes),
         Ok(None) => http::not_found().await,
         Err(error) => {
-            let _: StoreError = error;
+            let error: StoreError = error;
+            tracing::error!(%error, "signed message");
             http::problem(&Problem::new(Code::Unavailable))
         }
     }

@@ -6,6 +6,7 @@
 
 mod append;
 mod batch;
+mod erase;
 mod queue;
 mod work;
 
@@ -16,9 +17,10 @@ use silkgate_message::problem::{Code, Problem};
 use tokio::sync::oneshot;
 
 pub use append::Logs;
+pub use erase::{erase, needed};
 pub use work::{
-    Answer, Bonds, HandOver, Note, NoteLog, Outcome, Received, Settlement, Shown, Submission, Verdict, Work,
-    entry_at,
+    Answer, Bonds, Due, HandOver, Note, NoteLog, Outcome, Received, Settlement, Shown, Submission, Verdict,
+    Work, entry_at,
 };
 
 use crate::standing::Standing;
@@ -160,8 +162,10 @@ impl Committer {
     }
 
     async fn batch(&mut self, works: &[Work]) -> Result<(Vec<Answer>, Changed), Failure> {
+        // From the making of a key to the commit of what it wraps, none is destroyed.
+        let _turn = self.store.keys().turn().await;
         let mut tx = self.store.write().await.map_err(|error| Failure::Aborted(error.to_string()))?;
-        let done = batch::run(&mut tx, &mut self.logs, works).await;
+        let done = batch::run(&mut tx, &mut self.logs, self.store.keys(), works).await;
         match done {
             Ok(done) => match tx.commit().await {
                 // From here on everything answered below survives a power cut.

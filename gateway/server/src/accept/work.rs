@@ -27,6 +27,8 @@ pub enum Work {
     HandOver(HandOver),
     /// The deadline of a question of ours has passed.
     Deadline(i64),
+    /// The retention day of payloads has come.
+    Erase(Due),
     /// An entry alone, e.g. a refusal before the signature was verified.
     Note(Box<Note>),
     /// A partner shows a checkpoint of a log of its own, to be cosigned.
@@ -40,7 +42,9 @@ impl Work {
             Work::Receive(received) => received.partner.to_string(),
             Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
             Work::Witness(shown) => shown.partner.to_string(),
-            Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Note(_) => String::new(),
+            Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Erase(_) | Work::Note(_) => {
+                String::new()
+            }
         }
     }
 
@@ -51,6 +55,8 @@ impl Work {
             Work::Submit(submission) => {
                 standing.still_closed(Some(submission.envelope.recipient.country())).await
             }
+            // It cannot be undone: it waits for the partner's word that our log is whole.
+            Work::Erase(due) => standing.closed(Some(due.partner)),
             Work::HandOver(_) => standing.still_closed(None).await,
             Work::Note(note) => match note.log {
                 NoteLog::Channel(partner) => standing.closed(Some(partner)),
@@ -94,6 +100,8 @@ pub struct Received {
     pub step: Option<Step>,
     /// What it says of other messages.
     pub bonds: Bonds,
+    /// When its payload is to be erased: days since 1970, UTC.
+    pub erase_day: i64,
     /// The verdict so far. A replay is answered with the first verdict, whatever this one is.
     pub refusal: Option<Problem>,
 }
@@ -116,6 +124,8 @@ pub struct Submission {
     pub step: Option<Step>,
     /// What it says of other messages.
     pub bonds: Bonds,
+    /// When its payload is to be erased: days since 1970, UTC.
+    pub erase_day: i64,
     /// SHA-256 of what the back end submitted: the same again is answered, not sent twice.
     pub request: Digest,
 }
@@ -172,6 +182,14 @@ pub struct HandOver {
     pub lease: Lease,
 }
 
+/// Payloads whose retention day has come.
+pub struct Due {
+    /// The partner of their channel.
+    pub partner: Country,
+    /// The messages.
+    pub seqs: Vec<i64>,
+}
+
 /// An entry alone.
 pub struct Note {
     /// Where.
@@ -215,6 +233,13 @@ pub enum Answer {
         digest: Digest,
         /// Where it stands.
         state: State,
+    },
+    /// To [`Work::Erase`].
+    Erased {
+        /// Payloads erased.
+        erased: usize,
+        /// Payloads that something still needs.
+        waiting: usize,
     },
     /// To [`Work::Witness`]: kept and cosigned, or why not; then whether it raised a new alarm.
     Witnessed(Result<(), (Unfit, bool)>),

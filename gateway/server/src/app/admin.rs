@@ -46,28 +46,14 @@ impl Act {
 /// Opens the store of an initialised home.
 pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
     let config = cx.home.config()?;
-    let store = Store::open(&cx.home.database(&config), Open::Existing).await?;
+    let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Existing).await?;
     Ok((config, store))
 }
 
 /// Logs `acts` in the transaction and commits it: the change and its entries stand together.
 pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
-    may_write(&mut tx).await?;
+    writable(&mut tx).await?;
     commit_settled(cx, tx, acts, clock::now()).await
-}
-
-/// Refuses where an open alarm says that this database was put back or altered.
-pub(super) async fn may_write(conn: &mut Connection) -> Result<()> {
-    let alarms = witness::open_alarms(conn).await?;
-    if let Some(alarm) = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Rollback) {
-        bail!(
-            "read-only: {0} has seen a later or another history of {1} than this database holds; nothing may be written on top of it. \
-             `silkgate log recover {0}` tells the way out",
-            alarm.partner,
-            alarm.origin
-        );
-    }
-    Ok(())
 }
 
 /// The same at a time that the change itself holds, for the command that settles alarms: of several, one at a time.
@@ -83,5 +69,19 @@ pub(super) async fn commit_settled(cx: &Cx, mut tx: Write, acts: &[Act], at: Ins
     }
     growth.finish(&mut tx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Refuses to write where a partner has seen another history of our logs.
+pub(super) async fn writable(tx: &mut Write) -> Result<()> {
+    let alarms = witness::open_alarms(tx).await?;
+    if let Some(alarm) = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Rollback) {
+        bail!(
+            "read-only: {0} has seen a later or another history of {1} than this database holds; nothing may be written on top of it. \
+             `silkgate log recover {0}` tells the way out",
+            alarm.partner,
+            alarm.origin
+        );
+    }
     Ok(())
 }

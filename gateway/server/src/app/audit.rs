@@ -47,8 +47,8 @@ fn text(report: &Report) -> String {
         ));
     }
     lines.push(format!(
-        "{} messages: {} payloads match their digests and signatures; {} receipts of partners verified",
-        report.messages, report.payloads, report.receipts
+        "{} messages: {} payloads match their digests and signatures, {} were erased; {} receipts of partners verified",
+        report.messages, report.payloads, report.erased, report.receipts
     ));
     if report.timestamps > 0 {
         lines.push(format!(

@@ -71,7 +71,7 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     let operator = issue_client(home, "operator", "operator", "operator")?;
     let back_end =
         issue_client(home, "backend", args.party.as_str(), &format!("backend-{}", args.party.slug()))?;
-    let store = Store::open(&home.database(&config), Open::Create).await?;
+    let store = Store::open(&home.database(&config), &home.key_store(), Open::Create).await?;
     let mut tx = store.write().await?;
     ledger::create(&mut tx, &config.house_origin(), None).await?;
     for issued in [&operator, &back_end] {

@@ -109,7 +109,7 @@ async fn make(cx: &Cx, name: Name) -> Result<Found> {
         );
     }
     let mut tx = store.write().await?;
-    admin::may_write(&mut tx).await?;
+    admin::writable(&mut tx).await?;
     match name {
         Name::Message => {
             let now = clock::now().to_offset(UtcOffset::UTC);

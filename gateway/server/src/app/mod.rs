@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod convert;
 mod demo;
+mod erase;
 mod init;
 mod key;
 mod log;
@@ -109,6 +110,8 @@ enum Command {
     Log(log::Args),
     /// Show a message's whole life.
     Show(show::Args),
+    /// Erase a message's payload at once.
+    Erase(erase::Args),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -185,6 +188,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Reconcile(args) => reconcile::run(&cx, args).await,
         Command::Log(args) => log::run(&cx, args).await,
         Command::Show(args) => show::run(&cx, args).await,
+        Command::Erase(args) => erase::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }

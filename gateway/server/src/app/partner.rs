@@ -55,7 +55,7 @@ pub(crate) enum Partner {
         /// The partner's state.
         country: Country,
     },
-    /// Raise an agreement: allow a type, a status, a purpose, a handling code.
+    /// Change an agreement: allow a type, a status, a purpose, a handling code; set rates and retention.
     #[command(
         after_help = "Example:\n  silkgate -d iq partner allow JO --type alert.vehicle --send --status actual\n\nWithout \
                             --send and --receive both directions change. Each side must allow what passes. A suspended \
@@ -108,6 +108,10 @@ pub(crate) struct Allow {
     /// Take messages of at most so many bytes from the partner; 10 MiB (10485760) at most.
     #[arg(long, value_name = "BYTES")]
     body_max_bytes: Option<u32>,
+    /// Keep payloads so many days at most: of this type, or, without --type, of the whole agreement. Counts for what
+    /// is taken from then on.
+    #[arg(long, value_name = "DAYS")]
+    retention_days: Option<u32>,
     /// How long entries of our log may stand without the partner's cosignature, in hours.
     #[arg(long, value_name = "HOURS")]
     witness_hours: Option<u32>,
@@ -239,6 +243,7 @@ fn first_clause(kind: &str, versions: Vec<u32>) -> Clause {
         status: vec![Status::Test],
         purposes: vec![FIRST_PURPOSE.to_owned()],
         handling: ["H0", "H1", "H2", "H3"].map(str::to_owned).to_vec(),
+        retention_days: None,
         senders: Vec::<Party>::new(),
         recipients: Vec::<Party>::new(),
     }
@@ -301,6 +306,9 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
         Agreement::parse(&row.agreement).map_err(|what| anyhow!("stored agreement: {what}"))?;
     agreement.rate_per_second = allow.rate.unwrap_or(agreement.rate_per_second);
     agreement.body_max_bytes = allow.body_max_bytes.unwrap_or(agreement.body_max_bytes);
+    if allow.kind.is_none() {
+        agreement.retention_days = allow.retention_days.unwrap_or(agreement.retention_days);
+    }
     agreement.witness_hours = allow.witness_hours.unwrap_or(agreement.witness_hours);
     agreement.degraded = allow.degraded.unwrap_or(agreement.degraded);
     let (send, receive) =
@@ -328,6 +336,9 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
                 union(&mut clause.status, &allow.status);
                 union(&mut clause.purposes, &allow.purpose);
                 union(&mut clause.handling, &allow.handling);
+                if allow.kind.is_some() {
+                    clause.retention_days = allow.retention_days.or(clause.retention_days);
+                }
             }
         }
     }

@@ -28,7 +28,9 @@ use crate::send::Sender;
 use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::{Open, Store, outbox, witness as store_witness};
-use crate::{channel, deadlines, deliver, dispatch, operations, receive, submit, tiles, tls, witness};
+use crate::{
+    channel, deadlines, deliver, dispatch, operations, receive, retention, submit, tiles, tls, witness,
+};
 
 /// A message's, where there is no partner yet: seven days.
 const LIFETIME_MS: i64 = 7 * 86_400_000;
@@ -51,7 +53,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let _lock = lock(cx)?;
     let keys = Keys::read(&cx.home, &config)?;
     let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
-    let store = Store::open(&cx.home.database(&config), Open::Migrate).await?;
+    let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Migrate).await?;
     recover(&store).await?;
     let directory = {
         let mut tx = store.read().await?;
@@ -59,6 +61,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     };
     let lifetime_ms = directory.partners().map(|partner| partner.agreement.lifetime_ms()).max();
     keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
+    retention::encrypt_plain(&store, &directory).await?;
     let logs = Logs::new(keys.log.clone());
     let standing = Arc::new(Standing::default());
     let queue = config.limits.queue_per_partner;
@@ -111,6 +114,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(witness::run(gateway.clone(), lines, stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
+        tokio::spawn(retention::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
         tokio::spawn(time_stamps(gateway.clone(), tsa, stop.clone())),
     ];

@@ -10,7 +10,7 @@ use silkgate_message::jws::Jws;
 
 use super::{Cx, Found, admin, both_times};
 use crate::store::message::{self, Message, State, Way};
-use crate::store::{Connection, delivery, outbox, proof};
+use crate::store::{Connection, Store, StoreError, delivery, erasure, outbox, proof};
 
 /// Which message.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
         return Ok(Found::Wrong);
     }
     for row in rows {
-        let life = life(&mut tx, &row).await?;
+        let life = life(&store, &mut tx, &row).await?;
         if let Some(folder) = &args.save {
             save(folder, &row, &life)?;
         }
@@ -53,8 +53,14 @@ struct Life {
     report: Value,
 }
 
-async fn life(conn: &mut Connection, row: &Message) -> Result<Life> {
-    let payload = message::payload(conn, row.seq).await?;
+async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Life> {
+    let (payload, unreadable) = match store.payload(conn, row.seq).await {
+        Ok(payload) => (payload, None),
+        Err(StoreError::Unreadable { why, .. }) => (None, Some(why)),
+        Err(error) => return Err(error.into()),
+    };
+    let erased = erasure::find(conn, row.seq).await?;
+    let kept_until = store.retention_day(conn, row.seq).await?.map(|day| Instant::of_day(day).date());
     let receipt = match row.way {
         Way::Received => Some(proof::witnessed(conn, row.log, row.entry, row.checkpoint).await?),
         Way::Sent => message::receipt(conn, row.seq).await?,
@@ -75,6 +81,10 @@ async fn life(conn: &mut Connection, row: &Message) -> Result<Life> {
         "state": row.state, "code": row.code, "checks": checks(row), "log_entry": row.entry,
         "attempts": attempts, "problem": problem,
         "delivery": handed.map(|d| json!({ "to": d.recipient, "handed_out": d.handed, "acknowledged_at": d.done_at.map(|at| at.to_string()) })),
+        "erased": erased.map(|erased| json!({
+            "at": erased.at.to_string(), "rule": erased.rule, "log_entry": erased.entry, "reason": erased.reason.map(|reason| reason.text),
+        })),
+        "kept_until": kept_until, "unreadable": unreadable,
         "certificate": jws.as_ref().map(|jws| jws.thumbprint.to_string()),
         "event": jws.map(|jws| jws.event),
         "receipt": receipt.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
@@ -192,6 +202,16 @@ fn readable(row: &Message, life: &Life) -> String {
             "  delivery     to {to}, handed out {} times, {done}",
             life.report["delivery"]["handed_out"]
         ));
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let erased = &life.report["erased"];
+    if let Some(at) = erased["at"].as_str().and_then(Instant::parse).map(both_times) {
+        let reason = erased["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!("  payload      erased {at}, rule {}{reason}", text(&erased["rule"])));
+    } else if let Some(why) = life.report["unreadable"].as_str() {
+        lines.push(format!("  payload      CANNOT BE READ: {why}"));
+    } else if let Some(date) = life.report["kept_until"].as_str() {
+        lines.push(format!("  payload      kept until {date}"));
     }
     if let Some(receipt) = &life.receipt {
         lines.push(format!("  receipt      {} bytes; --save writes it for `silkgate verify`", receipt.len()));

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 /// Tables that evidence rests on.
-pub const COVERED: [&str; 11] = [
+pub const COVERED: [&str; 12] = [
     "checkpoint",
     "delivery",
     "entry",
+    "erasure",
     "log",
     "message",
     "payload",
@@ -59,18 +60,22 @@ pub const EXCLUDED_COLUMNS: [Excluded; 11] = [
     column("delivery", "lease_ms", "passing"),
     column("delivery", "partner", "copied from the message to order hand-overs"),
     column("delivery", "subject", "copied from the message to order hand-overs"),
+    column("erasure", "reason_day", "when the reason is taken away, which leaves the log as it is"),
     column("log", "id", "a key; every row that names it is checked"),
     column(
         "message",
         "expires_ms",
-        "of a refused message, whose body is not kept; of all others it is checked",
+        "of a refused or erased message, whose body is not there; of all others it is checked",
     ),
     column("message", "request", "of the back end's own bytes, to know a repeated submission"),
     column(
         "message",
         "signed_ms",
-        "of a refused message, whose body is not kept; of all others it is checked",
+        "of a refused or erased message, whose body is not there; of all others it is checked",
     ),
-    column("message", "subject", "of a refused message, whose body is not kept; of all others it is checked"),
-    column("payload", "key_id", "0 until payloads are encrypted"),
+    column(
+        "message",
+        "subject",
+        "of a refused or erased message, whose body is not there; of all others it is checked",
+    ),
 ];

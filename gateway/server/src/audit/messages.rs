@@ -9,6 +9,7 @@ use silkgate_message::problem::Problem;
 
 use super::{Audit, PAGE};
 use crate::directory::channel_keys;
+use crate::store::erasure::{self, Reason};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
 use crate::store::{Connection, StoreError, delivery, outbox};
@@ -50,10 +51,23 @@ impl Audit<'_> {
             Way::Sent => self.outcome(conn, &place, row).await?,
             Way::Received => self.hand_over(conn, &place, row).await?,
         }
-        let payload = message::payload(conn, row.seq).await?;
+        let erased = self.erased.remove(&(row.log, row.entry));
+        self.erasure(conn, &place, row, erased.as_ref()).await?;
+        let payload = match self.store.payload(conn, row.seq).await {
+            Ok(payload) => payload,
+            Err(error @ StoreError::Unreadable { .. }) => {
+                self.find(&place, error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         self.question(conn, &place, row, payload.as_deref()).await?;
         match (payload, row.way, row.state) {
+            (Some(_), _, _) if erased.is_some() => {
+                self.find(&place, "the log states that the payload was erased, and it is still there");
+            }
             (Some(payload), _, _) => self.payload(&place, row, &payload),
+            (None, _, _) if erased.is_some() => self.report.erased += 1,
             // Bodies of refused messages are not kept.
             (None, Way::Received, State::Rejected) => self.refusal(conn, &place, row).await?,
             (None, _, _) => self.find(&place, "the payload is gone, and the log holds no `erased` entry"),
@@ -62,6 +76,37 @@ impl Audit<'_> {
             self.receipt(&place, row, &receipt);
         } else if row.way == Way::Sent && row.state == State::Receipted {
             self.find(&place, "the partner's receipt is gone");
+        }
+        Ok(())
+    }
+
+    /// What is noted of an erasure is what the logs state of it.
+    async fn erasure(
+        &mut self,
+        conn: &mut Connection,
+        place: &str,
+        row: &Message,
+        stated: Option<&(u64, Entry)>,
+    ) -> Result<(), StoreError> {
+        let noted = erasure::find(conn, row.seq).await?;
+        let fits = match (&noted, stated) {
+            (None, None) => true,
+            (Some(noted), Some((index, entry))) => {
+                let id = row.id.to_string();
+                let reasons = self.reasons.get(&id);
+                let known =
+                    |reason: &Reason| reasons.is_some_and(|known| known.contains(&hash(reason.digest())));
+                noted.entry == *index
+                    && entry.rule.as_deref() == Some(noted.rule.as_str())
+                    && entry.at.unix_ms() == noted.at.0
+                    && entry.jws == Some(hash(row.digest))
+                    && entry.id.as_deref() == Some(id.as_str())
+                    && noted.reason.as_ref().is_none_or(known)
+            }
+            _ => false,
+        };
+        if !fits {
+            self.find(place, "its erasure is not what the logs state");
         }
         Ok(())
     }
@@ -150,7 +195,7 @@ impl Audit<'_> {
         match (found, row.state == State::Accepted) {
             (Some(found), true)
                 if found.recipient == row.recipient
-                    && found.notice == notice
+                    && notice.is_none_or(|notice| found.notice == notice)
                     && found.done_at.map(|at| at.0) == delivered => {}
             (None, false) => {}
             _ => self.find(place, "its hand-over is not what the house log states"),

@@ -32,6 +32,8 @@ pub struct Report {
     pub messages: u64,
     /// Payloads whose digest and signature were verified.
     pub payloads: u64,
+    /// Payloads that were erased, as the logs state.
+    pub erased: u64,
     /// Partners' receipts that were verified.
     pub receipts: u64,
     /// Time-stamps that were verified over their checkpoints.
@@ -69,6 +71,7 @@ pub struct Finding {
 }
 
 struct Audit<'a> {
+    store: &'a Store,
     report: Report,
     config: &'a Config,
     log_pkcs8: &'a [u8],
@@ -78,6 +81,10 @@ struct Audit<'a> {
     stated: HashMap<(i64, u64), Entry>,
     /// What the logs state about the outcome of messages sent, by digest.
     outcomes: HashMap<Hash, Entry>,
+    /// What the channel logs state was erased: (log, index of the message's entry) to the `erased` entry and its index.
+    erased: HashMap<(i64, u64), (u64, Entry)>,
+    /// Digests of reasons that the house log states for erasing, by message id.
+    reasons: HashMap<String, Vec<Hash>>,
     /// What the house log states was handed over, by digest, and when.
     delivered: HashMap<Hash, i64>,
     /// The partner whose channel each log is.
@@ -99,6 +106,7 @@ pub async fn verify(
     let mut tx = store.read().await?;
     let cards = partner::cards(&mut tx).await?;
     let mut audit = Audit {
+        store,
         report: Report {
             covered: &COVERED,
             excluded: &EXCLUDED,
@@ -111,6 +119,8 @@ pub async fn verify(
         cards: cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect(),
         stated: HashMap::new(),
         outcomes: HashMap::new(),
+        erased: HashMap::new(),
+        reasons: HashMap::new(),
         delivered: HashMap::new(),
         partners: HashMap::new(),
         signed: HashMap::new(),
@@ -126,6 +136,9 @@ pub async fn verify(
     }
     audit.timestamps(&mut tx, &heads, anchors).await?;
     audit.messages(&mut tx).await?;
+    for (log, index) in std::mem::take(&mut audit.erased).into_keys() {
+        audit.find(format!("entry {log}/{index}"), "the log states that it was erased, and it is no message");
+    }
     for (log, index) in audit.unclaimed.drain() {
         let what = "the log states a message that the message table does not hold".to_owned();
         audit.report.findings.push(Finding { place: format!("entry {log}/{index}"), what });
@@ -214,6 +227,24 @@ impl Audit<'_> {
             }
         }
         if head.partner.is_none() {
+            if let (Kind::Admin, Some("erase"), Some(of), Some(digest)) =
+                (entry.kind, entry.what.as_deref(), &entry.of, entry.digest)
+            {
+                self.reasons.entry(of.clone()).or_default().push(digest);
+            }
+            return;
+        }
+        if entry.kind == Kind::Erased {
+            let of = entry.of.as_ref().and_then(|of| of.parse::<u64>().ok());
+            let place = format!("entry {}/{index}", head.id);
+            match of.filter(|of| *of < index) {
+                None => self.find(place, "it states the erasure of no earlier entry"),
+                Some(of) => {
+                    if self.erased.insert((head.id, of), (index, entry)).is_some() {
+                        self.find(place, format!("entry {of} is erased a second time"));
+                    }
+                }
+            }
             return;
         }
         let has_row = match entry.kind {

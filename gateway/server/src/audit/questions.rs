@@ -49,7 +49,7 @@ impl Audit<'_> {
         };
         let mut fits = answer.is_some() == (stored.state == QuestionState::Answered);
         if let Some(answer) = &answer {
-            let named = message::payload(conn, answer.seq).await?.and_then(|bytes| correlated(&bytes));
+            let named = self.readable(conn, answer.seq).await?.and_then(|bytes| correlated(&bytes));
             fits &= answers(answer) && named.is_none_or(|id| id == row.id);
         }
         if !fits {
@@ -68,6 +68,14 @@ impl Audit<'_> {
         Ok(())
     }
 
+    /// A payload, if it is there and can be read; its own row tells of one that cannot.
+    async fn readable(&self, conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.store.payload(conn, seq).await {
+            Err(StoreError::Unreadable { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
     fn notice_fits(&self, told: &Delivery, row: &Message, notice: Notice) -> bool {
         let delivered = self.delivered.get(&hash(row.digest)).copied();
         told.notice == Some(notice)
@@ -75,22 +83,23 @@ impl Audit<'_> {
             && told.done_at.map(|at| at.0) == delivered
     }
 
-    /// What a received message's hand-over has to tell beside it.
+    /// What a received message's hand-over has to tell beside it. None where that is not known any more: which question
+    /// an erased answer named.
     pub(super) async fn notice_of(
         &self,
         conn: &mut Connection,
         row: &Message,
-    ) -> Result<Option<Notice>, StoreError> {
+    ) -> Result<Option<Option<Notice>>, StoreError> {
         if row.kind != "query.response" {
-            return Ok(None);
+            return Ok(Some(None));
         }
-        let payload = message::payload(conn, row.seq).await?;
-        let Some(id) = payload.and_then(|bytes| correlated(&bytes)) else { return Ok(None) };
+        let Some(payload) = self.readable(conn, row.seq).await? else { return Ok(None) };
+        let Some(id) = correlated(&payload) else { return Ok(Some(None)) };
         let asked = message::by_id(conn, &id).await?;
         let asked = asked.iter().find(|m| m.way == Way::Sent && m.partner == row.partner);
-        let Some(asked) = asked else { return Ok(None) };
+        let Some(asked) = asked else { return Ok(Some(None)) };
         let question = question::find(conn, asked.seq).await?;
-        Ok(question.filter(|question| question.deadline < row.at).map(|_| Notice::AnswerLate))
+        Ok(Some(question.filter(|question| question.deadline < row.at).map(|_| Notice::AnswerLate)))
     }
 }
 

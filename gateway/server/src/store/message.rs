@@ -1,4 +1,4 @@
-//! Tables `message`, `payload`, `refusal`, `receipt`.
+//! Tables `message`, `refusal`, `receipt`.
 
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
@@ -196,18 +196,6 @@ pub async fn insert(conn: &mut Connection, rows: &[Message]) -> Result<(), Store
     Ok(())
 }
 
-/// Inserts the signed bytes of messages, by `seq`.
-pub async fn insert_payloads(conn: &mut Connection, rows: &[(i64, Vec<u8>)]) -> Result<(), StoreError> {
-    for piece in pieces(rows) {
-        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO payload (seq, bytes) ");
-        query.push_values(piece, |mut values, (seq, bytes)| {
-            values.push_bind(*seq).push_bind(bytes.clone());
-        });
-        query.build().execute(&mut *conn).await?;
-    }
-    Ok(())
-}
-
 /// The message of that id from that source, if it has a row.
 pub async fn find(
     conn: &mut Connection,
@@ -283,16 +271,26 @@ pub async fn dead(conn: &mut Connection) -> Result<Vec<(String, i64)>, StoreErro
     Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// The signed bytes, unless erased.
-pub async fn payload(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
-    let row = sqlx::query("SELECT bytes FROM payload WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
-    Ok(row.map(|row| row.get(0)))
-}
-
 /// Keeps the problem document of a refusal.
 pub async fn put_refusal(conn: &mut Connection, seq: i64, problem: &[u8]) -> Result<(), StoreError> {
     let query =
         sqlx::query("INSERT INTO refusal (seq, problem) VALUES ($1, $2)").bind(seq).bind(problem.to_vec());
+    query.execute(conn).await?;
+    Ok(())
+}
+
+/// Puts a shorter problem document in a refusal's place; None: takes it away.
+pub async fn reduce_refusal(
+    conn: &mut Connection,
+    seq: i64,
+    problem: Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    let query = match problem {
+        Some(problem) => {
+            sqlx::query("UPDATE refusal SET problem = $2 WHERE seq = $1").bind(seq).bind(problem)
+        }
+        None => sqlx::query("DELETE FROM refusal WHERE seq = $1").bind(seq),
+    };
     query.execute(conn).await?;
     Ok(())
 }

@@ -2,13 +2,17 @@
 //! below; no SQL stands anywhere else. Statements use `$1` placeholders, which PostgreSQL shares.
 
 pub mod delivery;
+pub mod erasure;
+pub mod keys;
 pub mod ledger;
 pub mod message;
 pub mod outbox;
 pub mod partner;
+pub mod payload;
 pub mod proof;
 pub mod question;
 pub mod record;
+mod seal;
 pub mod timestamp;
 pub mod witness;
 
@@ -21,6 +25,8 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{Row, SqlSafeStr as _, Sqlite, Transaction};
+
+use keys::KeyStore;
 
 /// How long a writer waits for its turn.
 const WRITE_WAIT: Duration = Duration::from_secs(20);
@@ -53,6 +59,26 @@ pub enum StoreError {
     /// What is stored contradicts itself.
     #[error("the store contradicts itself: {0}")]
     Corrupt(String),
+    /// A payload that cannot be decrypted.
+    #[error("the payload of message {seq} cannot be decrypted: {why}")]
+    Unreadable {
+        /// The message.
+        seq: i64,
+        /// Why.
+        why: String,
+    },
+    /// The key store is gone.
+    #[error(
+        "{0} is gone, and with it the keys of the stored payloads: put its backup back. If there is none, those \
+         payloads are lost; make an empty file there with mode 0600, and the gateway begins anew with it"
+    )]
+    KeysMissing(String),
+    /// The key store is not private.
+    #[error("{0}: others may read these keys; make the file private with chmod 600")]
+    KeysExposed(String),
+    /// The key store cannot be made.
+    #[error("{0}: the key store cannot be made: {1}")]
+    KeysUnusable(String, std::io::Error),
     /// The store was written by another version of the program.
     #[error(
         "the database has schema {found}, this program needs {needed}; start the gateway once to migrate it"
@@ -70,6 +96,7 @@ pub enum StoreError {
 pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    keys: KeyStore,
 }
 
 /// The schema's history. A migration that was released is never edited: its checksum is stored.
@@ -77,16 +104,19 @@ fn migrations() -> Migrator {
     let first = include_str!("migrations/sqlite/0001_first.sql");
     let questions = include_str!("migrations/sqlite/0002_questions.sql");
     let witness = include_str!("migrations/sqlite/0003_witness.sql");
+    let erasure = include_str!("migrations/sqlite/0004_erasure.sql");
     let timestamp = include_str!("migrations/sqlite/0005_timestamp.sql");
-    let step = |version, name: &'static str, sql: &'static str| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
     Migrator::with_migrations(vec![
         step(1, "first", first),
         step(2, "questions", questions),
         step(3, "witness", witness),
+        step(4, "erasure", erasure),
         step(5, "timestamp", timestamp),
     ])
+}
+
+fn step(version: i64, name: &'static str, sql: &'static str) -> Migration {
+    Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
 }
 
 /// Whether opening may change the schema.
@@ -101,17 +131,20 @@ pub enum Open {
 }
 
 impl Store {
-    /// Opens the SQLite database at `path`.
-    pub async fn open(path: &Path, how: Open) -> Result<Self, StoreError> {
+    /// Opens the SQLite database at `path`, and the key store beside it.
+    pub async fn open(path: &Path, key_store: &Path, how: Open) -> Result<Self, StoreError> {
         if how != Open::Create && !path.exists() {
             return Err(StoreError::Missing(path.display().to_string()));
         }
+        let fresh = !path.exists();
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(how == Open::Create)
             .journal_mode(SqliteJournalMode::Wal)
             // FULL: a commit returns after the WAL is on the disk. The receipt waits for it.
             .synchronous(SqliteSynchronous::Full)
+            // What is deleted is overwritten, in pages that stay and in pages that become free.
+            .pragma("secure_delete", "ON")
             .page_size(16_384)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(10));
@@ -127,10 +160,12 @@ impl Store {
             return Err(StoreError::Version(version));
         }
         if how == Open::Existing {
-            schema_is_current(&writer).await?;
+            schema_is_current(&writer, &migrations()).await?;
         } else {
             migrations().run(&writer).await?;
         }
+        let needed = payload::any_encrypted(&mut *writer.acquire().await?).await?;
+        let keys = KeyStore::open(key_store, how, needed).await?;
         // From here on `write` waits in its own way. Opening, recovery and migration wait in SQLite's.
         sqlx::query("PRAGMA busy_timeout = 0").execute(&writer).await?;
         let readers = SqlitePoolOptions::new()
@@ -138,7 +173,16 @@ impl Store {
             .min_connections(0)
             .acquire_timeout(Duration::from_secs(30))
             .connect_lazy_with(options.read_only(true));
-        Ok(Self { writer, readers })
+        let store = Self { writer, readers, keys };
+        if fresh {
+            store.note_encrypted().await?;
+        }
+        Ok(store)
+    }
+
+    /// The keys that payloads are encrypted under.
+    pub fn keys(&self) -> &KeyStore {
+        &self.keys
     }
 
     /// Begins the one write transaction; others wait their turn, in this process and in others.
@@ -167,6 +211,7 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+        self.keys.close().await;
     }
 }
 
@@ -176,12 +221,12 @@ fn is_busy(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code & 0xff == 5)
 }
 
-async fn schema_is_current(pool: &SqlitePool) -> Result<(), StoreError> {
+async fn schema_is_current(pool: &SqlitePool, migrations: &Migrator) -> Result<(), StoreError> {
     let found: i64 = sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
         .fetch_one(pool)
         .await?
         .get(0);
-    let needed = migrations().iter().map(|migration| migration.version).max().unwrap_or(0);
+    let needed = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
 }
 

@@ -86,7 +86,7 @@ impl Batch<'_> {
             log,
             index,
         );
-        self.payloads.push((seq, received.bytes.clone()));
+        self.keep(seq, received.erase_day, received.bytes.clone());
         let recipient = envelope.recipient.to_string();
         self.changed.recipients.push(recipient.clone());
         let notice = related.late.then_some(Notice::AnswerLate);

@@ -15,19 +15,25 @@ use uuid::Uuid;
 
 use super::Changed;
 use super::append::{Growth, Logs};
+use super::erase::{erase, needed};
 use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
 use crate::store::delivery::Notice;
+use crate::store::erasure::Rule;
+use crate::store::keys::KeyStore;
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
+use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
-use crate::store::{Connection, StoreError, delivery, outbox, partner, witness as witness_store};
+use crate::store::witness::{self as witness_store, clock_agrees};
+use crate::store::{Connection, StoreError, delivery, outbox, partner};
 
 /// Decides and writes `works`; the caller commits. One answer for each job, in order.
 pub(super) async fn run(
     conn: &mut Connection,
     logs: &mut Logs,
+    keys: &KeyStore,
     works: &[Work],
 ) -> Result<(Vec<Answer>, Changed), StoreError> {
     // Asked here and not only at the door: what waits was let in before the alarm.
@@ -63,13 +69,14 @@ pub(super) async fn run(
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,
             Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
             Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
+            Work::Erase(due) => batch.erase(conn, &due.seqs).await?,
             Work::Note(note) => batch.note(conn, note).await?,
             Work::Witness(shown) => batch.witness(conn, shown).await?,
         };
         drafts.push((place, draft));
     }
     drafts.sort_by_key(|(place, _)| *place);
-    batch.write(conn, drafts.into_iter().map(|(_, draft)| draft).collect()).await
+    batch.write(conn, keys, drafts.into_iter().map(|(_, draft)| draft).collect()).await
 }
 
 /// An answer that still lacks its receipt.
@@ -87,7 +94,7 @@ struct Batch<'a> {
     next_seq: i64,
     growth: Growth<'a>,
     messages: Vec<Message>,
-    payloads: Vec<(i64, Vec<u8>)>,
+    payloads: Vec<Payload>,
     refusals: Vec<(i64, Vec<u8>)>,
     /// Messages of this batch, which the database does not show yet.
     taken: HashMap<MessageKey, Message>,
@@ -146,6 +153,22 @@ impl Batch<'_> {
         Ok(Draft::Ready(Answer::Done))
     }
 
+    /// Erases payloads whose retention day has come. A clock that jumped ahead destroys nothing: without a
+    /// partner's word that ours is right all of them wait.
+    async fn erase(&mut self, conn: &mut Connection, seqs: &[i64]) -> Result<Draft, StoreError> {
+        let (mut erased, mut waiting) = (0, 0);
+        let agrees = clock_agrees(conn, self.now).await?;
+        for seq in seqs {
+            let Some(row) = message::by_seq(conn, *seq).await? else { continue };
+            if !agrees || needed(conn, &row, self.now).await?.is_some() {
+                waiting += 1;
+            } else if erase(conn, &mut self.growth, &row, Rule::Retention, None, self.now).await? {
+                erased += 1;
+            }
+        }
+        Ok(Draft::Ready(Answer::Erased { erased, waiting }))
+    }
+
     async fn note(&mut self, conn: &mut Connection, note: &Note) -> Result<Draft, StoreError> {
         let log = match note.log {
             NoteLog::House => self.growth.house()?,
@@ -159,6 +182,7 @@ impl Batch<'_> {
     async fn write(
         self,
         conn: &mut Connection,
+        keys: &KeyStore,
         drafts: Vec<Draft>,
     ) -> Result<(Vec<Answer>, Changed), StoreError> {
         let Batch {
@@ -180,7 +204,7 @@ impl Batch<'_> {
             row.checkpoint = grown.checkpoint(row.log);
         }
         message::insert(conn, &messages).await?;
-        message::insert_payloads(conn, &payloads).await?;
+        payload::insert(conn, keys, &payloads).await?;
         for (seq, problem) in &refusals {
             message::put_refusal(conn, *seq, problem).await?;
         }
@@ -262,9 +286,18 @@ impl Batch<'_> {
         self.messages.push(row);
         seq
     }
+
+    /// Keeps the signed bytes of the message just taken, until the day on which they are to be erased.
+    fn keep(&mut self, seq: i64, day: i64, bytes: Vec<u8>) {
+        if let Some(row) = self.messages.last() {
+            let (way, partner, digest) = (row.way, row.partner.clone(), row.digest);
+            self.payloads.push(Payload { seq, way, partner, digest, day, bytes });
+        }
+    }
 }
 
-fn fill(entry: &mut Entry, id: Option<&Uuid>, from: &str, to: &str, kind: &str) {
+/// Names a message in an entry.
+pub(super) fn fill(entry: &mut Entry, id: Option<&Uuid>, from: &str, to: &str, kind: &str) {
     entry.id = id.map(ToString::to_string);
     entry.from = Some(from.to_owned());
     entry.to = Some(to.to_owned());

@@ -86,7 +86,7 @@ impl Batch<'_> {
             request: Some(submission.request),
         };
         let seq = self.take(row, log, index);
-        self.payloads.push((seq, submission.bytes.clone()));
+        self.keep(seq, submission.erase_day, submission.bytes.clone());
         self.answer(seq, related);
         self.ask(seq, Way::Sent, &submission.bonds);
         let state = next.as_ref().and_then(|(_, record)| record.head.clone());

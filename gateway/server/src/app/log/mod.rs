@@ -203,6 +203,8 @@ fn readable(entry: &Entry, origin: &str, index: u64) -> String {
     add(" from ", entry.from.as_deref());
     add(" to ", entry.to.as_deref());
     add(" ", entry.what.as_deref());
+    add(" of ", entry.of.as_deref());
+    add(", rule ", entry.rule.as_deref());
     add(": ", entry.verdict.map(|verdict| verdict.as_str()));
     add(" ", entry.code.as_deref());
     if let Some(n) = entry.n {

@@ -1,0 +1,106 @@
+//! Table `erasure`: which payloads were erased, and an operator's reasons.
+
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
+use sqlx::Row;
+
+use super::ledger::{signed, unsigned};
+use super::{Connection, StoreError};
+
+/// Why a payload was erased.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Its retention day has come.
+    Retention,
+    /// An operator erased it.
+    Operator,
+}
+
+impl Rule {
+    /// As stored, logged and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rule::Retention => "retention",
+            Rule::Operator => "operator",
+        }
+    }
+}
+
+/// A row of `erasure`.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    /// The index of its entry in the channel's log.
+    pub entry: u64,
+    /// Why.
+    pub rule: Rule,
+    /// When.
+    pub at: Instant,
+    /// What the operator said.
+    pub reason: Option<Reason>,
+}
+
+/// An operator's reason. The log holds its digest only, and what it says can be taken away.
+#[derive(Clone, Debug)]
+pub struct Reason {
+    /// Keeps the digest from being guessed.
+    pub salt: Vec<u8>,
+    /// The text.
+    pub text: String,
+    /// The day on which it is taken away: days since 1970, UTC.
+    pub day: i64,
+}
+
+impl Reason {
+    /// SHA-256 of salt and text.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&[self.salt.as_slice(), self.text.as_bytes()].concat())
+    }
+}
+
+/// Notes an erasure.
+pub async fn insert(conn: &mut Connection, seq: i64, erasure: &Erasure) -> Result<(), StoreError> {
+    let reason = erasure.reason.as_ref();
+    sqlx::query(
+        "INSERT INTO erasure (seq, entry, rule, at_ms, salt, reason, reason_day)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(seq)
+    .bind(signed(erasure.entry))
+    .bind(erasure.rule.as_str())
+    .bind(erasure.at.0)
+    .bind(reason.map(|reason| reason.salt.clone()))
+    .bind(reason.map(|reason| reason.text.clone()))
+    .bind(reason.map(|reason| reason.day))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The erasure of a message's payload.
+pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Erasure>, StoreError> {
+    let query = sqlx::query(
+        "SELECT entry, rule, at_ms, salt, reason, coalesce(reason_day, 0) FROM erasure WHERE seq = $1",
+    );
+    let query = query.bind(seq);
+    let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
+    let stored: String = row.get(1);
+    let rule = [Rule::Retention, Rule::Operator].into_iter().find(|rule| rule.as_str() == stored);
+    let (salt, text): (Option<Vec<u8>>, Option<String>) = (row.get(3), row.get(4));
+    Ok(Some(Erasure {
+        entry: unsigned(row.get(0))?,
+        rule: rule.ok_or_else(|| StoreError::Corrupt("erasure.rule".into()))?,
+        at: Instant(row.get(2)),
+        reason: text.map(|text| Reason { salt: salt.unwrap_or_default(), text, day: row.get(5) }),
+    }))
+}
+
+/// Takes the reasons away whose day has come.
+pub async fn forget_reasons(conn: &mut Connection, today: i64) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "UPDATE erasure SET salt = NULL, reason = NULL, reason_day = NULL
+         WHERE reason IS NOT NULL AND reason_day <= $1",
+    );
+    query.bind(today).execute(conn).await?;
+    Ok(())
+}

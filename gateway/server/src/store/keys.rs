@@ -1,0 +1,253 @@
+//! The key store: table `day_key` in a database file of its own, so that no backup of the data holds a key.
+//!
+//! A key is on the disk before a payload under it is committed. Only the gateway that serves a home makes and destroys
+//! keys; commands beside it read them.
+
+use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use silkgate_message::instant::Instant;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection as _, Row};
+use zeroize::Zeroizing;
+
+use super::seal::Key;
+use super::{Open, StoreError, bytes32, step};
+use crate::clock;
+
+/// Keys held in memory, at most: a key for each day of five years and two partners.
+const KNOWN_MAX: usize = 4096;
+
+/// A key that wraps the keys of one partner's payloads of one retention day.
+#[derive(Clone)]
+pub struct DayKey {
+    /// Its id, random.
+    pub id: i64,
+    /// The partner's state.
+    pub partner: String,
+    /// The retention day: days since 1970, UTC.
+    pub day: i64,
+    pub(super) key: Key,
+}
+
+/// What became of a key.
+pub enum Found {
+    /// It is there.
+    Key(DayKey),
+    /// It was destroyed then.
+    Destroyed(Instant),
+    /// The key store never held it, or lost it.
+    Unknown,
+}
+
+/// Keys in memory.
+#[derive(Default)]
+struct Known {
+    by_id: HashMap<i64, DayKey>,
+    by_day: HashMap<(String, i64), i64>,
+}
+
+impl Known {
+    fn of_day(&self, partner: &str, day: i64) -> Option<DayKey> {
+        self.by_id.get(self.by_day.get(&(partner.to_owned(), day))?).cloned()
+    }
+
+    fn remember(&mut self, key: &DayKey) {
+        if self.by_id.len() >= KNOWN_MAX {
+            self.by_id.clear();
+            self.by_day.clear();
+        }
+        self.by_id.insert(key.id, key.clone());
+        self.by_day.insert((key.partner.clone(), key.day), key.id);
+    }
+
+    fn forget(&mut self, id: i64) {
+        if let Some(key) = self.by_id.remove(&id) {
+            self.by_day.remove(&(key.partner, key.day));
+        }
+    }
+}
+
+/// The key store of a home.
+#[derive(Clone)]
+pub struct KeyStore {
+    path: PathBuf,
+    /// None where there is no key store yet, for commands on a home of an older version.
+    pool: Option<SqlitePool>,
+    known: Arc<Mutex<Known>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// While it is held, no key is destroyed: from making a key to the commit of what it wraps.
+pub struct Turn(#[allow(dead_code, reason = "held for its drop")] tokio::sync::OwnedMutexGuard<()>);
+
+impl KeyStore {
+    /// Opens the key store at `path`. `needed`: whether payloads under its keys exist; then a missing file is never
+    /// made anew, since that would look as if all were well.
+    pub(super) async fn open(path: &Path, how: Open, needed: bool) -> Result<Self, StoreError> {
+        let shown = || path.display().to_string();
+        let found = std::fs::metadata(path).ok();
+        if found.as_ref().is_some_and(|found| found.permissions().mode() & 0o077 != 0) {
+            return Err(StoreError::KeysExposed(shown()));
+        }
+        let mut store =
+            Self { path: path.to_owned(), pool: None, known: Arc::default(), turn: Arc::default() };
+        match (found.map(|found| found.len()), how) {
+            (None, Open::Migrate) if needed => return Err(StoreError::KeysMissing(shown())),
+            (None, Open::Existing) | (Some(0), Open::Existing) => return Ok(store),
+            (None, _) => create(path).map_err(|error| StoreError::KeysUnusable(shown(), error))?,
+            (Some(_), _) => {}
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            // One file without a log beside it; a commit returns after file and folder are on the disk.
+            .journal_mode(SqliteJournalMode::Delete)
+            .synchronous(SqliteSynchronous::Extra)
+            .pragma("secure_delete", "ON")
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
+        let migrations = migrations();
+        if how == Open::Existing {
+            super::schema_is_current(&pool, &migrations).await?;
+        } else {
+            migrations.run(&pool).await?;
+        }
+        store.pool = Some(pool);
+        Ok(store)
+    }
+
+    /// Waits for the turn to make keys or to destroy them.
+    pub async fn turn(&self) -> Turn {
+        Turn(self.turn.clone().lock_owned().await)
+    }
+
+    /// The keys of these partners and days, in order; those that are not there yet are made, and are on the disk when
+    /// this returns.
+    pub(super) async fn ensure(&self, wanted: &[(&str, i64)]) -> Result<Vec<DayKey>, StoreError> {
+        let mut keys = Vec::with_capacity(wanted.len());
+        for (partner, day) in wanted {
+            let known = self.lock().of_day(partner, *day);
+            keys.push(match known {
+                Some(key) => key,
+                None => self.make(partner, *day).await?,
+            });
+        }
+        Ok(keys)
+    }
+
+    async fn make(&self, partner: &str, day: i64) -> Result<DayKey, StoreError> {
+        let mut conn = self.pool()?.acquire().await?;
+        let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
+        let query = sqlx::query(
+            "SELECT id, key FROM day_key WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL",
+        );
+        let row = query.bind(partner.to_owned()).bind(day).fetch_optional(&mut *tx).await?;
+        let key = match row {
+            Some(row) => DayKey {
+                id: row.get(0),
+                partner: partner.to_owned(),
+                day,
+                key: Zeroizing::new(bytes32(row.get(1), "day_key.key")?),
+            },
+            None => {
+                let id = i64::from_be_bytes(clock::random()) & i64::MAX;
+                let key = DayKey {
+                    id: id.max(1),
+                    partner: partner.to_owned(),
+                    day,
+                    key: Zeroizing::new(clock::random()),
+                };
+                sqlx::query(
+                    "INSERT INTO day_key (id, partner, day, key, made_ms) VALUES ($1, $2, $3, $4, $5)",
+                )
+                .bind(key.id)
+                .bind(partner.to_owned())
+                .bind(day)
+                .bind(key.key.to_vec())
+                .bind(clock::now().0)
+                .execute(&mut *tx)
+                .await?;
+                key
+            }
+        };
+        // Durable before its first use.
+        tx.commit().await?;
+        self.lock().remember(&key);
+        Ok(key)
+    }
+
+    /// The key of that id.
+    pub(super) async fn find(&self, id: i64) -> Result<Found, StoreError> {
+        if let Some(key) = self.lock().by_id.get(&id) {
+            return Ok(Found::Key(key.clone()));
+        }
+        let Some(pool) = &self.pool else { return Ok(Found::Unknown) };
+        let query = sqlx::query("SELECT partner, day, key, destroyed_ms FROM day_key WHERE id = $1").bind(id);
+        let Some(row) = query.fetch_optional(pool).await? else { return Ok(Found::Unknown) };
+        if let Some(at) = row.get::<Option<i64>, _>(3) {
+            return Ok(Found::Destroyed(Instant(at)));
+        }
+        let key = Zeroizing::new(bytes32(row.get(2), "day_key.key")?);
+        let key = DayKey { id, partner: row.get(0), day: row.get(1), key };
+        self.lock().remember(&key);
+        Ok(Found::Key(key))
+    }
+
+    /// The keys that are not destroyed, of days up to `day`, the earliest first: id and partner's state.
+    pub async fn live(&self, day: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let query = sqlx::query(
+            "SELECT id, partner FROM day_key WHERE destroyed_ms IS NULL AND day <= $1 ORDER BY day, id",
+        );
+        let rows = query.bind(day).fetch_all(self.pool()?).await?;
+        Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// The keys that were destroyed: id and partner's state.
+    pub async fn destroyed(&self) -> Result<Vec<(i64, String)>, StoreError> {
+        let query = sqlx::query("SELECT id, partner FROM day_key WHERE destroyed_ms IS NOT NULL");
+        let rows = query.fetch_all(self.pool()?).await?;
+        Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Overwrites a key; its row stays. Only under [`KeyStore::turn`].
+    pub(super) async fn destroy(&self, id: i64, at: Instant) -> Result<(), StoreError> {
+        self.lock().forget(id);
+        sqlx::query("UPDATE day_key SET key = zeroblob(32), destroyed_ms = $1 WHERE id = $2")
+            .bind(at.0)
+            .bind(id)
+            .execute(self.pool()?)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(pool) = &self.pool {
+            pool.close().await;
+        }
+    }
+
+    fn pool(&self) -> Result<&SqlitePool, StoreError> {
+        self.pool.as_ref().ok_or_else(|| StoreError::KeysMissing(self.path.display().to_string()))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        // Nothing panics while the lock is held; a poisoned map is still whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn migrations() -> Migrator {
+    Migrator::with_migrations(vec![step(1, "day_keys", include_str!("migrations/keys/0001_day_keys.sql"))])
+}
+
+/// An empty file, private from the first byte on.
+fn create(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.sync_all()
+}

@@ -1,0 +1,203 @@
+//! Table `payload`: the signed bytes of accepted and submitted messages, encrypted, until they are erased.
+
+use std::time::Duration;
+
+use silkgate_message::jws::Digest;
+use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
+
+use super::keys::{DayKey, Found, KeyStore};
+use super::message::Way;
+use super::seal::{self, Bound, Sealed};
+use super::{Connection, Store, StoreError, bytes32, pieces};
+use crate::clock;
+
+/// `user_version` of a database in which no payload stands, or ever stood, in the clear.
+const ENCRYPTED: i64 = 1;
+
+/// A payload to be kept.
+pub struct Payload {
+    /// The message.
+    pub seq: i64,
+    /// Which way it went.
+    pub way: Way,
+    /// The partner's state.
+    pub partner: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// The day on which it is to be erased: days since 1970, UTC.
+    pub day: i64,
+    /// The signed bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A row of `payload`: `seq`, `key_id` and what is sealed.
+type Stored = (i64, i64, Sealed);
+
+/// Encrypts payloads and inserts them. Call under [`KeyStore::turn`], held until the commit.
+pub async fn insert(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
+    let rows = seal_all(keys, payloads).await?;
+    for piece in pieces(&rows) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO payload (seq, key_id, wrapped, bytes) ");
+        query.push_values(piece, |mut values, (seq, key, sealed)| {
+            values
+                .push_bind(*seq)
+                .push_bind(*key)
+                .push_bind(sealed.wrapped.clone())
+                .push_bind(sealed.bytes.clone());
+        });
+        query.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// Puts encrypted payloads in the place of plain ones. Call under [`KeyStore::turn`], held until the commit.
+pub async fn replace(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
+    for (seq, key, sealed) in seal_all(keys, payloads).await? {
+        sqlx::query("UPDATE payload SET key_id = $1, wrapped = $2, bytes = $3 WHERE seq = $4")
+            .bind(key)
+            .bind(sealed.wrapped)
+            .bind(sealed.bytes)
+            .bind(seq)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Payloads that are not encrypted, at most `limit`.
+pub async fn plain(conn: &mut Connection, limit: u32) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+    let query = sqlx::query("SELECT seq, bytes FROM payload WHERE key_id = 0 ORDER BY seq LIMIT $1");
+    let rows = query.bind(i64::from(limit)).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn seal_all(keys: &KeyStore, payloads: &[Payload]) -> Result<Vec<Stored>, StoreError> {
+    let wanted: Vec<(&str, i64)> =
+        payloads.iter().map(|payload| (payload.partner.as_str(), payload.day)).collect();
+    let day_keys = keys.ensure(&wanted).await?;
+    let seal = |(payload, key): (&Payload, &DayKey)| {
+        let bound = Bound { partner: &payload.partner, way: payload.way, digest: payload.digest };
+        let sealed = seal::seal(key, &bound, &payload.bytes);
+        let sealed =
+            sealed.ok_or_else(|| StoreError::Corrupt("a payload is too long to be encrypted".into()))?;
+        Ok((payload.seq, key.id, sealed))
+    };
+    payloads.iter().zip(&day_keys).map(seal).collect()
+}
+
+impl Store {
+    /// The signed bytes of a message; None where they were erased, or never kept.
+    pub async fn payload(&self, conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        let query = sqlx::query(
+            "SELECT p.key_id, p.wrapped, p.bytes, m.partner, m.direction, m.digest
+             FROM payload p JOIN message m ON m.seq = p.seq WHERE p.seq = $1",
+        );
+        let Some(row) = query.bind(seq).fetch_optional(conn).await? else { return Ok(None) };
+        let (key_id, wrapped, bytes): (i64, Option<Vec<u8>>, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+        if key_id == 0 {
+            // Of an older version; `serve` encrypts it at its start.
+            return Ok(Some(bytes));
+        }
+        let unreadable = |why: String| StoreError::Unreadable { seq, why };
+        let key = match self.keys.find(key_id).await? {
+            Found::Key(key) => key,
+            Found::Destroyed(at) => return Err(unreadable(format!("its day key was destroyed at {at}"))),
+            Found::Unknown => return Err(unreadable("the key store does not hold its day key".into())),
+        };
+        let partner: String = row.get(3);
+        let way = if row.get::<String, _>(4) == "sent" { Way::Sent } else { Way::Received };
+        let bound = Bound { partner: &partner, way, digest: Digest(bytes32(row.get(5), "message.digest")?) };
+        let opened = seal::open(&key, &bound, Sealed { wrapped: wrapped.unwrap_or_default(), bytes });
+        opened.map(Some).ok_or_else(|| unreadable("it is not what was encrypted for this message".into()))
+    }
+}
+
+impl Store {
+    /// The day from which on a payload is to be erased; None where there is none, or its key is not known.
+    pub async fn retention_day(&self, conn: &mut Connection, seq: i64) -> Result<Option<i64>, StoreError> {
+        let Some(id) = key_of(conn, seq).await? else { return Ok(None) };
+        Ok(match self.keys.find(id).await? {
+            Found::Key(key) => Some(key.day),
+            Found::Destroyed(_) | Found::Unknown => None,
+        })
+    }
+
+    /// Destroys those of `keys`, whose day has come, that no payload is under, and gives their number. Repeats what a
+    /// crash left undone: an erasure is committed before its key is destroyed. Keys of later days stay, used or not:
+    /// another database in the place of ours must not cost the keys of what is to be kept.
+    pub async fn destroy_unused(&self, keys: &[i64]) -> Result<usize, StoreError> {
+        // No batch is under way: what uses a key is committed, and seen here.
+        let _turn = self.keys.turn().await;
+        let mut tx = self.read().await?;
+        let mut destroyed = 0;
+        for id in keys {
+            if under(&mut tx, *id, 0, 1).await?.is_empty() {
+                self.keys.destroy(*id, clock::now()).await?;
+                destroyed += 1;
+            }
+        }
+        Ok(destroyed)
+    }
+
+    /// Whether nothing of a payload stands in the clear any more.
+    pub async fn is_encrypted(&self) -> Result<bool, StoreError> {
+        let row = sqlx::query("PRAGMA user_version").fetch_one(&self.writer).await?;
+        Ok(row.get::<i64, _>(0) >= ENCRYPTED)
+    }
+
+    /// Writes the whole database anew, without any page or part of a page that is not in use, and notes that nothing
+    /// stands in the clear any more. Needs as much room again.
+    pub async fn compact(&self) -> Result<(), StoreError> {
+        sqlx::query("VACUUM").execute(&self.writer).await?;
+        self.fold(Duration::from_secs(60)).await?;
+        self.note_encrypted().await
+    }
+
+    pub(super) async fn note_encrypted(&self) -> Result<(), StoreError> {
+        sqlx::query(AssertSqlSafe(format!("PRAGMA user_version = {ENCRYPTED}")))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Folds the write-ahead log into the database and empties it, so that nothing deleted is left in either. False
+    /// where a reader held on to an older state for all of `patience`.
+    pub async fn fold(&self, patience: Duration) -> Result<bool, StoreError> {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
+            if row.get::<i64, _>(0) == 0 {
+                return Ok(true);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// The id of the day key that a payload is under, if the payload is there.
+pub async fn key_of(conn: &mut Connection, seq: i64) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query("SELECT key_id FROM payload WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// Takes a payload and its wrapped key away. False where it is not there.
+pub async fn remove(conn: &mut Connection, seq: i64) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM payload WHERE seq = $1").bind(seq).execute(conn).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Messages whose payload is under a day key, from above `after` on, at most `limit`.
+pub async fn under(conn: &mut Connection, key: i64, after: i64, limit: u32) -> Result<Vec<i64>, StoreError> {
+    let query = sqlx::query("SELECT seq FROM payload WHERE key_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+    let rows = query.bind(key).bind(after).bind(i64::from(limit)).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+}
+
+/// Whether payloads under keys of the key store exist.
+pub(super) async fn any_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT 1 FROM payload WHERE key_id > 0 LIMIT 1");
+    Ok(query.fetch_optional(conn).await?.is_some())
+}
