@@ -26,6 +26,10 @@ const END: [u8; 4] = *b"PK\x05\x06";
 const LOCAL_BYTES: usize = 30;
 /// "Version needed to extract" 2.0: folders.
 const VERSION: u16 = 20;
+/// "Version made by": 2.0 on Unix, where the attributes are permissions.
+const MADE_BY: u16 = 3 << 8 | VERSION;
+/// Extracted files are their owner's alone: messages hold personal data.
+const ATTRIBUTES: u32 = 0o600 << 16;
 /// 1980-01-01 in MS-DOS form; the time is 0.
 const DATE: u16 = 1 << 5 | 1;
 
@@ -72,11 +76,11 @@ pub fn encode(members: &Members) -> Result<Vec<u8>, ContainerError> {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(data);
         directory.extend_from_slice(&CENTRAL);
-        // "Version made by": 2.0 on MS-DOS, which has no permissions to restore.
-        directory.extend_from_slice(&VERSION.to_le_bytes());
+        directory.extend_from_slice(&MADE_BY.to_le_bytes());
         directory.extend_from_slice(&about);
-        // No comment, disk 0, no attributes.
-        directory.extend_from_slice(&[0; 10]);
+        // No comment, disk 0, no internal attributes.
+        directory.extend_from_slice(&[0; 6]);
+        directory.extend_from_slice(&ATTRIBUTES.to_le_bytes());
         directory.extend_from_slice(&offset.to_le_bytes());
         directory.extend_from_slice(name.as_bytes());
     }
