@@ -93,7 +93,7 @@ def prove(data, keys, all_known):  # entry, index, note and cosignatures of a C2
     path = [decoded(line, std) for line in path]
     need(index < int(size) and root(index, int(size), sha(b"\0" + raw), path) == decoded(top, std), "the entry is not in the log")
     entry = json.loads(raw.decode(), object_pairs_hook=once)
-    need(spelled({m: entry[m] for m in ENTRY if m in entry}, False) == raw and len(raw) < 512
+    need(spelled({m: entry[m] for m in ENTRY if m in entry}, False) == raw and len(raw) < 512 and entry["v"] == 1
          and all(type(v) is (int if m in "vn" else str) and fits("[A-Za-z0-9:._/-]{1,64}", str(v)) for m, v in entry.items())
          and (entry["kind"] == "receipted" or entry.get("verdict") == VERDICTS.get(entry["kind"])), "not an entry's one spelling")
     return entry, index, note, [f"{name} at {instant(time)}" for name, time in times.items() if time > 0]

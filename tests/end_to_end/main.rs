@@ -8,6 +8,7 @@ mod command;
 mod convert;
 mod delivery;
 mod demo;
+mod evidence;
 mod exchange;
 mod faults;
 mod floors;

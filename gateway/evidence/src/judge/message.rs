@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use silkgate_ledger::{Entry, Hash, Kind, Verdict, Verified};
+use silkgate_ledger::{Entry, Hash, Kind, Origin, Verdict, Verified};
 use silkgate_message::card::Card;
 use silkgate_message::json;
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
@@ -23,6 +23,8 @@ pub(super) struct Case<'c> {
     pub(super) logs: Logs,
     /// Editions that a message was judged by.
     pub(super) used: BTreeSet<Digest>,
+    /// Entries of messages so far.
+    pub(super) seen: BTreeSet<(Origin, u64)>,
 }
 
 /// A message's entry, and what the other parts are held against.
@@ -77,6 +79,9 @@ impl<'c> Case<'c> {
             && (state(&entry.from) != Some(from.as_str()) || state(&entry.to) != Some(to.as_str()))
         {
             return Err(format!("its entry is of other states than {from} and {to}"));
+        }
+        if !self.seen.insert((origin.clone(), *index)) {
+            return Err("the same message stands in the bundle before".to_owned());
         }
         let verdict = entry.verdict.map_or(String::new(), |verdict| format!(", {}", verdict.as_str()));
         let code = entry.code.as_ref().map_or(String::new(), |code| format!(" ({code})"));

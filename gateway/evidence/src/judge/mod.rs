@@ -68,7 +68,14 @@ fn whole(trial: &mut Trial, bytes: &[u8], pins: &[(Country, Fingerprint)]) -> Op
         )?;
         editions.insert(*digest, edition);
     }
-    let mut case = message::Case { own, cards: &cards, editions, logs: Logs::default(), used: BTreeSet::new() };
+    let mut case = message::Case {
+        own,
+        cards: &cards,
+        editions,
+        logs: Logs::default(),
+        used: BTreeSet::new(),
+        seen: BTreeSet::new(),
+    };
     let count = layout.messages.len();
     let mut partners = BTreeSet::from([own]);
     let mut all = Some(());

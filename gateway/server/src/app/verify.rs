@@ -37,6 +37,9 @@ pub(crate) struct Args {
     fingerprint: Vec<(Country, Fingerprint)>,
 }
 
+/// How a receipt begins (C2SP tlog-proof); whatever is neither, and comes without a card, is no bundle either.
+const RECEIPT: &[u8] = b"c2sp.org/tlog-proof";
+
 fn pin(text: &str) -> Result<(Country, Fingerprint), String> {
     let (country, fingerprint) = text.split_once('=').ok_or("STATE=FINGERPRINT, such as IQ=7K3M-9QXT-…")?;
     let country = country.parse().map_err(|error| format!("{error}"))?;
@@ -49,11 +52,9 @@ pub(crate) fn run(cx: &Cx, args: &Args) -> Result<Found> {
     let mut reports = Vec::new();
     for path in &args.files {
         let bytes = read(path)?;
-        let (checks, what) = if bytes.starts_with(&container::MAGIC) {
-            bundle(&bytes, args)?
-        } else {
-            receipt(&bytes, args)?
-        };
+        let is_bundle = bytes.starts_with(&container::MAGIC);
+        let is_receipt = !is_bundle && (!args.card.is_empty() || bytes.starts_with(RECEIPT));
+        let (checks, what) = if is_receipt { receipt(&bytes, args)? } else { bundle(&bytes, args)? };
         let passed = checks.iter().all(|check| check.passed);
         good &= passed;
         if !cx.json {
@@ -106,7 +107,7 @@ fn receipt(bytes: &[u8], args: &Args) -> Result<(Vec<Check>, &'static str)> {
         bail!("a receipt is verified alone, by --card and without --fingerprint");
     }
     if args.card.is_empty() {
-        bail!("this is no evidence bundle; to verify a receipt, give the card of the gateway that issued it with --card");
+        bail!("a receipt is verified with the card of the gateway that issued it: give it with --card");
     }
     let cards: Vec<Card> = args
         .card

@@ -242,11 +242,11 @@ impl Gathering<'_> {
             parts.extend(payload.map(|bytes| (Part::Message, bytes)));
             parts.extend(problem.map(|bytes| (Part::Problem, bytes)));
             parts.extend(receipt.map(|bytes| (Part::Partner, bytes)));
-            let agreement = plan.proofs.iter().find(|(part, _, _)| *part == Part::Agreement);
-            if let Some((_, log, index)) = agreement {
-                let text = self.agreement(conn, row, *log, *index).await?;
-                parts.extend(text.map(|text| (Part::AgreementText, text.into_bytes())));
-            }
+        }
+        let agreement = plan.proofs.iter().find(|(part, _, _)| *part == Part::Agreement);
+        if let Some((_, log, index)) = agreement {
+            let text = self.agreement(conn, *log, *index).await?;
+            parts.extend(text.map(|text| (Part::AgreementText, text.into_bytes())));
         }
         let certificates = self.cards.iter().flat_map(|(card, _)| &card.content().signing_certificates);
         let mut certificates = certificates.filter_map(|der| SigningCertificate::parse(der));
@@ -256,19 +256,12 @@ impl Gathering<'_> {
         Ok(parts)
     }
 
-    /// The agreement's text, if the one in force now is the one of then: earlier texts are not kept.
-    async fn agreement(
-        &self,
-        conn: &mut Connection,
-        row: &Message,
-        log: i64,
-        index: u64,
-    ) -> Result<Option<String>> {
-        let rows = partner::all(conn).await?;
-        let text = rows.into_iter().find(|known| known.country == row.partner).map(|known| known.agreement);
+    /// The agreement's text, if one in force now is the one of then: earlier texts are not kept.
+    async fn agreement(&self, conn: &mut Connection, log: i64, index: u64) -> Result<Option<String>> {
         let in_force = self.found.get(&log).into_iter().flat_map(|found| &found.in_force);
         let digest = in_force.into_iter().find(|(at, _, _)| *at == index).map(|(_, _, digest)| *digest);
-        Ok(text.filter(|text| Some(hash(Digest::of(text.as_bytes()))) == digest))
+        let texts = partner::all(conn).await?.into_iter().map(|row| row.agreement);
+        Ok(texts.into_iter().find(|text| Some(hash(Digest::of(text.as_bytes()))) == digest))
     }
 
     /// A proof whose checkpoint keeps the lines of the log and of witnesses whose cards are in the bundle.
