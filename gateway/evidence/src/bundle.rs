@@ -121,7 +121,8 @@ impl Bundle {
             return Err(BundleError::TooMany);
         }
         let folder = message_folder(self.messages);
-        self.members.extend(parts.into_iter().map(|(part, bytes)| (format!("{folder}{}", part.as_str()), bytes)));
+        self.members
+            .extend(parts.into_iter().map(|(part, bytes)| (format!("{folder}{}", part.as_str()), bytes)));
         Ok(())
     }
 
@@ -174,7 +175,9 @@ impl<'b> Layout<'b> {
         let mut cards = BTreeMap::new();
         let mut editions: BTreeMap<Digest, BTreeMap<&str, &[u8]>> = BTreeMap::new();
         let mut messages: BTreeMap<usize, Parts<'b>> = BTreeMap::new();
-        for (name, bytes) in members.iter().filter(|(name, _)| !matches!(name.as_str(), PAGE | manifest::NAME)) {
+        for (name, bytes) in
+            members.iter().filter(|(name, _)| !matches!(name.as_str(), PAGE | manifest::NAME))
+        {
             let unknown = || format!("{name} has no place in a bundle");
             let (room, rest) = name.split_once('/').ok_or_else(unknown)?;
             match room {

@@ -54,6 +54,9 @@ impl Default for Spelling {
     }
 }
 
+/// Members in the order in which they are written.
+type List = Vec<(String, Vec<u8>)>;
+
 fn write(members: &[(String, Vec<u8>)], how: &Spelling) -> Vec<u8> {
     let mut out = how.before.to_vec();
     let mut directory = Vec::new();
@@ -67,19 +70,25 @@ fn write(members: &[(String, Vec<u8>)], how: &Spelling) -> Vec<u8> {
             [words(&[20, how.flags, how.method, how.time, 33]), crc, sizes, lengths].concat()
         };
         let offset = u32::try_from(out.len()).unwrap();
-        out.extend([b"PK\x03\x04", &about(name, length, how.local_extra)[..], name, how.local_extra, data].concat());
+        out.extend(
+            [b"PK\x03\x04", &about(name, length, how.local_extra)[..], name, how.local_extra, data].concat(),
+        );
         let lie = how.directory_lie.as_ref().filter(|_| n == 0);
         let (name, length) = lie.map_or((name, length), |(name, length)| (name.as_slice(), *length));
         let comment = u16::try_from(how.comment.len()).unwrap();
-        let rest = [words(&[comment, 0, 0]), how.attributes.to_le_bytes().to_vec(), offset.to_le_bytes().to_vec()];
-        directory.extend([b"PK\x01\x02", &words(&[how.made_by])[..], &about(name, length, how.extra)].concat());
+        let rest =
+            [words(&[comment, 0, 0]), how.attributes.to_le_bytes().to_vec(), offset.to_le_bytes().to_vec()];
+        directory
+            .extend([b"PK\x01\x02", &words(&[how.made_by])[..], &about(name, length, how.extra)].concat());
         directory.extend([&rest.concat(), name, how.extra, how.comment].concat());
     }
     out.extend(how.between);
     let (size, offset) = (u32::try_from(directory.len()).unwrap(), u32::try_from(out.len()).unwrap());
     let count = u16::try_from(members.len()).unwrap().to_le_bytes();
     out.extend(directory);
-    out.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count, &size.to_le_bytes(), &offset.to_le_bytes()].concat());
+    out.extend(
+        [b"PK\x05\x06\0\0\0\0", &count[..], &count, &size.to_le_bytes(), &offset.to_le_bytes()].concat(),
+    );
     out.extend(u16::try_from(how.file_comment.len()).unwrap().to_le_bytes());
     out.extend([how.file_comment, how.behind].concat());
     out
@@ -98,7 +107,8 @@ pub(super) fn containers(bytes: &[u8]) -> Vec<Altered> {
     let plain = Spelling::default();
     assert!(write(&members, &plain) == bytes, "the writer of this test writes what we write");
     let mut all = Vec::new();
-    let mut add = |name: &str, bytes: Vec<u8>| all.push(Altered::new("the container", name.to_owned(), bytes));
+    let mut add =
+        |name: &str, bytes: Vec<u8>| all.push(Altered::new("the container", name.to_owned(), bytes));
     let first = members[0].clone();
     for (name, how) in [
         ("a flag", Spelling { flags: 1 << 11, ..plain.clone() }),
@@ -115,12 +125,18 @@ pub(super) fn containers(bytes: &[u8]) -> Vec<Altered> {
         ("bytes before the directory", Spelling { between: b"x", ..plain.clone() }),
         ("bytes behind", Spelling { behind: b"\0", ..plain.clone() }),
         ("a line end behind", Spelling { behind: b"\n", ..plain.clone() }),
-        ("another name in the directory", Spelling { directory_lie: Some((b"cards/x".to_vec(), 1)), ..plain.clone() }),
-        ("another size in the directory", Spelling { directory_lie: Some((first.0.clone().into_bytes(), 1)), ..plain.clone() }),
+        (
+            "another name in the directory",
+            Spelling { directory_lie: Some((b"cards/x".to_vec(), 1)), ..plain.clone() },
+        ),
+        (
+            "another size in the directory",
+            Spelling { directory_lie: Some((first.0.clone().into_bytes(), 1)), ..plain.clone() },
+        ),
     ] {
         add(name, write(&members, &how));
     }
-    let altered = |edit: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let altered = |edit: &dyn Fn(&mut List)| {
         let mut members = members.clone();
         edit(&mut members);
         write(&members, &plain)
@@ -128,10 +144,27 @@ pub(super) fn containers(bytes: &[u8]) -> Vec<Altered> {
     add("another order", altered(&|members| members.reverse()));
     add("two exchanged", altered(&|members| members.swap(0, 1)));
     add("a member twice", altered(&|members| members.insert(0, first.clone())));
-    add("a member twice, the other differs", altered(&|members| members.insert(0, (first.0.clone(), b"x".to_vec()))));
+    add(
+        "a member twice, the other differs",
+        altered(&|members| members.insert(0, (first.0.clone(), b"x".to_vec()))),
+    );
     add("a member twice at the end", altered(&|members| members.push(first.clone())));
-    for name in ["../index.html", "/index.html", "./index.html", "messages//0001", "a\\b", "index.html/", "C:", "é", "a b", "~"] {
-        add(&format!("a name such as {name}"), altered(&|members| members.push((name.to_owned(), Vec::new()))));
+    for name in [
+        "../index.html",
+        "/index.html",
+        "./index.html",
+        "messages//0001",
+        "a\\b",
+        "index.html/",
+        "C:",
+        "é",
+        "a b",
+        "~",
+    ] {
+        add(
+            &format!("a name such as {name}"),
+            altered(&|members| members.push((name.to_owned(), Vec::new()))),
+        );
     }
     add("a folder", altered(&|members| members.insert(0, ("cards/".to_owned(), Vec::new()))));
     add("no member", altered(&|members| members.clear()));
@@ -151,7 +184,11 @@ pub(super) fn members(members: &Members) -> Vec<Altered> {
         all.push(Altered::new("a member, the manifest as it was", name, container::encode(members).unwrap()));
     };
     for (name, bytes) in members {
-        for (how, edited) in [("one bit", flip(bytes, bytes.len() / 2)), ("empty", Vec::new()), ("a line end", [bytes, &b"\n"[..]].concat())] {
+        for (how, edited) in [
+            ("one bit", flip(bytes, bytes.len() / 2)),
+            ("empty", Vec::new()),
+            ("a line end", [bytes, &b"\n"[..]].concat()),
+        ] {
             let mut altered = members.clone();
             altered.insert(name.clone(), edited);
             add(format!("{name}: {how}"), &altered);

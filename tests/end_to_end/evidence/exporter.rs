@@ -54,7 +54,13 @@ impl Exporter {
         container::encode(&members).unwrap()
     }
 
-    fn edited(&self, kind: &'static str, what: impl Into<String>, members: &Members, edit: impl FnOnce(&mut Members)) -> Altered {
+    fn edited(
+        &self,
+        kind: &'static str,
+        what: impl Into<String>,
+        members: &Members,
+        edit: impl FnOnce(&mut Members),
+    ) -> Altered {
         let mut altered = members.clone();
         edit(&mut altered);
         Altered::new(kind, what.into(), self.sign(&altered))
@@ -81,7 +87,16 @@ pub(super) fn altered(states: &States) -> Vec<Altered> {
 /// Each part exchanged for that of every other message, and dropped.
 fn mixed(states: &States, exporter: &Exporter) -> Vec<Altered> {
     const KIND: &str = "a part of another message, or dropped; signed again";
-    let kinds = ["sent", "received", "refused sent", "refused received", "third sent", "third received", "answer", "queued"];
+    let kinds = [
+        "sent",
+        "received",
+        "refused sent",
+        "refused received",
+        "third sent",
+        "third received",
+        "answer",
+        "queued",
+    ];
     let bundles: Vec<_> = kinds.iter().map(|what| (*what, states.of(what))).collect();
     let mut all = Vec::new();
     for (base, members) in &bundles {
@@ -93,7 +108,9 @@ fn mixed(states: &States, exporter: &Exporter) -> Vec<Altered> {
                 let Some(bytes) = theirs.get(&name).filter(|bytes| !tried.contains(bytes)) else { continue };
                 tried.push(bytes);
                 let what = format!("{base}: {} of {other}", part.as_str());
-                all.push(exporter.edited(KIND, what, members, |m| drop(m.insert(name.clone(), bytes.clone()))));
+                all.push(
+                    exporter.edited(KIND, what, members, |m| drop(m.insert(name.clone(), bytes.clone()))),
+                );
             }
             // Without the agreement's text a bundle is less, and not wrong.
             if own.is_some() && part != Part::AgreementText {
@@ -149,10 +166,19 @@ fn proof_edits() -> Vec<ProofEdit> {
         ("another host", Box::new(|p| with_text(p, |text| text[0] = text[0].replace("gateway", "gatevay")))),
         ("another state's log", Box::new(|p| with_text(p, |text| text[0] = text[0].replace("/IQ", "/SA")))),
         ("a further line in the checkpoint", Box::new(|p| with_text(p, |text| text.push("more".into())))),
-        ("the log's signature altered", Box::new(|p| with_lines(p, |_, lines| lines[0] = altered_line(&lines[0], 10)))),
-        ("the log's key id altered", Box::new(|p| with_lines(p, |_, lines| lines[0] = altered_line(&lines[0], 1)))),
+        (
+            "the log's signature altered",
+            Box::new(|p| with_lines(p, |_, lines| lines[0] = altered_line(&lines[0], 10))),
+        ),
+        (
+            "the log's key id altered",
+            Box::new(|p| with_lines(p, |_, lines| lines[0] = altered_line(&lines[0], 1))),
+        ),
         ("signed by nobody known", Box::new(|p| with_lines(p, |text, lines| *lines = vec![stranger(text)]))),
-        ("the log's line twice, one altered", Box::new(|p| with_lines(p, |_, lines| lines.push(altered_line(&lines[0], 20))))),
+        (
+            "the log's line twice, one altered",
+            Box::new(|p| with_lines(p, |_, lines| lines.push(altered_line(&lines[0], 20)))),
+        ),
     ]
 }
 
@@ -180,11 +206,26 @@ fn proofs(exporter: &Exporter, members: &Members) -> Vec<Altered> {
         let sound = members[&name].clone();
         let mut edits = proof_edits();
         if part != Part::Partner {
-            edits.push(("no cosignature here, but in the other proofs", Box::new(|p| with_lines(p, |_, lines| drop(lines.pop())))));
-            edits.push(("the cosignature altered", Box::new(|p| with_lines(p, |_, lines| lines[1] = altered_line(&lines[1], 30)))));
-            edits.push(("the cosignature's time altered", Box::new(|p| with_lines(p, |_, lines| lines[1] = altered_line(&lines[1], 11)))));
-            edits.push(("the cosignature of nobody known", Box::new(|p| with_lines(p, |_, lines| lines[1] = altered_line(&lines[1], 2)))));
-            edits.push(("a further line of nobody known", Box::new(|p| with_lines(p, |text, lines| lines.push(stranger(text))))));
+            edits.push((
+                "no cosignature here, but in the other proofs",
+                Box::new(|p| with_lines(p, |_, lines| drop(lines.pop()))),
+            ));
+            edits.push((
+                "the cosignature altered",
+                Box::new(|p| with_lines(p, |_, lines| lines[1] = altered_line(&lines[1], 30))),
+            ));
+            edits.push((
+                "the cosignature's time altered",
+                Box::new(|p| with_lines(p, |_, lines| lines[1] = altered_line(&lines[1], 11))),
+            ));
+            edits.push((
+                "the cosignature of nobody known",
+                Box::new(|p| with_lines(p, |_, lines| lines[1] = altered_line(&lines[1], 2))),
+            ));
+            edits.push((
+                "a further line of nobody known",
+                Box::new(|p| with_lines(p, |text, lines| lines.push(stranger(text)))),
+            ));
         }
         for (what, edit) in edits {
             let mut proof = TlogProof::parse(&sound).unwrap();
@@ -207,12 +248,19 @@ fn proofs(exporter: &Exporter, members: &Members) -> Vec<Altered> {
         ] {
             if altered != text {
                 let what = format!("{}: {what}", part.as_str());
-                all.push(exporter.edited(KIND, what, members, |m| drop(m.insert(name.clone(), altered.into_bytes()))));
+                all.push(
+                    exporter
+                        .edited(KIND, what, members, |m| drop(m.insert(name.clone(), altered.into_bytes()))),
+                );
             }
         }
     }
     // The same in all proofs at once, so that they agree with one another.
-    for (what, byte) in [("the cosignature altered", 40), ("the cosignature's time altered", 11), ("the cosignature of nobody known", 1)] {
+    for (what, byte) in [
+        ("the cosignature altered", 40),
+        ("the cosignature's time altered", 11),
+        ("the cosignature of nobody known", 1),
+    ] {
         all.push(exporter.edited(KIND, format!("every proof: {what}"), members, |m| {
             for part in [Part::Entry, Part::Card, Part::Agreement, Part::Outcome] {
                 let mut proof = TlogProof::parse(&m[&name(part)]).unwrap();
@@ -237,9 +285,12 @@ fn messages(states: &States, exporter: &Exporter) -> Vec<Altered> {
         let members = states.of(base);
         let message = json_of(&members[&part]);
         let event = decode(message["payload"].as_str().unwrap()).unwrap();
-        let mut add = |what: &str, bytes: Vec<u8>| {
-            all.push(exporter.edited(KIND, format!("{base}: {what}"), &members, |m| drop(m.insert(part.clone(), bytes))));
-        };
+        let mut add =
+            |what: &str, bytes: Vec<u8>| {
+                all.push(exporter.edited(KIND, format!("{base}: {what}"), &members, |m| {
+                    drop(m.insert(part.clone(), bytes))
+                }));
+            };
         add("signed anew by the exporter", sign(&exporter.key, &json_of(&event)).bytes);
         let mut other = json_of(&event);
         other["data"]["reason"] = json!("another");
@@ -293,11 +344,15 @@ fn manifests(states: &States, exporter: &Exporter, members: &Members) -> Vec<Alt
     say("from before the certificate", &|c| c.exported_at = "2020-01-01T00:00:00.000Z".into());
     say("from after the certificate", &|c| c.exported_at = "2040-01-01T00:00:00.000Z".into());
     say("of no time", &|c| c.exported_at = "today".into());
-    say("of a time without milliseconds", &|c| c.exported_at = c.exported_at.replace(".000", "").replacen("Z", "", 1));
+    say("of a time without milliseconds", &|c| {
+        c.exported_at = c.exported_at.replace(".000", "").replacen("Z", "", 1)
+    });
     say("a member less", &|c| drop(c.members.pop_first()));
     say("the page not named", &|c| drop(c.members.remove("index.html")));
     say("a member more", &|c| drop(c.members.insert("zz".into(), Digest::of(b"").to_string())));
-    say("itself among its members", &|c| drop(c.members.insert(manifest::NAME.into(), Digest::of(b"").to_string())));
+    say("itself among its members", &|c| {
+        drop(c.members.insert(manifest::NAME.into(), Digest::of(b"").to_string()))
+    });
     say("another digest", &|c| drop(c.members.insert("index.html".into(), Digest::of(b"").to_string())));
     say("no digest", &|c| drop(c.members.insert("index.html".into(), String::new())));
     let payload = serde_json::to_vec(&sound).unwrap();
@@ -357,7 +412,8 @@ fn cards(states: &States, exporter: &Exporter, members: &Members) -> Vec<Altered
         m.remove(&name_of(old)).unwrap();
         m.insert(name_of(&new), new);
     };
-    let mut add = |what: &str, edit: &dyn Fn(&mut Members)| all.push(exporter.edited(KIND, what, members, edit));
+    let mut add =
+        |what: &str, edit: &dyn Fn(&mut Members)| all.push(exporter.edited(KIND, what, members, edit));
     add("a third state's beside", &|m| drop(m.insert(name_of(&third), third.clone())));
     for (whose, card) in [("Iraq's", &ours), ("Jordan's", &theirs)] {
         add(&format!("{whose} missing"), &|m| drop(m.remove(&name_of(card))));
@@ -372,10 +428,14 @@ fn cards(states: &States, exporter: &Exporter, members: &Members) -> Vec<Altered
         let mut content = Card::parse(card).unwrap().content().clone();
         content.card_key = encode(public.public_key().as_ref());
         let forged = Card::sign(&content, &key).unwrap();
-        add(&format!("{whose} beside one of another card key"), &|m| drop(m.insert(name_of(&forged), forged.clone())));
+        add(&format!("{whose} beside one of another card key"), &|m| {
+            drop(m.insert(name_of(&forged), forged.clone()))
+        });
         (content.version, content.previous) = (2, Some(Digest::of(card).to_string()));
         let next = Card::sign(&content, &key).unwrap();
-        add(&format!("{whose} followed by one of another card key"), &|m| drop(m.insert(name_of(&next), next.clone())));
+        add(&format!("{whose} followed by one of another card key"), &|m| {
+            drop(m.insert(name_of(&next), next.clone()))
+        });
     }
     // Of its own card no log that it does not write itself has the digest: spelled otherwise it says the same.
     add("Jordan's with a line end more", &|m| swap(m, &theirs, [&theirs[..], b"\n"].concat()));
@@ -395,7 +455,11 @@ fn cards(states: &States, exporter: &Exporter, members: &Members) -> Vec<Altered
         Card::sign(&content, &card_key).unwrap()
     };
     for (what, edit) in [
-        ("that follows another card", Box::new(|c: &mut CardContent| c.previous = Some(Digest::of(b"").to_string())) as Box<dyn Fn(&mut CardContent)>),
+        (
+            "that follows another card",
+            Box::new(|c: &mut CardContent| c.previous = Some(Digest::of(b"").to_string()))
+                as Box<dyn Fn(&mut CardContent)>,
+        ),
         ("that follows none", Box::new(|c| c.previous = None)),
         ("of the same version", Box::new(|c| c.version = 1)),
     ] {
@@ -405,7 +469,8 @@ fn cards(states: &States, exporter: &Exporter, members: &Members) -> Vec<Altered
     let jordan = Card::parse(&theirs).unwrap().content().clone();
     let instead = following(&|c| c.signing_certificates.clone_from(&jordan.signing_certificates));
     add("Iraq's with Jordan's certificate only", &|m| swap(m, &ours, instead.clone()));
-    let signer = NoteSigner::from_pkcs8(&sound.logs[0].origin, &NoteSigner::generate_pkcs8().unwrap()).unwrap();
+    let signer =
+        NoteSigner::from_pkcs8(&sound.logs[0].origin, &NoteSigner::generate_pkcs8().unwrap()).unwrap();
     let other_log = following(&|c| c.logs[0].key = signer.verifier_key().to_string());
     add("Iraq's with another log key only", &|m| swap(m, &ours, other_log.clone()));
     all
@@ -415,12 +480,15 @@ fn cards(states: &States, exporter: &Exporter, members: &Members) -> Vec<Altered
 fn editions(states: &States, exporter: &Exporter, members: &Members) -> Vec<Altered> {
     const KIND: &str = "another edition, signed again";
     let mut all = Vec::new();
-    let own = |members: &Members| members.keys().filter(|name| name.starts_with("editions/")).cloned().collect::<Vec<_>>();
+    let own = |members: &Members| {
+        members.keys().filter(|name| name.starts_with("editions/")).cloned().collect::<Vec<_>>()
+    };
     let names = own(members);
     let folder = names[0].rsplit_once("/DIGESTS").unwrap().0.to_owned();
     let other = states.of("answer");
     let foreign: Members = own(&other).into_iter().map(|name| (name.clone(), other[&name].clone())).collect();
-    let mut add = |what: &str, edit: &dyn Fn(&mut Members)| all.push(exporter.edited(KIND, what, members, edit));
+    let mut add =
+        |what: &str, edit: &dyn Fn(&mut Members)| all.push(exporter.edited(KIND, what, members, edit));
     add("missing", &|m| names.iter().for_each(|name| drop(m.remove(name))));
     add("that of another type beside", &|m| m.extend(foreign.clone()));
     add("exchanged for another type's", &|m| {
@@ -460,13 +528,20 @@ fn editions(states: &States, exporter: &Exporter, members: &Members) -> Vec<Alte
         });
     }
     let line = |m: &Members, edit: &dyn Fn(&mut Vec<String>)| {
-        let mut lines: Vec<String> = String::from_utf8(m[&list].clone()).unwrap().lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> =
+            String::from_utf8(m[&list].clone()).unwrap().lines().map(str::to_owned).collect();
         edit(&mut lines);
         format!("{}\n", lines.join("\n")).into_bytes()
     };
-    add("two lines of its list exchanged", &|m| drop(m.insert(list.clone(), line(m, &|lines| lines.swap(2, 3)))));
-    add("the last line of its list missing", &|m| drop(m.insert(list.clone(), line(m, &|lines| drop(lines.pop())))));
-    add("no line end in its list", &|m| drop(m.insert(list.clone(), m[&list][..m[&list].len() - 1].to_vec())));
+    add("two lines of its list exchanged", &|m| {
+        drop(m.insert(list.clone(), line(m, &|lines| lines.swap(2, 3))))
+    });
+    add("the last line of its list missing", &|m| {
+        drop(m.insert(list.clone(), line(m, &|lines| drop(lines.pop()))))
+    });
+    add("no line end in its list", &|m| {
+        drop(m.insert(list.clone(), m[&list][..m[&list].len() - 1].to_vec()))
+    });
     all
 }
 
@@ -476,7 +551,9 @@ fn revocations(exporter: &Exporter, members: &Members) -> Vec<Altered> {
     let name = name(Part::Revocation);
     let state = json_of(&members[&name]);
     let mut all = Vec::new();
-    let mut add = |what: String, bytes: Vec<u8>| all.push(exporter.edited(KIND, what, members, |m| drop(m.insert(name.clone(), bytes))));
+    let mut add = |what: String, bytes: Vec<u8>| {
+        all.push(exporter.edited(KIND, what, members, |m| drop(m.insert(name.clone(), bytes))))
+    };
     for (member, value) in [
         ("notAfter", json!("2099-01-01T00:00:00.000Z")),
         ("notBefore", json!("2000-01-01T00:00:00.000Z")),
@@ -519,11 +596,19 @@ fn problems(states: &States, exporter: &Exporter) -> Vec<Altered> {
             let mut altered = problem.clone();
             altered[member] = value;
             let bytes = altered.to_string().into_bytes();
-            all.push(exporter.edited(KIND, format!("{base}: {what}"), &members, |m| drop(m.insert(part.clone(), bytes))));
+            all.push(
+                exporter.edited(KIND, format!("{base}: {what}"), &members, |m| {
+                    drop(m.insert(part.clone(), bytes))
+                }),
+            );
         }
         let twice = problem.to_string().replacen('{', "{\"code\":\"expired\",", 1).into_bytes();
-        all.push(exporter.edited(KIND, format!("{base}: the code twice"), &members, |m| drop(m.insert(part.clone(), twice))));
-        all.push(exporter.edited(KIND, format!("{base}: none"), &members, |m| drop(m.insert(part.clone(), b"[]".to_vec()))));
+        all.push(exporter.edited(KIND, format!("{base}: the code twice"), &members, |m| {
+            drop(m.insert(part.clone(), twice))
+        }));
+        all.push(exporter.edited(KIND, format!("{base}: none"), &members, |m| {
+            drop(m.insert(part.clone(), b"[]".to_vec()))
+        }));
     }
     all
 }
@@ -533,7 +618,11 @@ fn folders(states: &States, exporter: &Exporter, members: &Members) -> Vec<Alter
     const KIND: &str = "other folders, signed again";
     let mut all = Vec::new();
     let moved = |m: &mut Members, to: &str, keep: bool| {
-        let own: Vec<_> = m.iter().filter(|(name, _)| name.starts_with(FOLDER)).map(|(n, b)| (n.clone(), b.clone())).collect();
+        let own: Vec<_> = m
+            .iter()
+            .filter(|(name, _)| name.starts_with(FOLDER))
+            .map(|(n, b)| (n.clone(), b.clone()))
+            .collect();
         for (name, bytes) in own {
             if !keep {
                 m.remove(&name);
@@ -541,21 +630,38 @@ fn folders(states: &States, exporter: &Exporter, members: &Members) -> Vec<Alter
             m.insert(name.replacen(FOLDER, to, 1), bytes);
         }
     };
-    let mut add = |what: &str, edit: &dyn Fn(&mut Members)| all.push(exporter.edited(KIND, what, members, edit));
-    for to in ["messages/0002/", "messages/0000/", "messages/1/", "messages/00001/", "message/0001/", "Messages/0001/"] {
+    let mut add =
+        |what: &str, edit: &dyn Fn(&mut Members)| all.push(exporter.edited(KIND, what, members, edit));
+    for to in [
+        "messages/0002/",
+        "messages/0000/",
+        "messages/1/",
+        "messages/00001/",
+        "message/0001/",
+        "Messages/0001/",
+    ] {
         add(&format!("the message in {to}"), &|m| moved(m, to, false));
     }
     add("the message twice", &|m| moved(m, "messages/0002/", true));
     add("a gap", &|m| moved(m, "messages/0003/", true));
     add("no message", &|m| m.retain(|name, _| !name.starts_with(FOLDER)));
-    for name in ["README", "messages/0001/note.txt", "messages/0001/deep/entry.receipt", "cards/x.card", "editions/x/DIGESTS", "index.htm"] {
+    for name in [
+        "README",
+        "messages/0001/note.txt",
+        "messages/0001/deep/entry.receipt",
+        "cards/x.card",
+        "editions/x/DIGESTS",
+        "index.htm",
+    ] {
         add(&format!("{name} added"), &|m| drop(m.insert(name.to_owned(), b"x".to_vec())));
     }
     add("no page", &|m| drop(m.remove("index.html")));
     // Two messages that exchange one part each.
     let query = container::decode(&states.export(&states.pair.iq, &["--query", "partner=JO"])).unwrap();
     for part in Part::ALL {
-        for (one, other) in [("0001", "0002"), ("0001", "0003"), ("0002", "0005"), ("0004", "0006"), ("0003", "0004")] {
+        for (one, other) in
+            [("0001", "0002"), ("0001", "0003"), ("0002", "0005"), ("0004", "0006"), ("0003", "0004")]
+        {
             let names = [one, other].map(|folder| format!("messages/{folder}/{}", part.as_str()));
             let bytes = names.clone().map(|name| query.get(&name).cloned());
             if bytes[0] == bytes[1] {

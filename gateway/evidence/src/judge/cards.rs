@@ -29,7 +29,10 @@ impl Cards {
                 }
             }
         }
-        let says = format!("{} card(s), each signed by its state's card key, in unbroken succession.", members.len());
+        let says = format!(
+            "{} card(s), each signed by its state's card key, in unbroken succession.",
+            members.len()
+        );
         Ok((Self(by_state), says))
     }
 
@@ -50,7 +53,9 @@ impl Cards {
             match found {
                 None => return Err(format!("the bundle holds no card of {country}")),
                 Some(found) if found != *pin => {
-                    return Err(format!("the card key of {country} is not the one with the fingerprint {pin}"));
+                    return Err(format!(
+                        "the card key of {country} is not the one with the fingerprint {pin}"
+                    ));
                 }
                 Some(_) => {}
             }

@@ -88,17 +88,31 @@ impl<'c> Case<'c> {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "?".to_owned());
         let says = format!(
             "Entry {index} of the {size} under the signed checkpoint of {origin} states at {}: {} {} {} from {} to {}{verdict}{code}.",
-            entry.at, entry.kind.as_str(), text(&entry.message_type), text(&entry.id), text(&entry.from), text(&entry.to),
+            entry.at,
+            entry.kind.as_str(),
+            text(&entry.message_type),
+            text(&entry.id),
+            text(&entry.from),
+            text(&entry.to),
         );
         Ok(((proved, partner), says))
     }
 
     /// An administrative entry of the same log before the message's: the digest that came into force.
-    fn in_force(&mut self, parts: &Parts<'_>, which: Part, what: &str, verified: &Verified) -> Result<Hash, String> {
+    fn in_force(
+        &mut self,
+        parts: &Parts<'_>,
+        which: Part,
+        what: &str,
+        verified: &Verified,
+    ) -> Result<Hash, String> {
         let proved = self.logs.own(self.cards, self.own, part(parts, which)?)?.verified;
         let is_that = proved.entry.kind == Kind::Admin && proved.entry.what.as_deref() == Some(what);
         if !is_that || proved.origin != verified.origin || proved.index >= verified.index {
-            return Err(format!("{} is no proof of a {what} that came into force in this log before", which.as_str()));
+            return Err(format!(
+                "{} is no proof of a {what} that came into force in this log before",
+                which.as_str()
+            ));
         }
         proved.entry.digest.ok_or_else(|| format!("the {what}'s entry has no digest"))
     }
@@ -108,7 +122,10 @@ impl<'c> Case<'c> {
         let cards = self.cards;
         let card = cards.find(partner, digest.as_bytes());
         let card = card.ok_or_else(|| format!("no card of {partner} has the digest that came into force"))?;
-        let says = format!("The card of {partner} in force was version {}, by an earlier entry of the same log.", card.content().version);
+        let says = format!(
+            "The card of {partner} in force was version {}, by an earlier entry of the same log.",
+            card.content().version
+        );
         Ok((card, says))
     }
 
@@ -121,7 +138,13 @@ impl<'c> Case<'c> {
             Some(_) => "; its text is in the bundle",
             None => "; its text is not in the bundle, since another one is in force by now",
         };
-        Ok(((), format!("The agreement {} was in force, by an earlier entry of the same log{text}.", digest.to_base64url())))
+        Ok((
+            (),
+            format!(
+                "The agreement {} was in force, by an earlier entry of the same log{text}.",
+                digest.to_base64url()
+            ),
+        ))
     }
 
     /// The certificate that the entry names is on the sender's card: of a partner's message on the one in force.
@@ -132,7 +155,8 @@ impl<'c> Case<'c> {
             Kind::Sent => (self.own, self.cards.certificate(self.own, &thumbprint)),
             _ => (partner, certificate_on(card, &thumbprint)),
         };
-        let found = found.ok_or_else(|| format!("the certificate {thumbprint} is not on the card of {sender}"))?;
+        let found =
+            found.ok_or_else(|| format!("the certificate {thumbprint} is not on the card of {sender}"))?;
         Ok((found, format!("The certificate {thumbprint} is on the card of {sender}.")))
     }
 
@@ -142,18 +166,26 @@ impl<'c> Case<'c> {
         match (entry.kind, parts.get(&Part::Message), parts.get(&Part::Erased)) {
             (Kind::Rejected, None, None) => {
                 let digest = entry.jws.map(|hash| hash.to_base64url()).ok_or("its entry has no digest")?;
-                Ok((None, format!("Bodies of refused messages are not kept; the one with the digest {digest} is meant.")))
+                Ok((
+                    None,
+                    format!(
+                        "Bodies of refused messages are not kept; the one with the digest {digest} is meant."
+                    ),
+                ))
             }
             (Kind::Sent | Kind::Received, Some(bytes), None) => {
-                let jws = Jws::parse(bytes).map_err(|problem| format!("the message: {} {}", problem.code, problem.detail))?;
+                let jws = Jws::parse(bytes)
+                    .map_err(|problem| format!("the message: {} {}", problem.code, problem.detail))?;
                 same(entry, &jws)?;
-                jws.verify(&subject.certificate).map_err(|code| format!("the message's signature: {code}"))?;
+                jws.verify(&subject.certificate)
+                    .map_err(|code| format!("the message's signature: {code}"))?;
                 if !(subject.certificate.not_before..=subject.certificate.not_after).contains(&jws.iat) {
                     return Err("the certificate was not valid when the message was signed".to_owned());
                 }
                 let says = format!(
                     "The message has the entry's digest {}, id, parties and type, and was signed at {} with that certificate, which was valid.",
-                    jws.digest(), jws.iat
+                    jws.digest(),
+                    jws.iat
                 );
                 Ok((Some(jws), says))
             }
@@ -163,13 +195,26 @@ impl<'c> Case<'c> {
                     && erased.entry.of.as_deref() == Some(&subject.verified.index.to_string());
                 let alike = (&erased.entry.id, &erased.entry.jws, &erased.entry.message_type)
                     == (&entry.id, &entry.jws, &entry.message_type);
-                if !names_it || !alike || erased.origin != subject.verified.origin || erased.index <= subject.verified.index {
+                if !names_it
+                    || !alike
+                    || erased.origin != subject.verified.origin
+                    || erased.index <= subject.verified.index
+                {
                     return Err("the entry of an erasure is not about this message".to_owned());
                 }
                 let rule = erased.entry.rule.unwrap_or_default();
-                Ok((None, format!("The payload was erased by the rule {rule}, says entry {} at {}; its digest stands.", erased.index, erased.entry.at)))
+                Ok((
+                    None,
+                    format!(
+                        "The payload was erased by the rule {rule}, says entry {} at {}; its digest stands.",
+                        erased.index, erased.entry.at
+                    ),
+                ))
             }
-            _ => Err("there must be the message or the proof of its erasure, and of a refused message neither".to_owned()),
+            _ => {
+                Err("there must be the message or the proof of its erasure, and of a refused message neither"
+                    .to_owned())
+            }
         }
     }
 
@@ -180,7 +225,11 @@ impl<'c> Case<'c> {
         let Some(bytes) = parts.get(&Part::Outcome) else {
             return match (entry.kind, theirs) {
                 (_, Some(_)) => Err("a partner's receipt without the entry of the outcome".to_owned()),
-                (Kind::Sent, None) => Ok((None, "The log states no outcome yet: this proves that it was taken over to be sent.".to_owned())),
+                (Kind::Sent, None) => Ok((
+                    None,
+                    "The log states no outcome yet: this proves that it was taken over to be sent."
+                        .to_owned(),
+                )),
                 (_, None) => Ok((None, "The verdict is the exporter's own.".to_owned())),
             };
         };
@@ -192,7 +241,9 @@ impl<'c> Case<'c> {
         let fits = match outcome.entry.kind {
             Kind::Receipted | Kind::Expired => same_log,
             // What was given up is noted in the house log.
-            Kind::Dead => outcome.origin.is_house() && outcome.origin.host() == subject.verified.origin.host(),
+            Kind::Dead => {
+                outcome.origin.is_house() && outcome.origin.host() == subject.verified.origin.host()
+            }
             _ => false,
         };
         if !fits || !alike(entry, &outcome.entry) {
@@ -203,13 +254,24 @@ impl<'c> Case<'c> {
             let why = code.unwrap_or_default();
             return match theirs {
                 Some(_) => Err("a partner's receipt of a message without a verdict".to_owned()),
-                None => Ok((None, format!("No verdict came back: entry {} of {} says {} ({why}).", outcome.index, outcome.origin, outcome.entry.kind.as_str()))),
+                None => Ok((
+                    None,
+                    format!(
+                        "No verdict came back: entry {} of {} says {} ({why}).",
+                        outcome.index,
+                        outcome.origin,
+                        outcome.entry.kind.as_str()
+                    ),
+                )),
             };
         };
         let bytes = theirs.ok_or("the partner's receipt is missing")?;
-        let receipt = proof::theirs(self.cards, subject.partner, self.own, bytes).map_err(|what| format!("the partner's receipt: {what}"))?;
+        let receipt = proof::theirs(self.cards, subject.partner, self.own, bytes)
+            .map_err(|what| format!("the partner's receipt: {what}"))?;
         let kind = if verdict == Verdict::Accepted { Kind::Received } else { Kind::Rejected };
-        let agrees = receipt.entry.kind == kind && receipt.entry.verdict == Some(verdict) && receipt.entry.code == code;
+        let agrees = receipt.entry.kind == kind
+            && receipt.entry.verdict == Some(verdict)
+            && receipt.entry.code == code;
         let certificate = receipt.entry.cert.is_none_or(|cert| Some(cert) == entry.cert);
         if !agrees || !certificate || !alike(entry, &receipt.entry) {
             return Err("the partner's receipt proves something else than the logged outcome".to_owned());
@@ -217,7 +279,10 @@ impl<'c> Case<'c> {
         let code = code.map_or(String::new(), |code| format!(" ({code})"));
         let says = format!(
             "The log of {} holds at index {}: {}{code} at {}; the exporter's log says the same.",
-            receipt.origin, receipt.index, verdict.as_str(), receipt.entry.at
+            receipt.origin,
+            receipt.index,
+            verdict.as_str(),
+            receipt.entry.at
         );
         Ok((Some(receipt.entry), says))
     }
@@ -227,12 +292,17 @@ impl<'c> Case<'c> {
         let entry = subject.entry();
         let Some(schema) = entry.schema else {
             return match entry.kind {
-                Kind::Rejected => Ok(((), "The entry names no edition: the message was refused before its schema was known.".to_owned())),
+                Kind::Rejected => Ok((
+                    (),
+                    "The entry names no edition: the message was refused before its schema was known."
+                        .to_owned(),
+                )),
                 _ => Err("its entry names no edition".to_owned()),
             };
         };
         let digest = Digest(*schema.as_bytes());
-        let edition = self.editions.get(&digest).ok_or_else(|| format!("the edition {digest} is not in the bundle"))?;
+        let edition =
+            self.editions.get(&digest).ok_or_else(|| format!("the edition {digest} is not in the bundle"))?;
         if entry.message_type.as_deref() != Some(&edition.kind) {
             return Err(format!("the edition {digest} is of another type"));
         }
@@ -241,7 +311,13 @@ impl<'c> Case<'c> {
             return Err("the edition's schema is not the one that the message names".to_owned());
         }
         self.used.insert(digest);
-        Ok(((), format!("It was judged by {} version {}, edition {digest}, which is in the bundle.", edition.kind, edition.version)))
+        Ok((
+            (),
+            format!(
+                "It was judged by {} version {}, edition {digest}, which is in the bundle.",
+                edition.kind, edition.version
+            ),
+        ))
     }
 }
 
@@ -249,7 +325,9 @@ fn cosignatures(proved: &Proved, partner: Country) -> String {
     let said: Vec<String> =
         proved.cosigned.iter().map(|(country, at)| format!("the witness of {country} at {at}")).collect();
     if said.is_empty() {
-        return format!("No witness cosigned this checkpoint: that this log has one history only, {partner} can say.");
+        return format!(
+            "No witness cosigned this checkpoint: that this log has one history only, {partner} can say."
+        );
     }
     format!("The checkpoint was cosigned by {}.", said.join(" and "))
 }
@@ -292,10 +370,13 @@ fn revocation_state(parts: &Parts<'_>, subject: &Subject, message: Option<&Jws>)
         return Err("the state of the certificate is not what certificate, message and entry say".to_owned());
     }
     let certificate = &subject.certificate;
-    Ok(((), format!(
-        "The certificate is valid from {} to {}; no revocation list was in force at {at}.",
-        certificate.not_before, certificate.not_after
-    )))
+    Ok((
+        (),
+        format!(
+            "The certificate is valid from {} to {}; no revocation list was in force at {at}.",
+            certificate.not_before, certificate.not_after
+        ),
+    ))
 }
 
 /// A refusal's problem document is there where it must be, and has the refusal's code. Its details are the word of
@@ -321,7 +402,12 @@ fn problem(parts: &Parts<'_>, subject: &Subject, receipt: Option<&Entry>) -> Sai
             if receipt.is_some_and(|receipt| Some(receipt.as_bytes()) != partner) {
                 return Err("the problem document holds another receipt".to_owned());
             }
-            Ok(((), format!("The problem document has the logged code {code}; its details are the word of who refused.")))
+            Ok((
+                (),
+                format!(
+                    "The problem document has the logged code {code}; its details are the word of who refused."
+                ),
+            ))
         }
         (Some(_), None) => Err("the problem document of the refusal is missing".to_owned()),
         (None, Some(_)) => Err("a problem document without a refusal".to_owned()),

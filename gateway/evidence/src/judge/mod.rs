@@ -131,10 +131,7 @@ fn covered(manifest: &Manifest, members: &Members) -> Result<((), String), Strin
 }
 
 /// Every card is of a state that exchanged a message here, and every edition judged one.
-fn nothing_beside(
-    case: &message::Case<'_>,
-    partners: &BTreeSet<Country>,
-) -> Result<((), String), String> {
+fn nothing_beside(case: &message::Case<'_>, partners: &BTreeSet<Country>) -> Result<((), String), String> {
     if let Some(country) = case.cards.countries().find(|country| !partners.contains(country)) {
         return Err(format!("a card of {country} is in the bundle, and no message of that state"));
     }

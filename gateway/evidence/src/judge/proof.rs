@@ -42,7 +42,12 @@ impl Logs {
 
 /// Proves an entry in a partner's log of its channel with the exporting state. Lines of keys that we do not know
 /// stay and prove nothing: the receipt is kept as the partner gave it.
-pub(super) fn theirs(cards: &Cards, partner: Country, own: Country, bytes: &[u8]) -> Result<Verified, String> {
+pub(super) fn theirs(
+    cards: &Cards,
+    partner: Country,
+    own: Country,
+    bytes: &[u8],
+) -> Result<Verified, String> {
     let receipt = Receipt::parse(bytes).map_err(|error| error.to_string())?;
     let verified = prove(&receipt, cards, partner)?;
     if verified.origin.partner() != Some(own.as_str()) {
@@ -62,15 +67,16 @@ fn prove(receipt: &Receipt, cards: &Cards, state: Country) -> Result<Verified, S
 
 /// In the exporter's own proofs every signature line is one that was verified: it chose them all.
 fn only_known_lines(note: &Note, origin: &Origin, cards: &Cards, own: Country) -> Result<(), String> {
-    let logs: Vec<_> = cards.log_keys(origin).iter().map(|key| (key.name().to_owned(), key.key_id())).collect();
-    let witnesses: Vec<_> = cards
-        .witnesses(own)
-        .iter()
-        .map(|(_, key)| (key.name().to_owned(), key.key_id()))
-        .collect();
+    let logs: Vec<_> =
+        cards.log_keys(origin).iter().map(|key| (key.name().to_owned(), key.key_id())).collect();
+    let witnesses: Vec<_> =
+        cards.witnesses(own).iter().map(|(_, key)| (key.name().to_owned(), key.key_id())).collect();
     let known = |name: &str, id: u32| logs.iter().chain(&witnesses).any(|(n, i)| n == name && *i == id);
     match note.signatures().iter().find(|line| !known(line.name(), line.key_id())) {
-        Some(line) => Err(format!("the checkpoint has a signature line of {}, whose key is on no card here", line.name())),
+        Some(line) => Err(format!(
+            "the checkpoint has a signature line of {}, whose key is on no card here",
+            line.name()
+        )),
         None => Ok(()),
     }
 }

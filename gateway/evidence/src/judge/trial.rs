@@ -27,11 +27,7 @@ impl Trial {
     }
 
     /// Notes a check and gives what it found; None where it failed.
-    pub(super) fn pass<T>(
-        &mut self,
-        check: &'static str,
-        result: Result<(T, String), String>,
-    ) -> Option<T> {
+    pub(super) fn pass<T>(&mut self, check: &'static str, result: Result<(T, String), String>) -> Option<T> {
         let passed = result.is_ok();
         let (found, says) = match result {
             Ok((found, says)) => (Some(found), says),

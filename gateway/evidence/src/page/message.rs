@@ -51,13 +51,17 @@ impl Facts {
         let (partner, own) = (states.next().unwrap_or_default(), states.next().unwrap_or_default());
         let accepted = |by: &str| {
             let by = isolated(by);
-            Said { says: Both::new(format!("Accepted by {by}"), format!("قُبلت لدى {by}")), class: "good" }
+            Said {
+                says: Both::new(format!("Accepted by {by}"), format!("قُبلت لدى {by}")), class: "good"
+            }
         };
         let refused = |by: &str, code: &Option<String>| {
             let (by, code) = (isolated(by), code.as_deref().unwrap_or_default());
-            let title = Code::parse(code).map_or(String::new(), |code| format!(": {}", escaped(code.title())));
+            let title =
+                Code::parse(code).map_or(String::new(), |code| format!(": {}", escaped(code.title())));
             let code = isolated(code);
-            let says = Both::new(format!("Refused by {by}, {code}{title}"), format!("رُفضت لدى {by}، الرمز {code}"));
+            let says =
+                Both::new(format!("Refused by {by}, {code}{title}"), format!("رُفضت لدى {by}، الرمز {code}"));
             Said { says, class: "bad" }
         };
         let open = |en: &str, ar: &str| Said { says: Both::new(en, ar), class: "" };
@@ -78,13 +82,10 @@ pub(super) fn section(html: &mut Html, number: &str, parts: &Parts<'_>) {
     let Some(facts) = Facts::read(parts) else { return };
     let text = |value: &Option<String>| isolated(value.as_deref().unwrap_or("—"));
     let entry = &facts.entry;
-    html.raw(&format!(
-        "<h2 id=\"m{0}\">{0} · {1}</h2>\n",
-        escaped(number),
-        text(&entry.message_type)
-    ));
+    html.raw(&format!("<h2 id=\"m{0}\">{0} · {1}</h2>\n", escaped(number), text(&entry.message_type)));
     let verdict = facts.verdict();
-    for (language, says) in [("lang=\"en\"", &verdict.says.en), ("lang=\"ar\" dir=\"rtl\"", &verdict.says.ar)] {
+    for (language, says) in [("lang=\"en\"", &verdict.says.en), ("lang=\"ar\" dir=\"rtl\"", &verdict.says.ar)]
+    {
         html.raw(&format!("<p class=\"verdict {}\" {language}>{says}</p>\n", verdict.class));
     }
     html.open("table", "class=\"facts\"");
@@ -118,7 +119,13 @@ pub(super) fn section(html: &mut Html, number: &str, parts: &Parts<'_>) {
     html.close("table");
     if let Some(erased) = &facts.erased {
         let rule = text(&erased.rule);
-        html.pair("p", &Both::new(format!("The content was erased by the rule {rule}."), format!("حُذف المحتوى بموجب القاعدة {rule}.")));
+        html.pair(
+            "p",
+            &Both::new(
+                format!("The content was erased by the rule {rule}."),
+                format!("حُذف المحتوى بموجب القاعدة {rule}."),
+            ),
+        );
     }
     if let Some(data) = event.and_then(|event| event.get("data")) {
         html.pair("h3", &Both::new("Content", "المحتوى"));

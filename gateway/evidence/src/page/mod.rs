@@ -36,10 +36,7 @@ impl Both {
 pub fn render(members: &Members, by: &Party, at: Instant) -> String {
     let mut html = Html::default();
     head(&mut html);
-    html.pair(
-        "h1",
-        &Both::new("Evidence of messages between states", "أدلّة على رسائل متبادلة بين الدول"),
-    );
+    html.pair("h1", &Both::new("Evidence of messages between states", "أدلّة على رسائل متبادلة بين الدول"));
     warning(&mut html);
     let messages = messages(members);
     html.open("table", "class=\"facts\"");
@@ -104,7 +101,10 @@ fn cards(html: &mut Html, members: &Members) {
     let mut states = BTreeMap::new();
     for card in cards.filter_map(|(_, bytes)| Card::parse(bytes).ok()) {
         let content = card.content();
-        states.insert(content.country, (card.fingerprint().to_string(), content.name.clone(), content.host.clone()));
+        states.insert(
+            content.country,
+            (card.fingerprint().to_string(), content.name.clone(), content.host.clone()),
+        );
     }
     html.pair("h3", &Both::new("Fingerprints to compare", "البصمات الواجب مطابقتها"));
     html.pair(
@@ -117,7 +117,11 @@ fn cards(html: &mut Html, members: &Members) {
     html.open("table", "");
     html.raw("<tr><th>State · الدولة</th><th>Fingerprint · البصمة</th><th>Gateway · البوّابة</th></tr>\n");
     for (country, (fingerprint, name, host)) in states {
-        html.row(&[&isolated(country.as_str()), &isolated(&fingerprint), &format!("{} {}", isolated(&name), isolated(&host))]);
+        html.row(&[
+            &isolated(country.as_str()),
+            &isolated(&fingerprint),
+            &format!("{} {}", isolated(&name), isolated(&host)),
+        ]);
     }
     html.close("table");
 }
@@ -154,12 +158,30 @@ fn verify(html: &mut Html) {
         ),
     );
     let checks = [
-        ("no byte of the file was changed since its export, and who exported it signed every part", "لم يتغيّر أيّ بايت من الملف منذ تصديره، وأنّ المُصدِّر وقّع كلّ جزء منه"),
-        ("each message was signed by its sender with a certificate on its state's card, valid then", "كلّ رسالة وقّعها مُرسِلها بشهادة مدرجة في بطاقة دولته وكانت صالحة حينها"),
-        ("the log of the exporting state holds the entry of each message, under a signed checkpoint", "سجلّ الدولة المُصدِّرة يتضمّن قيد كلّ رسالة تحت نقطة تحقّق موقّعة"),
-        ("cosignatures of the other state's witness on that checkpoint, where there are any", "التواقيع المشتركة من شاهد الدولة الأخرى على تلك النقطة إن وُجدت"),
-        ("the receipt of the other state proves its verdict in its own log", "إيصال الدولة الأخرى يُثبت حكمها في سجلّها هي"),
-        ("which card, agreement, schema and rules were in force", "البطاقة والاتفاق والمخطّط والقواعد السارية وقتئذ"),
+        (
+            "no byte of the file was changed since its export, and who exported it signed every part",
+            "لم يتغيّر أيّ بايت من الملف منذ تصديره، وأنّ المُصدِّر وقّع كلّ جزء منه",
+        ),
+        (
+            "each message was signed by its sender with a certificate on its state's card, valid then",
+            "كلّ رسالة وقّعها مُرسِلها بشهادة مدرجة في بطاقة دولته وكانت صالحة حينها",
+        ),
+        (
+            "the log of the exporting state holds the entry of each message, under a signed checkpoint",
+            "سجلّ الدولة المُصدِّرة يتضمّن قيد كلّ رسالة تحت نقطة تحقّق موقّعة",
+        ),
+        (
+            "cosignatures of the other state's witness on that checkpoint, where there are any",
+            "التواقيع المشتركة من شاهد الدولة الأخرى على تلك النقطة إن وُجدت",
+        ),
+        (
+            "the receipt of the other state proves its verdict in its own log",
+            "إيصال الدولة الأخرى يُثبت حكمها في سجلّها هي",
+        ),
+        (
+            "which card, agreement, schema and rules were in force",
+            "البطاقة والاتفاق والمخطّط والقواعد السارية وقتئذ",
+        ),
     ];
     html.raw("<div class=\"pair\">\n<ol lang=\"en\">\n");
     checks.iter().for_each(|(en, _)| html.raw(&format!("<li>{en}</li>\n")));

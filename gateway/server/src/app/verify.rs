@@ -65,9 +65,10 @@ pub(crate) fn run(cx: &Cx, args: &Args) -> Result<Found> {
     if cx.json {
         let one = reports.len() == 1;
         let whole = || serde_json::json!({ "valid": good, "files": reports });
-        let one = reports.first().filter(|_| one).map(|report| {
-            serde_json::json!({ "valid": report["valid"], "checks": report["checks"] })
-        });
+        let one = reports
+            .first()
+            .filter(|_| one)
+            .map(|report| serde_json::json!({ "valid": report["valid"], "checks": report["checks"] }));
         line(&one.unwrap_or_else(whole).to_string())?;
     }
     Ok(if good { Found::Good } else { Found::Wrong })

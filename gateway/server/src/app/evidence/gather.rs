@@ -34,7 +34,8 @@ impl Gathered {
 
     /// Whether a card of that state holds the certificate.
     pub(super) fn has_certificate(&self, country: Country, certificate: &SigningCertificate) -> bool {
-        of_state(&self.cards, country).any(|card| card.content().signing_certificates.contains(&certificate.der))
+        of_state(&self.cards, country)
+            .any(|card| card.content().signing_certificates.contains(&certificate.der))
     }
 }
 
@@ -166,11 +167,7 @@ struct Plan<'r> {
 
 /// One checkpoint for each log, so that all proofs show one history: the first over all of them that a partner
 /// cosigned, else the newest.
-async fn checkpoints(
-    conn: &mut Connection,
-    heads: &[Head],
-    plans: &[Plan<'_>],
-) -> Result<HashMap<i64, u64>> {
+async fn checkpoints(conn: &mut Connection, heads: &[Head], plans: &[Plan<'_>]) -> Result<HashMap<i64, u64>> {
     let mut sizes = HashMap::new();
     for head in heads {
         let proofs = plans.iter().flat_map(|plan| &plan.proofs).filter(|(_, log, _)| *log == head.id);
@@ -193,7 +190,8 @@ impl Gathering<'_> {
     async fn plan<'r>(&self, conn: &mut Connection, item: Item<'r>) -> Result<Plan<'r>> {
         let Item { log, index, row } = item;
         let body = ledger::entry(conn, log, index).await?;
-        let body = body.ok_or_else(|| anyhow!("entry {index} of a message is missing; run `silkgate audit verify`"))?;
+        let body = body
+            .ok_or_else(|| anyhow!("entry {index} of a message is missing; run `silkgate audit verify`"))?;
         let entry = Entry::parse(&body).map_err(|error| anyhow!("entry {index}: {error}"))?;
         let found = self.found.get(&log).ok_or_else(|| anyhow!("a message is of no log"))?;
         let mut proofs = vec![(Part::Entry, log, index)];
@@ -202,7 +200,8 @@ impl Gathering<'_> {
         let agreement = found.before(index, "agreement").next();
         proofs.extend(agreement.map(|(index, _)| (Part::Agreement, log, index)));
         if let Some(digest) = entry.jws.filter(|_| entry.kind == Kind::Sent) {
-            let outcome = self.found.iter().find_map(|(log, found)| Some((*log, *found.outcomes.get(&digest)?)));
+            let outcome =
+                self.found.iter().find_map(|(log, found)| Some((*log, *found.outcomes.get(&digest)?)));
             proofs.extend(outcome.map(|(log, index)| (Part::Outcome, log, index)));
         }
         proofs.extend(found.erased.get(&index).map(|index| (Part::Erased, log, *index)));
@@ -214,10 +213,12 @@ impl Gathering<'_> {
     fn card_in_force(&self, found: &Found, index: u64, entry: &Entry) -> Option<u64> {
         let holds = |digest: &Hash| {
             let card = self.cards.iter().find(|(card, _)| card.digest() == *digest.as_bytes());
-            let mut certificates = card.into_iter().flat_map(|(card, _)| &card.content().signing_certificates);
+            let mut certificates =
+                card.into_iter().flat_map(|(card, _)| &card.content().signing_certificates);
             certificates.any(|der| Some(hash(Digest::of(der))) == entry.cert)
         };
-        let holding = found.before(index, "card").find(|(_, digest)| entry.kind == Kind::Sent || holds(digest));
+        let holding =
+            found.before(index, "card").find(|(_, digest)| entry.kind == Kind::Sent || holds(digest));
         holding.or_else(|| found.before(index, "card").next()).map(|(index, _)| index)
     }
 
@@ -251,7 +252,8 @@ impl Gathering<'_> {
         let certificates = self.cards.iter().flat_map(|(card, _)| &card.content().signing_certificates);
         let mut certificates = certificates.filter_map(|der| SigningCertificate::parse(der));
         let signer = certificates.find(|found| Some(hash(found.thumbprint)) == plan.entry.cert);
-        let signer = signer.ok_or_else(|| anyhow!("the certificate of a message is on no card that we hold"))?;
+        let signer =
+            signer.ok_or_else(|| anyhow!("the certificate of a message is on no card that we hold"))?;
         parts.push((Part::Revocation, bundle::revocation(&signer, signed, plan.entry.at)));
         Ok(parts)
     }
@@ -267,7 +269,8 @@ impl Gathering<'_> {
     /// A proof whose checkpoint keeps the lines of the log and of witnesses whose cards are in the bundle.
     fn with_known_lines(&self, bytes: &[u8]) -> Result<Vec<u8>> {
         let mut proof = TlogProof::parse(bytes).map_err(|error| anyhow!("a proof: {error}"))?;
-        let others = self.cards.iter().map(|(card, _)| card).filter(|card| card.content().country != self.own);
+        let others =
+            self.cards.iter().map(|(card, _)| card).filter(|card| card.content().country != self.own);
         let witnesses: Vec<WitnessKey> = others.filter_map(witness_key).collect();
         let note = &proof.checkpoint;
         let origin = note.text().lines().next().unwrap_or_default();
@@ -302,8 +305,11 @@ impl Gathering<'_> {
     }
 }
 
+/// Paths and bytes, in the order of an edition.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// The files of an edition of a type under a `schemas` folder, if they give that digest.
-fn earlier_edition(folder: &Path, kind: &str, digest: Hash) -> Result<Option<Vec<(String, Vec<u8>)>>> {
+fn earlier_edition(folder: &Path, kind: &str, digest: Hash) -> Result<Option<Files>> {
     for version in 1.. {
         if !folder.join(kind).join(version.to_string()).is_dir() {
             return Ok(None);

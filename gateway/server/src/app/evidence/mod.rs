@@ -53,7 +53,9 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
     let (key, certificate) = keys::message(&cx.home)?;
     let mut tx = store.read().await?;
     let (rows, name) = match (&args.query, &args.id) {
-        (Some(filter), _) => (message::matching(&mut tx, filter, MESSAGES_MAX + 1).await?, "evidence".to_owned()),
+        (Some(filter), _) => {
+            (message::matching(&mut tx, filter, MESSAGES_MAX + 1).await?, "evidence".to_owned())
+        }
         (None, id) => {
             let id = id.as_deref().unwrap_or_default();
             let uuid = event::uuid_v7(id)
@@ -70,7 +72,9 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
     }
     let gathered = gather::gather(&mut tx, config.country(), &rows, args.schemas.as_deref()).await?;
     if !gathered.has_certificate(config.country(), &certificate) {
-        bail!("our signing certificate is on no card of ours yet: print the card with `silkgate card`, and hand it to partners");
+        bail!(
+            "our signing certificate is on no card of ours yet: print the card with `silkgate card`, and hand it to partners"
+        );
     }
     let messages = gathered.messages();
     let bytes = gathered.bundle.finish(&config.party, clock::now(), &key)?;

@@ -11,7 +11,9 @@ pub(super) fn parse(text: &str) -> Result<Filter, String> {
     for part in text.split(',') {
         let (name, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is not name=value"))?;
         let twice = || format!("{name} stands twice");
-        let instant = || Instant::parse(value).ok_or_else(|| format!("{name}: an instant such as 2026-11-24T09:30:00Z"));
+        let instant = || {
+            Instant::parse(value).ok_or_else(|| format!("{name}: an instant such as 2026-11-24T09:30:00Z"))
+        };
         let text = || Some(value.to_owned());
         let free = match name {
             "partner" => {
@@ -45,7 +47,8 @@ mod tests {
 
     #[test]
     fn filters_are_read_once_each() {
-        let filter = parse("partner=JO,type=alert.vehicle,since=2026-11-24T00:00:00Z,verdict=rejected").unwrap();
+        let filter =
+            parse("partner=JO,type=alert.vehicle,since=2026-11-24T00:00:00Z,verdict=rejected").unwrap();
         assert_eq!((filter.partner.as_deref(), filter.kind.as_deref()), (Some("JO"), Some("alert.vehicle")));
         assert_eq!((filter.accepted, filter.until), (Some(false), None));
         for bad in ["", "partner", "partner=Jordan", "since=today", "verdict=good", "x=1", "type=a,type=b"] {
