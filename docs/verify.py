@@ -1,41 +1,35 @@
-"""Judges Silkgate evidence bundles offline, by docs/evidence.md and docs/protocol.md; needs `cryptography` 42 or newer.
-python3 docs/verify.py FILE...     exit code 0: every bundle is good, 1: one is not"""
+"""Judges evidence bundles by docs/evidence.md. python3 docs/verify.py FILE... exits 0 or 1; needs `cryptography` 42."""
 import base64, collections, datetime, hashlib, io, json, re, sys, traceback, zipfile
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 ENTRY = "v kind at from to id type jws body cert schema verdict code n what digest of rule role".split()
-ABOUT, KINDS = ("jws", "id", "from", "to", "type"), {"accepted": "received", "rejected": "rejected"}
-EDITION = """common/1/rules.json common/1/schema.json codes/iso3166-1.json codes/iso4217.json codes/rec21.json
-    codes/hs6-2022.txt codes/unlocode.txt common/2/schema.json common/2/rules.json codes/crossings-1.json
-    codes/icao9303-3-arabic.csv codes/icao9303-3-latin.csv""".split()
-def need(*holds):  # what did not hold, says the line that a refusal quotes
-    if not all(holds): raise ValueError
+SHARED = "RvERRbZ5KIfzK_e31EZw_hbLs4WxSUjvQvR1-bIvyXk", "PT8IsSbVDya-nTxGFnVW5YUE3ecPyttiqqfCXiRRVAY"
+PROOF = re.compile("c2sp.org/tlog-proof@v1\nextra (.*)\nindex (0|[1-9][0-9]*)\n((?:.{44}\n)*)\n"
+                   "(([^\0-\x1f]+)\n([1-9][0-9]*)\n(.{44})\n(?:[^\0-\x1f]+\n)*)\n((?:\u2014 [^\\s+]+ [^ \n]+\n)+)")
+def need(*holds): return {True: None}[all(holds)]  # raises otherwise; what did not hold, says the line
 def sha(data): return hashlib.sha256(data).digest()
-def std(data): return base64.b64encode(data).decode()
-def url(data): return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-def digest(data): return url(sha(data))
-def decoded(text, way=url):  # strict: only what encodes to the same text again
+def b64(data, alphabet=b"-_"): return base64.b64encode(data, alphabet).decode().rstrip("=" if alphabet else "")
+def digest(data): return b64(sha(data))
+def decoded(text, *alphabet):  # base64url, or base64 where the alphabet is None; strict
     data = base64.b64decode(text.translate(str.maketrans("-_", "+/")) + "=" * (-len(text) % 4))
-    return need(way(data) == text) or data
-def once(pairs): return need(len(dict(pairs)) == len(pairs)) or dict(pairs)
-def number(text): return need(abs(float(text)) < 2**53) or json.loads(text)
-def strict(data):  # RFC 8259 as narrowed by RFC 7493
-    value = json.loads(data.decode(), object_pairs_hook=once, parse_int=number, parse_float=number, parse_constant=number)
-    return spelled(value) and value
+    return need(b64(data, *alphabet) == text) or data
 def spelled(value, **how): return json.dumps(value, separators=(",", ":"), ensure_ascii=False, **how).encode()
+def once(pairs): return need(len(dict(pairs)) == len(pairs)) or dict(pairs)
+def exact(text): return need(abs(float(text)) < 2**53) or json.loads(text)
+def strict(data):  # RFC 8259 as narrowed by RFC 7493
+    return json.loads(data.decode(), object_pairs_hook=once, parse_int=exact, parse_float=exact, parse_constant=exact)
 def jws(data):  # header, payload, signing input and signature of a flattened JWS
     outer = strict(data)
-    need(len(outer) == 3 + (outer.get("header", {}).keys() == {"etsiU"}))
-    header, payload, signature = (decoded(outer[part]) for part in ("protected", "payload", "signature"))
-    return strict(header), strict(payload), f"{url(header)}.{url(payload)}".encode(), signature
-def instant(seconds): return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%FT%T.000Z")
-def valid(signer): return [instant(time.timestamp()) for time in (signer.not_valid_before_utc, signer.not_valid_after_utc)]
-def named(name, kind, key): return name, sha(name.encode() + b"\n" + bytes([kind]) + key)[:4]  # C2SP signed-note
+    header, payload, signature = (decoded(outer.pop(part)) for part in ("protected", "payload", "signature"))
+    need(not outer or [*outer, *outer["header"]] == ["header", "etsiU"])
+    return strict(header), strict(payload), f"{b64(header)}.{b64(payload)}".encode(), signature
+def instant(time): return time.strftime("%FT%T.000Z")
+def valid(cert): return {"notBefore": instant(cert.not_valid_before_utc), "notAfter": instant(cert.not_valid_after_utc)}
+def key_id(name, kind, key): return name, sha(name.encode() + b"\n" + bytes([kind]) + key)[:4]  # C2SP signed-note
 def ed(key, data, signature): ed25519.Ed25519PublicKey.from_public_bytes(key).verify(signature, data)
-def verify(signer, alg, data, signature):
-    key = signer.public_key()
-    if alg == "EdDSA": return need(isinstance(key, ed25519.Ed25519PublicKey)) or key.verify(signature, data)
+def verify(key, alg, data, signature):
+    if alg == "EdDSA": return ed(key.public_bytes_raw(), data, signature)
     half, hashed, curve = {"ES256": (32, hashes.SHA256, "secp256r1"), "ES384": (48, hashes.SHA384, "secp384r1")}[alg]
     need(key.curve.name == curve, len(signature) == 2 * half)
     r, s = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
@@ -49,11 +43,10 @@ def container(data):  # the members of the ZIP file, which must be in its one sp
             info.create_system, info.external_attr = 3, 0o600 << 16
             file.writestr(info, members[info.filename])
     return need(again.getvalue() == data) or members
-def read_card(data):
+def card_of(data):
     header, card, signed, signature = jws(data)
-    ed(decoded(card["cardKey"]), signed, signature)
-    need(header == {"alg": "EdDSA", "typ": "silkgate-card+jose"}, re.fullmatch("[A-Z]{2}", card["country"]))
-    key, witness = (decoded(named["key"].split("+", 2)[2], std)[1:] for named in (card["logs"][0], card["witness"]))
+    need(header == {"alg": "EdDSA", "typ": "silkgate-card+jose"}, not ed(decoded(card["cardKey"]), signed, signature))
+    key, witness = (decoded(log["key"].split("+", 2)[2], None)[1:] for log in (card["logs"][0], card["witness"]))
     signers = {digest(der): x509.load_der_x509_certificate(der) for der in map(decoded, card["signingCertificates"])}
     return {**card, "digest": digest(data), "signers": signers, "key": key, "cosigner": witness}
 def root(index, size, leaf, path):  # of a tree, by the audit path of a leaf (RFC 6962 section 2.1.1)
@@ -61,117 +54,97 @@ def root(index, size, leaf, path):  # of a tree, by the audit path of a leaf (RF
     half = 1 << (size - 1).bit_length() - 1
     if index < half: return sha(b"\1" + root(index, half, leaf, path[:-1]) + path[-1])
     return sha(b"\1" + path[-1] + root(index - half, size - half, leaf, path[:-1]))
-def prove(data, keys, all_known):  # entry, index, origin, note and witnesses of a C2SP tlog-proof
-    head, _, note = data.decode().partition("\n\n")
-    (version, extra, index, *path), (text, _, lines) = head.split("\n"), note.rpartition("\n\n")
-    origin, size, top, *more = text.split("\n")
-    need(version == "c2sp.org/tlog-proof@v1", re.fullmatch("extra [^ ]* index (0|[1-9][0-9]*)", f"{extra} {index}"), *more)
-    need(re.fullmatch("(\u2014 [^\\s+]+ [^ \n]+\n)+", lines), re.fullmatch("[1-9][0-9]*", size), not re.search(r"[\0-\t\v-\x1f]", note))
-    raw, path, text, signers = decoded(extra[6:], std), [decoded(line, std) for line in path], f"{text}\n".encode(), set()
+def prove(data, all_known, keys):  # a C2SP tlog-proof of a log entry: the note, its origin, the index and the entry
+    raw, index, path, text, origin, size, top, lines = PROOF.fullmatch(data.decode()).groups()
+    signers, raw, index = set(), decoded(raw, None), int(index)
     for name, line in (line[2:].split(" ") for line in lines.split("\n")[:-1]):
-        kind, key = keys.get((name, (line := decoded(line, std))[:4]), (0, b""))
-        if kind == 1: ed(key, text, line[4:])
-        elif kind: ed(key, b"cosignature/v1\ntime %d\n" % int.from_bytes(line[4:12], "big") + text, line[12:])
-        else: need(not all_known)  # the exporter chose the lines of its own proofs
+        kind, key = keys.get((name, (line := decoded(line, None))[:4]), (0, b""))
+        if kind == 1: ed(key, text.encode(), line[4:])
+        elif kind: ed(key, f"cosignature/v1\ntime {int.from_bytes(line[4:12], 'big')}\n{text}".encode(), line[12:])
         signers.add((name, kind))
-    need((origin, 1) in signers, (index := int(index[6:])) < int(size))
-    need(root(index, int(size), sha(b"\0" + raw), path) == decoded(top, std))
+    need((origin, 1) in signers, not all_known or all(kind for _, kind in signers), index < int(size))
+    need(root(index, int(size), sha(b"\0" + raw), [decoded(h, None) for h in path.split()]) == decoded(top, None))
     entry = json.loads(raw.decode(), object_pairs_hook=once)
     need(spelled({m: entry[m] for m in ENTRY if m in entry}) == raw, len(raw) < 512, entry["v"] == 1)
-    need(*(type(v) is (int if m in "vn" else str) and re.fullmatch("[A-Za-z0-9:._/-]{1,64}", str(v)) for m, v in entry.items()))
-    need(entry["kind"] == "receipted" or "verdict" not in entry or entry["kind"] == KINDS[entry["verdict"]])
-    return entry, index, origin, note, [name for name, kind in signers if kind == 4]
-def edition(name, texts):  # type and $id of the schema of an edition, whose digest and texts must fit
+    need(re.fullmatch(rb'[\w:./{}",-]+', raw), *(type(v) is (int if m in "vn" else str) for m, v in entry.items()))
+    verdicts = {"received": ["accepted"], "rejected": ["rejected"], "receipted": ["accepted", "rejected"]}
+    return need(entry.get("verdict") in verdicts.get(entry["kind"], [None])) or (text + lines, origin, index, entry)
+def edition(name, texts):  # type and $id of its schema; SHARED: digests of the paths in protocol.md
     digests, paths = zip(*(line.split(" ") for line in texts.pop("DIGESTS").decode().split("\n")[:-1]))
-    own, kind = re.fullmatch(r"(([a-z.]+)/[1-9][0-9]*/)schema\.json", paths[0]).groups()
-    need(paths == (own + "schema.json", own + "rules.json", *EDITION[:len(paths) - 2]), len(paths) in (9, 14))
+    own, kind = re.fullmatch("(([a-z.]+)/[1-9][0-9]*/)schema[.]json", paths[0]).groups()
+    need(paths[1] == own + "rules.json", digest(" ".join(paths[2:]).encode()) in SHARED)
     need({p: digest(text) for p, text in texts.items()} == {p: d for p, d in zip(paths, digests) if p[:6] != "codes/"})
     return need(digest(b"".join(map(decoded, digests))) == name) or (kind, strict(texts[paths[0]])["$id"])
-def judge_message(parts, own, cards, keys, editions, logs):
-    def proof(name, state=own):  # one checkpoint of each log of the exporter's
-        entry, index, origin, note, witnesses = prove(parts.pop(name), keys, state == own)
-        need(origin.split("/")[1] == state, state != own or logs.setdefault(origin, note) == note)
-        return entry, index, origin, witnesses
-    def in_force(what):
-        admin, before, log, _ = proof(what + ".receipt")
-        return need((admin["kind"], admin["what"], log) == ("admin", what, origin), before < index) or admin["digest"]
-    def alike(other, *members): return all(other.get(m) == entry.get(m) for m in members or ABOUT)
-    entry, index, origin, witnesses = proof("entry.receipt")
-    kind, partner, states = entry["kind"], origin[-2:], (entry.get("from", "")[:2], entry.get("to", "")[:2])
-    need({"sent": (own, partner), "received": (partner, own), "rejected": states}[kind] == states, "verdict" in entry or kind == "sent")
-    need(partner in {*cards} - {own}, logs.setdefault((origin, index), parts) is parts)  # of a channel, and once
-    card, agreement, event, code = in_force("card"), in_force("agreement"), None, None
-    [card] = [c for c in cards[partner] if c["digest"] == card]
-    need(digest(parts.pop("agreement.toml", b"")) in (agreement, digest(b"")))
-    signer = [c["signers"][entry["cert"]] for c in (cards[own] if kind == "sent" else [card]) if entry["cert"] in c["signers"]][0]
-    begin, end = valid(signer)
-    state = dict(certificate=entry["cert"], lists=[], loggedAt=entry["at"], notBefore=begin, notAfter=end, v=1)
+def message(parts, own, cards, keys, rules):
+    def claim(part, state=own, **stated):  # proves an entry that states this much; one checkpoint of each own log
+        note, origin, index, entry = prove(parts.pop(part + ".receipt"), state == own, keys)
+        need(origin.split("/")[1] == state, state != own or keys.setdefault(origin, note) == note)
+        return need(all(entry.get(m) == stated[m] for m in stated)) or (origin, index, entry)
+    origin, index, entry = claim("entry")
+    kind, peer, said = entry["kind"], origin[-2:], {m: entry.get(m) for m in ("jws", "id", "from", "to", "type")}
+    need(kind == "rejected" or said["from"][:2] + said["to"][:2] == {"sent": own + peer, "received": peer + own}[kind])
+    need(peer in {*cards} - {own}, keys.setdefault((origin, index), parts) is parts)  # of a channel, and once
+    (a, at, card), (b, then, deal) = (claim(what, kind="admin", what=what) for what in ("card", "agreement"))
+    need(a == b == origin, at < index > then, digest(parts.pop("agreement.toml", b"")) in (deal["digest"], digest(b"")))
+    [card], cert = [c for c in cards[peer] if c["digest"] == card["digest"]], entry["cert"]
+    found = [c["signers"][cert] for c in (cards[own] if kind == "sent" else [card]) if cert in c["signers"]][0]
+    state = {"certificate": cert, "lists": [], "loggedAt": entry["at"], "v": 1, **valid(found)}
+    event, code, proof = None, entry["code"] if kind == "rejected" else None, parts.get("partner.receipt", b"").decode()
     if "erased.receipt" in parts:
-        erased, after, log, _ = proof("erased.receipt")
-        need((erased["kind"], erased["of"], log) == ("erased", str(index), origin), after > index, kind != "rejected")
-        need(erased["rule"], alike(erased, "id", "jws", "type"))
+        log, at, erased = claim("erased", kind="erased", of=str(index), **{m: said[m] for m in ("id", "jws", "type")})
+        need(log == origin, at > index, kind != "rejected", "rule" in erased)
     elif kind != "rejected":
         header, event, signed, signature = jws(parts.pop("message.jws"))
-        verify(signer, header["alg"], signed, signature)
-        state["signedAt"] = instant(header["iat"])
-        need(header == {**header, "typ": "jose+json", "cty": "cloudevents+json", "x5t#S256": entry["cert"]}, len(header) == 5)
-        need(type(header["iat"]) is int, begin <= state["signedAt"] <= end)
-        need([digest(signed), *(event[m] for m in ("id", "source", "recipient", "type"))] == [entry[m] for m in ABOUT])
+        verify(found.public_key(), header["alg"], signed, signature)
+        state["signedAt"] = instant(datetime.datetime.fromtimestamp(header["iat"], datetime.timezone.utc))
+        need(header == {**header, "typ": "jose+json", "cty": "cloudevents+json", "x5t#S256": cert}, len(header) == 5)
+        need(type(header["iat"]) is int, state["notBefore"] <= state["signedAt"] <= state["notAfter"])
+        need([digest(signed), *(event[m] for m in ("id", "source", "recipient", "type"))] == [*said.values()])
     need(parts.pop("revocation.json") == spelled(state, sort_keys=True))
-    if kind == "rejected": code = entry["code"]
-    receipt = parts.get("partner.receipt", b"").decode()
     if "outcome.receipt" in parts:
-        outcome, after, log, _ = proof("outcome.receipt")
-        place = {"receipted": origin, "expired": origin, "dead": origin[:-2] + "house"}[outcome["kind"]]
-        need(kind == "sent", alike(outcome), log == place, after > index or log != origin)
-        if outcome["kind"] == "receipted":
-            (theirs, _, log, _), code = proof("partner.receipt", partner), outcome.get("code")
-            need((theirs["kind"], theirs.get("code"), log[-3:]) == (KINDS[outcome["verdict"]], code, "/" + own))
-            need(alike(theirs), theirs.get("cert", entry["cert"]) == entry["cert"], "verdict" in theirs)
+        log, at, outcome = claim("outcome", **said)
+        verdict, place = outcome.get("verdict"), {"receipted": origin, "expired": origin, "dead": origin[:-2] + "house"}
+        need(kind == "sent", log == place[outcome["kind"]], at > index or log != origin)
+        if verdict:
+            kinds, code = {"accepted": "received", "rejected": "rejected"}, outcome.get("code")
+            log, _, theirs = claim("partner", peer, **said, verdict=verdict, code=code, kind=kinds[verdict])
+            need(log[-3:] == "/" + own, theirs.get("cert", cert) == cert)
     if code and (kind, code) != ("rejected", "id_conflict"):
-        problem = strict(parts.pop("problem.json"))
-        need(problem["code"] == code, problem.get("receipt", receipt) == receipt)
-    of, schema = editions[entry["schema"]] if kind != "rejected" or "schema" in entry else (entry.get("type"), None)
+        need((told := strict(parts.pop("problem.json")))["code"] == code, told.get("receipt", proof) == proof)
+    of, schema = rules[entry["schema"]] if kind != "rejected" or "schema" in entry else (entry.get("type"), None)
     need(not parts, of == entry.get("type"), event is None or event["dataschema"] == schema)
-    print(f"ok     {origin} {index}: {[entry.get(m) for m in ('kind', 'at', *ABOUT)]} {code or ''}; cosigned by {witnesses}")
-    return partner, entry.get("schema")
-def judge(data):
-    members, rooms, cards, keys, logs = container(data), collections.defaultdict(dict), collections.defaultdict(list), {}, {}
-    for name in members:
-        room, rest = re.fullmatch("(cards/|editions/[^/]+/|messages/[0-9]{4}/|)(.+)", name).groups()
-        rooms[room][rest] = members[name]
-    need({*rooms.pop("")} == {"index.html", "manifest.jws"})
-    for name, card in sorted(((n, read_card(c)) for n, c in rooms.pop("cards/").items()), key=lambda pair: pair[1]["version"]):
-        before = [dict(card, version=0, digest=card["previous"]), *cards[card["country"]]][-1]
-        need(name == card["digest"] + ".card", before["version"] < card["version"], before["digest"] == card["previous"])
-        need(before["cardKey"] == card["cardKey"], before["host"] == card["host"]) or cards[card["country"]].append(card)
-    manifest_bytes = members.pop("manifest.jws")
-    header, manifest, signed, signature = jws(manifest_bytes)
-    by, at, thumbprint, own = manifest["exportedBy"], manifest["exportedAt"], header["x5t#S256"], manifest["exportedBy"][:2]
+    print(f"ok     {origin} entry {index}: {kind} {[*said.values()]} {code or 'without a refusal'}")
+    return peer, entry.get("schema")
+def judge(members):
+    rooms, cards, keys = collections.defaultdict(dict), collections.defaultdict(list), {}  # keys, and what was seen
+    for n in members: rooms[r := re.match("cards/|editions/[^/]+/|messages/[0-9]{4}/|", n)[0]][n[len(r):]] = members[n]
+    for name, card in sorted(((n, card_of(c)) for n, c in rooms.pop("cards/").items()), key=lambda p: p[1]["version"]):
+        last = [dict(card, version=0, digest=card["previous"]), *cards[card["country"]]][-1]
+        need([last[m] for m in ("cardKey", "host", "digest")] == [card[m] for m in ("cardKey", "host", "previous")])
+        need(name == card["digest"] + ".card", last["version"] < card["version"]) or cards[card["country"]].append(card)
+    header, manifest, signed, signature = jws(outer := members.pop("manifest.jws"))
+    by, at, own, cert = manifest["exportedBy"], manifest["exportedAt"], manifest["exportedBy"][:2], header["x5t#S256"]
     for state, card in [(state, card) for state in cards for card in cards[state]]:
         bits = int.from_bytes(sha(b"silkgate card key v1\0" + decoded(card["cardKey"]))[:20], "big")
         letters = "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[bits >> shift & 31] for shift in range(155, -1, -5))
         print(f"ok     The card key of {state} has the fingerprint {letters}: compare it with what {state} published.")
-        for other in (*cards, "house"): keys[named(f'{card["host"]}/{state}/{other}', 1, card["key"])] = 1, card["key"]
-        if state != own: keys[named(card["witness"]["origin"], 4, card["cosigner"])] = 4, card["cosigner"]
-    signer = [card["signers"][thumbprint] for card in cards[own] if thumbprint in card["signers"]][0]
-    verify(signer, header["alg"], signed, signature)
-    payload = spelled(dict(exportedAt=at, exportedBy=by, members={name: digest(members[name]) for name in sorted(members)}, v=1))
-    header = spelled({"alg": header["alg"], "typ": "silkgate-evidence+jose", "x5t#S256": thumbprint})
-    need(manifest_bytes == spelled(dict(payload=url(payload), protected=url(header), signature=url(signature))))
-    need(re.fullmatch("[A-Z]{2}/[a-z0-9]+(-[a-z0-9]+)*[0-9-]{10}T[0-9:]{8}[.][0-9]{3}Z", by + at))
-    need(valid(signer)[0] <= at <= valid(signer)[1])
-    print(f"ok     {by} exported the bundle at {at} and signed every member's digest.")
-    editions = {room[9:-1]: edition(room[9:-1], texts) for room, texts in rooms.items() if room[0] == "e"}
-    messages = [room for room in sorted(rooms) if room[0] == "m"]
-    used = [judge_message(rooms[room], own, cards, keys, editions, logs) for room in messages]
-    need(used, messages == [f"messages/{n + 1:04}/" for n in range(len(messages))])
-    need({own, *(p for p, _ in used)} == {*cards}, {e for _, e in used if e} == {*editions})  # and nothing beside
-if __name__ == "__main__":
-    good = len(sys.argv) > 1
-    for path in sys.argv[1:]:
-        try: print(judge(open(path, "rb").read()) or f"{path}: GOOD")
-        except Exception as error:  # whatever a file makes this program stumble over: it is refused
-            place = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__][-1]
-            good = print(f"FAILED {error!r} in `{place}`\n{path}: REFUSED, it proves nothing")
-    sys.exit(0 if good else 1)
+        for other in (*cards, "house"): keys[key_id(f'{card["host"]}/{state}/{other}', 1, card["key"])] = 1, card["key"]
+        if state != own: keys[key_id(card["witness"]["origin"], 4, card["cosigner"])] = 4, card["cosigner"]
+    signer = [card["signers"][cert] for card in cards[own] if cert in card["signers"]][0]
+    verify(signer.public_key(), header["alg"], signed, signature)
+    head = spelled({"alg": header["alg"], "typ": "silkgate-evidence+jose", "x5t#S256": cert})
+    payload = spelled(dict(exportedAt=at, exportedBy=by, members={n: digest(members[n]) for n in sorted(members)}, v=1))
+    need(outer == spelled(dict(payload=b64(payload), protected=b64(head), signature=b64(signature))))
+    need(re.fullmatch("[A-Z]{2}/[a-z0-9-]+ [0-9-]{10}T[0-9:]{8}[.][0-9]{3}Z", f"{by} {at}"))
+    begin, end = valid(signer).values()
+    need([*rooms.pop("")] == ["index.html", "manifest.jws"], begin <= at <= end)
+    rules = {room[9:-1]: edition(room[9:-1], rooms[room]) for room in rooms if room[0] == "e"}
+    used = [message(rooms[f"messages/{n + 1:04}/"], own, cards, keys, rules) for n in range(len(rooms) - len(rules))]
+    need(used, {own, *(p for p, _ in used)} == {*cards}, {e for _, e in used if e} == {*rules})  # and nothing beside
+    return f"ok     {by} exported the bundle at {at} and signed every member's digest."
+good = len(sys.argv) > 1
+for path in sys.argv[1:]:
+    try: print(f"{judge(container(open(path, 'rb').read()))}\n{path}: GOOD")
+    except Exception:  # whatever a file makes this program stumble over: it is refused
+        good = print(traceback.format_exc(limit=-2), f"{path}: REFUSED, it proves nothing", sep="")
+sys.exit(0 if good else 1)
