@@ -127,7 +127,7 @@ def judge(members):
     for state, card in [(state, card) for state in cards for card in cards[state]]:
         bits = int.from_bytes(sha(b"silkgate card key v1\0" + decoded(card["cardKey"]))[:20], "big")
         letters = "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[bits >> shift & 31] for shift in range(155, -1, -5))
-        print(f"ok     The card key of {state} has the fingerprint {letters}: compare it with what {state} published.")
+        print(f"ok     The card key of {state:.2} has the fingerprint {letters}: compare it with the published one.")
         for other in (*cards, "house"): keys[key_id(f'{card["host"]}/{state}/{other}', 1, card["key"])] = 1, card["key"]
         if state != own: keys[key_id(card["witness"]["origin"], 4, card["cosigner"])] = 4, card["cosigner"]
     signer = [card["signers"][cert] for card in cards[own] if cert in card["signers"]][0]

@@ -4,6 +4,7 @@
 mod carrier;
 mod exporter;
 mod fixture;
+mod foreign;
 mod forger;
 
 use std::collections::{BTreeMap, HashSet};
@@ -89,6 +90,20 @@ fn a_pinned_fingerprint_must_be_that_of_the_card_key() {
     assert_eq!(verified(&["IQ=x".into()]).0, Some(2));
     let said = pair.jo.ok(&["verify", &out]);
     assert!(said.ends_with("The bundle is good.\n"), "{said}");
+}
+
+/// Short enough to be read in court, with nothing but the standard library and `cryptography`, and no process started.
+#[test]
+fn the_second_verifier_is_small_and_stands_alone() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/verify.py");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.lines().count() <= 150 && text.lines().all(|line| line.chars().count() <= 120));
+    let imported = text.lines().filter(|line| line.starts_with("import ") || line.starts_with("from "));
+    let foreign: Vec<&str> = imported.skip(1).filter(|line| !line.starts_with("from cryptography")).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    for started in ["subprocess", "os", "silkgate_", "urllib", "socket"] {
+        assert!(!text.contains(&format!(" {started}")), "{started}");
+    }
 }
 
 /// A bundle that must be refused.
