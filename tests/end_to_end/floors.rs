@@ -97,6 +97,21 @@ fn the_pure_crates_do_not_know_each_other_nor_anything_above() {
     }
 }
 
+#[test]
+fn the_judge_of_evidence_needs_no_gateway() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/evidence");
+    let manifest = fs::read_to_string(package.join("Cargo.toml")).unwrap();
+    let dependencies = manifest.split("[dev-dependencies]").next().unwrap();
+    for absent in ["silkgate-certs", "silkgate.workspace", "tokio", "sqlx"] {
+        assert!(!dependencies.contains(absent), "evidence depends on {absent}");
+    }
+    for (module, text) in modules(&package.join("src")) {
+        for io in ["std::fs", "std::net", "async fn", "now_utc", "SystemTime"] {
+            assert!(!text.contains(io), "evidence::{module} uses {io}");
+        }
+    }
+}
+
 /// Each top-level module with all its text.
 fn modules(sources: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();

@@ -9,6 +9,7 @@ mod convert;
 mod delivery;
 mod demo;
 mod erasure;
+mod evidence;
 mod exchange;
 mod faults;
 mod floors;

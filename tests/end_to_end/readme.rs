@@ -33,6 +33,7 @@ fn every_command_marked_to_be_run_does_what_it_says() {
         "JO/public-security: receipted",
         "docs/alert.json: conforms",
         "The receipt is good.",
+        "The bundle is good.",
         "hint: did you mean `coach`?",
         "breaking  /transportDocument",
         "\"state\":\"queued\"",

@@ -48,6 +48,11 @@ impl WitnessKey {
         line.name() == self.name && line.key_id() == self.key_id
     }
 
+    /// First four bytes of SHA-256(name ‖ 0x0A ‖ 0x04 ‖ public key), big-endian.
+    pub fn key_id(&self) -> u32 {
+        self.key_id
+    }
+
     /// When this witness cosigned the note, in seconds since 1970; None where it did not.
     ///
     /// A line of this name and key id that does not verify refuses the whole note, as any known key's does.

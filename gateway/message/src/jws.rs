@@ -93,6 +93,11 @@ impl SigningCertificate {
             public_key: key,
         })
     }
+
+    /// Whether its key signed `message`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.algorithm.verify(&self.public_key, message, signature)
+    }
 }
 
 /// A private key that signs messages.
@@ -135,17 +140,19 @@ impl SigningKey {
     /// system's random source fails.
     pub fn sign(&self, payload: &[u8], iat: Instant) -> Option<Vec<u8>> {
         let header = Header {
-            alg: match &self.kind {
-                KeyKind::Ecdsa(algorithm, _) => *algorithm,
-                KeyKind::Ed(_) => Algorithm::EdDsa,
-            },
+            alg: self.algorithm(),
             typ: TYPE.to_owned(),
             cty: CONTENT_TYPE.to_owned(),
             iat: iat.seconds(),
             x5t_s256: self.thumbprint.to_string(),
         };
-        let protected = encode(&serde_json::to_vec(&header).ok()?);
-        let payload = encode(payload);
+        self.sign_flattened(&serde_json::to_vec(&header).ok()?, payload)
+    }
+
+    /// Signs any other document as a flattened JWS. `protected` is its header, whose `typ` keeps it apart
+    /// from a message. None only where the system's random source fails.
+    pub fn sign_flattened(&self, protected: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+        let (protected, payload) = (encode(protected), encode(payload));
         let input = format!("{protected}.{payload}");
         let signature = match &self.kind {
             KeyKind::Ecdsa(_, key) => encode(key.sign(&self.rng, input.as_bytes()).ok()?.as_ref()),
@@ -155,6 +162,19 @@ impl SigningKey {
             format!(r#"{{"payload":"{payload}","protected":"{protected}","signature":"{signature}"}}"#)
                 .into_bytes(),
         )
+    }
+
+    /// The algorithm that it signs with.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.kind {
+            KeyKind::Ecdsa(algorithm, _) => *algorithm,
+            KeyKind::Ed(_) => Algorithm::EdDsa,
+        }
+    }
+
+    /// `x5t#S256` of its certificate.
+    pub fn thumbprint(&self) -> Digest {
+        self.thumbprint
     }
 }
 
@@ -243,11 +263,7 @@ impl Jws {
         if self.header.alg != certificate.algorithm {
             return Err(Code::AlgorithmMismatch);
         }
-        if certificate.algorithm.verify(
-            &certificate.public_key,
-            self.signing_input.as_bytes(),
-            &self.signature,
-        ) {
+        if certificate.verifies(self.signing_input.as_bytes(), &self.signature) {
             Ok(())
         } else {
             Err(Code::SignatureInvalid)

@@ -54,12 +54,7 @@ impl Clone for Identity {
 impl Keys {
     /// Reads everything a running gateway needs.
     pub fn read(home: &Home, config: &Config) -> Result<Self> {
-        let certificate = one(&home.certificate("message"))?;
-        let message_certificate = SigningCertificate::parse(&certificate)
-            .ok_or_else(|| anyhow!("{}: not a signing certificate", home.certificate("message").display()))?;
-        let message_file = home.key("message");
-        let message = SigningKey::new(private_key(&message_file)?.secret_der(), &message_certificate)
-            .ok_or_else(|| anyhow!("{}: not the key of the signing certificate", message_file.display()))?;
+        let (message, message_certificate) = message(home)?;
         Ok(Self {
             tls: Identity::read(&home.certificate("tls"), &home.key("tls"))?,
             national: Identity::read(&home.certificate("national"), &home.key("national"))?,
@@ -70,6 +65,17 @@ impl Keys {
             witness: witness(home, config)?,
         })
     }
+}
+
+/// The key that signs messages, and its certificate.
+pub fn message(home: &Home) -> Result<(SigningKey, SigningCertificate)> {
+    let file = home.certificate("message");
+    let certificate = SigningCertificate::parse(&one(&file)?)
+        .ok_or_else(|| anyhow!("{}: not a signing certificate", file.display()))?;
+    let file = home.key("message");
+    let key = SigningKey::new(private_key(&file)?.secret_der(), &certificate)
+        .ok_or_else(|| anyhow!("{}: not the key of the signing certificate", file.display()))?;
+    Ok((key, certificate))
 }
 
 /// The keys of our logs, PKCS#8, the present one first.

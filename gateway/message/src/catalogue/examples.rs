@@ -1,4 +1,4 @@
-//! The examples of every type, inside the binary.
+//! The examples of every type, inside the binary; and the files of its edition, which lie beside them.
 
 use include_dir::{Dir, include_dir};
 
@@ -27,4 +27,9 @@ pub(super) fn of(name: &str, version: u32, kind: ExampleKind) -> Vec<(&'static s
         .collect();
     found.sort_unstable();
     found
+}
+
+/// A file under `schemas/`; empty where there is none.
+pub(super) fn file(path: &str) -> &'static [u8] {
+    SCHEMAS.get_file(path).map_or(&[], include_dir::File::contents)
 }

@@ -12,6 +12,7 @@ mod alert_vehicle;
 mod codes;
 mod control_result;
 mod crossing_status;
+pub mod edition;
 mod examples;
 mod facts;
 mod hint;
@@ -261,6 +262,12 @@ impl MessageType {
     /// SHA-256 of its edition: schema, rules, shared definitions and code lists.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// The files of its edition: path under `schemas/` and bytes, in the order of its digest.
+    pub fn edition_files(&self) -> Vec<(String, &'static [u8])> {
+        let paths = edition::paths(self.name, self.version, schema::uses_common_2(self.schema_text));
+        paths.into_iter().map(|path| (path.clone(), examples::file(&path))).collect()
     }
 
     /// The first of its examples, which passes as it is.

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::keys;
 use crate::store::ledger::hash;
 use crate::store::witness::{self, AlarmKind};
-use crate::store::{Connection, Open, Store, Write};
+use crate::store::{Open, Store, Write};
 
 /// Where an administrative entry goes.
 pub(super) enum Where {

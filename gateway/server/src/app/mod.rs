@@ -12,6 +12,7 @@ mod client;
 mod convert;
 mod demo;
 mod erase;
+mod evidence;
 mod init;
 mod key;
 mod log;
@@ -99,8 +100,11 @@ enum Command {
     /// Look at the message types: schemas, rules, examples.
     #[command(subcommand)]
     Schema(schema::Schema),
-    /// Verify a receipt offline; no gateway and no database needed.
+    /// Verify a receipt or an evidence bundle offline; no gateway and no database needed.
     Verify(verify::Args),
+    /// Write what proves a message into one file, for a judge.
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
     /// Audit the whole store.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -184,6 +188,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Convert(command) => convert::run(&cx, command),
         Command::Schema(command) => schema::run(&cx, command),
         Command::Verify(args) => verify::run(&cx, &args),
+        Command::Evidence(command) => evidence::run(&cx, command).await,
         Command::Audit(command) => audit::run(&cx, command).await,
         Command::Reconcile(args) => reconcile::run(&cx, args).await,
         Command::Log(args) => log::run(&cx, args).await,

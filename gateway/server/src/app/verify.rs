@@ -1,68 +1,127 @@
-//! `silkgate verify`: judges a receipt offline.
+//! `silkgate verify`: judges a receipt or an evidence bundle offline.
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
+use silkgate_evidence::{Check, container};
 use silkgate_ledger::Receipt;
-use silkgate_message::card::Card;
+use silkgate_message::card::{Card, Fingerprint};
 use silkgate_message::jws::{Jws, SigningCertificate};
+use silkgate_message::party::Country;
 
-use super::{Cx, Found, verify_timestamp};
+use super::{Cx, Found, line, verify_timestamp};
 use crate::directory;
 use crate::store::ledger::hash;
 
 /// What to verify.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  silkgate verify alert.receipt --card jo.card --message alert.jws\n  \
-                        silkgate verify --timestamp jo.tst --checkpoint jo.checkpoint --tsa tsa-ca.pem\n\nNeeds the files only: no gateway, no \
-                        database, no network. Give the sender's card too, and the message's signature is verified as \
-                        well. Exit codes: 0 every check passed, 1 one failed, 2 a file could not be read.")]
+#[command(
+    after_help = "Examples:\n  silkgate verify alert.receipt --card jo.card --message alert.jws\n  silkgate verify evidence.zip \
+                        --fingerprint IQ=7K3M-9QXT-… --fingerprint JO=PTG1-1HXP-…\n  silkgate verify --timestamp jo.tst --checkpoint jo.checkpoint --tsa tsa-ca.pem\n\nNeeds the files only: no gateway, no \
+                        database, no network. With a receipt, give the sender's card too, and the message's signature is verified as \
+                        well. An evidence bundle holds everything itself; pin the fingerprints that the states published. \
+                        Exit codes: 0 every check passed, 1 one failed, 2 a file could not be read."
+)]
 pub(crate) struct Args {
-    /// The receipt (C2SP tlog-proof).
-    #[arg(required_unless_present = "timestamp")]
-    receipt: Option<PathBuf>,
-    /// The card of the gateway that issued the receipt; may be given again for the sender's.
-    #[arg(long, required_unless_present = "timestamp")]
+    /// A receipt (C2SP tlog-proof), or evidence bundles (ZIP).
+    #[arg(required_unless_present = "timestamp", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Of a receipt: the card of the gateway that issued it; may be given again for the sender's.
+    #[arg(long)]
     card: Vec<PathBuf>,
-    /// The signed message that the receipt is for.
+    /// Of a receipt: the signed message that it is for.
     #[arg(long)]
     message: Option<PathBuf>,
+    /// Of a bundle: the fingerprint of a state's card key, as that state published it.
+    #[arg(long, value_name = "STATE=FINGERPRINT", value_parser = pin)]
+    fingerprint: Vec<(Country, Fingerprint)>,
     #[command(flatten)]
     timestamp: verify_timestamp::TimestampArgs,
 }
 
-/// One check, in a sentence.
-#[derive(serde::Serialize)]
-pub(super) struct Check {
-    pub(super) check: &'static str,
-    pub(super) passed: bool,
-    pub(super) says: String,
+/// How a receipt begins (C2SP tlog-proof); whatever is neither, and comes without a card, is no bundle either.
+const RECEIPT: &[u8] = b"c2sp.org/tlog-proof";
+
+fn pin(text: &str) -> Result<(Country, Fingerprint), String> {
+    let (country, fingerprint) = text.split_once('=').ok_or("STATE=FINGERPRINT, such as IQ=7K3M-9QXT-…")?;
+    let country = country.parse().map_err(|error| format!("{error}"))?;
+    Ok((country, fingerprint.parse().map_err(|error| format!("{error}"))?))
 }
 
 /// Runs the command.
 pub(crate) fn run(cx: &Cx, args: &Args) -> Result<Found> {
-    let read = |path: &PathBuf| std::fs::read(path).with_context(|| path.display().to_string());
-    let Some(receipt) = &args.receipt else { return verify_timestamp::run(cx, &args.timestamp) };
+    if args.files.is_empty() {
+        return verify_timestamp::run(cx, &args.timestamp);
+    }
+    let mut good = true;
+    let mut reports = Vec::new();
+    for path in &args.files {
+        let bytes = read(path)?;
+        let is_bundle = bytes.starts_with(&container::MAGIC);
+        let is_receipt = !is_bundle && (!args.card.is_empty() || bytes.starts_with(RECEIPT));
+        let (checks, what) = if is_receipt { receipt(&bytes, args)? } else { bundle(&bytes, args)? };
+        let passed = checks.iter().all(|check| check.passed);
+        good &= passed;
+        if !cx.json {
+            line(&text(path, &checks, what, args.files.len() > 1))?;
+        }
+        reports.push(serde_json::json!({ "file": path, "valid": passed, "checks": checks }));
+    }
+    if cx.json {
+        let one = reports.len() == 1;
+        let whole = || serde_json::json!({ "valid": good, "files": reports });
+        let one = reports
+            .first()
+            .filter(|_| one)
+            .map(|report| serde_json::json!({ "valid": report["valid"], "checks": report["checks"] }));
+        line(&one.unwrap_or_else(whole).to_string())?;
+    }
+    Ok(if good { Found::Good } else { Found::Wrong })
+}
+
+fn read(path: &PathBuf) -> Result<Vec<u8>> {
+    let size = std::fs::metadata(path).with_context(|| path.display().to_string())?.len();
+    if size > container::BUNDLE_MAX_BYTES as u64 {
+        bail!("{}: larger than any bundle", path.display());
+    }
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn text(path: &std::path::Path, checks: &[Check], what: &str, several: bool) -> String {
+    let mut lines: Vec<String> = several.then(|| format!("{}:", path.display())).into_iter().collect();
+    for check in checks {
+        let mark = if check.passed { "ok    " } else { "FAILED" };
+        let about = check.message.as_ref().map(|number| format!("[{number}] ")).unwrap_or_default();
+        lines.push(format!("{mark} {about}{}", check.says));
+    }
+    let passed = checks.iter().all(|check| check.passed);
+    lines.push(if passed { format!("The {what} is good.") } else { format!("The {what} proves NOTHING.") });
+    lines.join("\n")
+}
+
+/// An evidence bundle, from the file alone.
+fn bundle(bytes: &[u8], args: &Args) -> Result<(Vec<Check>, &'static str)> {
+    if !args.card.is_empty() || args.message.is_some() {
+        bail!("--card and --message belong to a receipt; a bundle holds cards and messages itself");
+    }
+    Ok((silkgate_evidence::judge(bytes, &args.fingerprint).checks, "bundle"))
+}
+
+/// A receipt, with the cards and the message given.
+fn receipt(bytes: &[u8], args: &Args) -> Result<(Vec<Check>, &'static str)> {
+    if args.files.len() > 1 || !args.fingerprint.is_empty() {
+        bail!("a receipt is verified alone, by --card and without --fingerprint");
+    }
+    if args.card.is_empty() {
+        bail!("a receipt is verified with the card of the gateway that issued it: give it with --card");
+    }
     let cards: Vec<Card> = args
         .card
         .iter()
         .map(|path| Card::parse(&read(path)?).map_err(|error| anyhow!("{}: {error}", path.display())))
         .collect::<Result<_>>()?;
     let message = args.message.as_ref().map(read).transpose()?;
-    let checks = judge(&read(receipt)?, &cards, message.as_deref());
-    let passed = checks.iter().all(|check| check.passed);
-    cx.print(&serde_json::json!({ "valid": passed, "checks": checks }), || {
-        let line =
-            |check: &Check| format!("{} {}", if check.passed { "ok    " } else { "FAILED" }, check.says);
-        let mut lines: Vec<String> = checks.iter().map(line).collect();
-        lines.push(if passed {
-            "The receipt is good.".into()
-        } else {
-            "The receipt proves NOTHING.".to_owned()
-        });
-        lines.join("\n")
-    })?;
-    Ok(if passed { Found::Good } else { Found::Wrong })
+    Ok((judge(bytes, &cards, message.as_deref()), "receipt"))
 }
 
 /// Every check, in order; the first failure ends them, since the others rest on it.
@@ -70,7 +129,7 @@ fn judge(receipt: &[u8], cards: &[Card], message: Option<&[u8]>) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut say = |check: &'static str, result: Result<String, String>| {
         let passed = result.is_ok();
-        checks.push(Check { check, passed, says: result.unwrap_or_else(|says| says) });
+        checks.push(Check { check, passed, says: result.unwrap_or_else(|says| says), message: None });
         passed
     };
     let parsed = Receipt::parse(receipt).map_err(|error| format!("not a receipt: {error}"));

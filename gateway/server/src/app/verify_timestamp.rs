@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
+use silkgate_evidence::Check;
 use silkgate_ledger::{Checkpoint, Note};
 use silkgate_message::instant::Instant;
 use silkgate_timestamp::{Trust, Verified};
 
-use super::verify::Check;
 use super::{Cx, Found, both_times};
 use crate::keys;
 
@@ -15,7 +15,7 @@ use crate::keys;
 #[derive(clap::Args)]
 pub(crate) struct TimestampArgs {
     /// Judge this time-stamp instead (RFC 3161 TimeStampToken, DER).
-    #[arg(long, value_name = "TOKEN", requires_all = ["checkpoint", "tsa"], conflicts_with_all = ["receipt", "card", "message"])]
+    #[arg(long, value_name = "TOKEN", requires_all = ["checkpoint", "tsa"], conflicts_with_all = ["files", "card", "message", "fingerprint"])]
     timestamp: Option<PathBuf>,
     /// The checkpoint that it is over (C2SP signed note).
     #[arg(long, value_name = "FILE", requires = "timestamp")]
@@ -50,8 +50,8 @@ pub(super) fn run(cx: &Cx, args: &TimestampArgs) -> Result<Found> {
 
 /// Every check, in order; the first failure ends them, since the others rest on it.
 fn judge(token: &[u8], checkpoint: &[u8], trust: &Trust<'_>) -> Vec<Check> {
-    let passed = |check, says| Check { check, passed: true, says };
-    let failed = |check, says| Check { check, passed: false, says };
+    let passed = |check, says| Check { check, passed: true, says, message: None };
+    let failed = |check, says| Check { check, passed: false, says, message: None };
     let note = match Note::parse(checkpoint) {
         Ok(note) => note,
         Err(error) => return vec![failed("checkpoint", format!("the file is no checkpoint: {error}"))],

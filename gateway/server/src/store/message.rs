@@ -242,6 +242,48 @@ pub async fn by_subject(conn: &mut Connection, subject: &str) -> Result<Vec<Mess
     rows.iter().map(from_row).collect()
 }
 
+/// Which messages; None is any.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// The partner's state.
+    pub partner: Option<String>,
+    /// `type`.
+    pub kind: Option<String>,
+    /// `subject`.
+    pub record: Option<String>,
+    /// Committed at this instant or later.
+    pub since: Option<Instant>,
+    /// Committed before this instant.
+    pub until: Option<Instant>,
+    /// Whether accepted or refused, by whichever side judged.
+    pub accepted: Option<bool>,
+}
+
+/// Messages that pass the filter, in order of arrival, at most `limit`.
+pub async fn matching(
+    conn: &mut Connection,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<Message>, StoreError> {
+    let sql = const_format(
+        "WHERE ($1 IS NULL OR partner = $1) AND ($2 IS NULL OR type = $2) AND ($3 IS NULL OR subject = $3)
+           AND ($4 IS NULL OR at_ms >= $4) AND ($5 IS NULL OR at_ms < $5)
+           AND ($6 IS NULL OR CASE state WHEN 'rejected' THEN 0 WHEN 'accepted' THEN 1 WHEN 'receipted' THEN 1 END = $6)
+         ORDER BY seq LIMIT $7",
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(filter.partner.clone())
+        .bind(filter.kind.clone())
+        .bind(filter.record.clone())
+        .bind(filter.since.map(|at| at.0))
+        .bind(filter.until.map(|at| at.0))
+        .bind(filter.accepted.map(i64::from))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(from_row).collect()
+}
+
 fn const_format(rest: &'static str) -> String {
     // COLUMNS and `rest` are constants of this file: no outside text reaches the statement.
     format!("SELECT {COLUMNS} FROM message {rest}")

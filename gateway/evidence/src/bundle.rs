@@ -1,0 +1,211 @@
+//! What a bundle holds, and putting one together.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use silkgate_ledger::UtcMillis;
+use silkgate_message::instant::Instant;
+use silkgate_message::jws::{Digest, SigningCertificate, SigningKey};
+use silkgate_message::party::Party;
+
+use crate::container::{self, ContainerError, Members};
+use crate::{edition, manifest, page};
+
+/// Most messages of a bundle.
+pub const MESSAGES_MAX: usize = 2_000;
+/// The summary page.
+pub const PAGE: &str = "index.html";
+
+/// What stands in a message's folder. A time-stamp of its checkpoint (RFC 3161) would be another part.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Part {
+    /// The signed message.
+    Message,
+    /// Proof of its entry, `sent`, `received` or `rejected`, in the exporter's log.
+    Entry,
+    /// Of a message sent: the partner's receipt.
+    Partner,
+    /// Of a message sent: proof of the entry that says what became of it.
+    Outcome,
+    /// The problem document of a refusal.
+    Problem,
+    /// Proof of the entry that put the partner's card into force.
+    Card,
+    /// Proof of the entry that put the agreement into force.
+    Agreement,
+    /// The agreement, where its text is still the one in force then.
+    AgreementText,
+    /// Proof of the entry that says why the payload was erased.
+    Erased,
+    /// The state of the signing certificate when the message was taken.
+    Revocation,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 10] = [
+        Self::Message,
+        Self::Entry,
+        Self::Partner,
+        Self::Outcome,
+        Self::Problem,
+        Self::Card,
+        Self::Agreement,
+        Self::AgreementText,
+        Self::Erased,
+        Self::Revocation,
+    ];
+
+    /// Its name in the message's folder.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message.jws",
+            Self::Entry => "entry.receipt",
+            Self::Partner => "partner.receipt",
+            Self::Outcome => "outcome.receipt",
+            Self::Problem => "problem.json",
+            Self::Card => "card.receipt",
+            Self::Agreement => "agreement.receipt",
+            Self::AgreementText => "agreement.toml",
+            Self::Erased => "erased.receipt",
+            Self::Revocation => "revocation.json",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.as_str() == name)
+    }
+}
+
+/// The parts of one message.
+pub type Parts<'b> = BTreeMap<Part, &'b [u8]>;
+
+/// A bundle that is being put together.
+#[derive(Default)]
+pub struct Bundle {
+    members: Members,
+    messages: usize,
+}
+
+/// Why a bundle cannot be put together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    /// More than [`MESSAGES_MAX`].
+    #[error("a bundle holds at most {MESSAGES_MAX} messages; narrow the query")]
+    TooMany,
+    /// Too large, or too many members.
+    #[error("{0}; narrow the query")]
+    Container(#[from] ContainerError),
+    /// The system gave no randomness.
+    #[error("the manifest could not be signed")]
+    Unsigned,
+}
+
+impl Bundle {
+    /// Adds a card.
+    pub fn card(&mut self, bytes: Vec<u8>) {
+        self.members.insert(card_name(&Digest::of(&bytes)), bytes);
+    }
+
+    /// Adds an edition, from its files in order; gives its digest.
+    pub fn edition<B: AsRef<[u8]>>(&mut self, files: &[(String, B)]) -> Digest {
+        let (digest, members) = edition::members(files);
+        self.members.extend(members);
+        digest
+    }
+
+    /// Adds a message.
+    pub fn message(&mut self, parts: impl IntoIterator<Item = (Part, Vec<u8>)>) -> Result<(), BundleError> {
+        self.messages += 1;
+        if self.messages > MESSAGES_MAX {
+            return Err(BundleError::TooMany);
+        }
+        let folder = message_folder(self.messages);
+        self.members
+            .extend(parts.into_iter().map(|(part, bytes)| (format!("{folder}{}", part.as_str()), bytes)));
+        Ok(())
+    }
+
+    /// Writes the page, signs the manifest and gives the file.
+    pub fn finish(mut self, by: &Party, at: Instant, key: &SigningKey) -> Result<Vec<u8>, BundleError> {
+        let page = page::render(&self.members, by, at);
+        self.members.insert(PAGE.to_owned(), page.into_bytes());
+        let manifest = manifest::sign(&self.members, by, at, key).ok_or(BundleError::Unsigned)?;
+        self.members.insert(manifest::NAME.to_owned(), manifest);
+        Ok(container::encode(&self.members)?)
+    }
+}
+
+/// The member that holds a card.
+pub fn card_name(digest: &Digest) -> String {
+    format!("cards/{digest}.card")
+}
+
+/// The folder of message `number`, from 1.
+pub fn message_folder(number: usize) -> String {
+    format!("messages/{number:04}/")
+}
+
+/// The state of the signing certificate when the message was taken: its validity beside both times, and the
+/// revocation lists in force, of which this version has none. JSON in its one spelling: members ascending.
+pub fn revocation(certificate: &SigningCertificate, signed: Option<Instant>, logged: UtcMillis) -> Vec<u8> {
+    let mut state = json!({
+        "certificate": certificate.thumbprint.to_string(),
+        "lists": [],
+        "loggedAt": logged.to_string(),
+        "notAfter": certificate.not_after.to_string(),
+        "notBefore": certificate.not_before.to_string(),
+        "v": 1,
+    });
+    if let Some(signed) = signed {
+        state["signedAt"] = signed.to_string().into();
+    }
+    state.to_string().into_bytes()
+}
+
+/// A bundle's members by what they are for; the error names a member that has no place.
+pub(crate) struct Layout<'b> {
+    pub(crate) cards: BTreeMap<Digest, &'b [u8]>,
+    pub(crate) editions: BTreeMap<Digest, BTreeMap<&'b str, &'b [u8]>>,
+    pub(crate) messages: Vec<Parts<'b>>,
+}
+
+impl<'b> Layout<'b> {
+    pub(crate) fn read(members: &'b Members) -> Result<Self, String> {
+        let mut cards = BTreeMap::new();
+        let mut editions: BTreeMap<Digest, BTreeMap<&str, &[u8]>> = BTreeMap::new();
+        let mut messages: BTreeMap<usize, Parts<'b>> = BTreeMap::new();
+        for (name, bytes) in
+            members.iter().filter(|(name, _)| !matches!(name.as_str(), PAGE | manifest::NAME))
+        {
+            let unknown = || format!("{name} has no place in a bundle");
+            let (room, rest) = name.split_once('/').ok_or_else(unknown)?;
+            match room {
+                "cards" => {
+                    let digest = rest.strip_suffix(".card").and_then(Digest::parse).ok_or_else(unknown)?;
+                    cards.insert(digest, bytes.as_slice());
+                }
+                "editions" => {
+                    let (digest, path) = rest.split_once('/').ok_or_else(unknown)?;
+                    let digest = Digest::parse(digest).ok_or_else(unknown)?;
+                    editions.entry(digest).or_default().insert(path, bytes.as_slice());
+                }
+                _ => {
+                    let number = rest.split('/').next().and_then(|number| number.parse().ok());
+                    let number: usize = number.ok_or_else(unknown)?;
+                    let part = name.strip_prefix(&message_folder(number)).and_then(Part::parse);
+                    messages.entry(number).or_default().insert(part.ok_or_else(unknown)?, bytes.as_slice());
+                }
+            }
+        }
+        if !members.contains_key(PAGE) {
+            return Err(format!("{PAGE} is missing"));
+        }
+        // From 1 on without a gap, and not too many.
+        let numbered = messages.keys().copied().eq(1..=messages.len());
+        if messages.is_empty() || messages.len() > MESSAGES_MAX || !numbered {
+            return Err(format!("its messages are not numbered from 1 to at most {MESSAGES_MAX}"));
+        }
+        Ok(Self { cards, editions, messages: messages.into_values().collect() })
+    }
+}

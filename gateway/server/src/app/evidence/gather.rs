@@ -1,0 +1,345 @@
+//! Reads from the store what a bundle holds.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use silkgate_evidence::bundle::{self, Bundle, Part};
+use silkgate_evidence::witness_key;
+use silkgate_ledger::{Entry, Hash, Kind, Note, TlogProof, WitnessKey};
+use silkgate_message::card::Card;
+use silkgate_message::catalogue::{Catalogue, edition};
+use silkgate_message::jws::{Digest, Jws, SigningCertificate};
+use silkgate_message::party::Country;
+
+use crate::store::ledger::{self, Head, hash};
+use crate::store::message::{self, Message, State, Way};
+use crate::store::{Connection, Store, partner, proof, witness};
+
+/// Entries read at once.
+const PAGE: u32 = 1_000;
+
+/// What was gathered.
+pub(super) struct Gathered {
+    pub(super) bundle: Bundle,
+    cards: Vec<(Card, Vec<u8>)>,
+    messages: usize,
+}
+
+impl Gathered {
+    /// How many messages.
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Whether a card of that state holds the certificate.
+    pub(super) fn has_certificate(&self, country: Country, certificate: &SigningCertificate) -> bool {
+        of_state(&self.cards, country)
+            .any(|card| card.content().signing_certificates.contains(&certificate.der))
+    }
+}
+
+/// One message of the bundle: its entry, and its row unless it is a conflict.
+struct Item<'r> {
+    log: i64,
+    index: u64,
+    row: Option<&'r Message>,
+}
+
+/// What one reading of a log found.
+#[derive(Default)]
+struct Found {
+    /// `card` and `agreement` as they came into force: index, which, digest.
+    in_force: Vec<(u64, String, Hash)>,
+    /// By the message's digest.
+    outcomes: HashMap<Hash, u64>,
+    /// By the index of the message's entry.
+    erased: HashMap<u64, u64>,
+    /// Refused for an id that was used before: id, source, index.
+    conflicts: Vec<(String, String, u64)>,
+}
+
+/// Gathers everything about these messages. `own` is our state.
+pub(super) async fn gather(
+    store: &Store,
+    conn: &mut Connection,
+    own: Country,
+    rows: &[Message],
+    schemas: Option<&Path>,
+) -> Result<Gathered> {
+    let heads = ledger::heads(conn).await?;
+    let states: HashSet<&str> = rows.iter().map(|row| row.partner.as_str()).chain([own.as_str()]).collect();
+    let mut cards = Vec::new();
+    for (country, bytes) in partner::cards(conn).await? {
+        if states.contains(country.as_str()) {
+            let card = Card::parse(&bytes).map_err(|error| anyhow!("a stored card of {country}: {error}"))?;
+            cards.push((card, bytes));
+        }
+    }
+    let wanted: HashSet<Hash> = rows.iter().map(|row| hash(row.digest)).collect();
+    let mut found = HashMap::new();
+    let given_up = rows.iter().any(|row| row.state == State::Dead);
+    for head in &heads {
+        if rows.iter().any(|row| row.log == head.id) || (head.partner.is_none() && given_up) {
+            found.insert(head.id, read(conn, head, &wanted).await?);
+        }
+    }
+    let gathering = Gathering { store, own, found: &found, cards: &cards, schemas };
+    let mut plans = Vec::new();
+    for item in items(rows, &found) {
+        plans.push(gathering.plan(conn, item).await?);
+    }
+    let sizes = checkpoints(conn, &heads, &plans).await?;
+    let mut bundle = Bundle::default();
+    cards.iter().for_each(|(_, bytes)| bundle.card(bytes.clone()));
+    for (at, plan) in plans.iter().enumerate() {
+        if at > 0 && at % 100 == 0 {
+            eprintln!("silkgate: {at} of {} messages", plans.len());
+        }
+        let parts = gathering.parts(conn, plan, &sizes).await?;
+        bundle.message(parts)?;
+        gathering.edition(&mut bundle, plan)?;
+    }
+    Ok(Gathered { messages: plans.len(), bundle, cards })
+}
+
+/// The messages in order, each followed by what was refused for having its id.
+fn items<'r>(rows: &'r [Message], found: &HashMap<i64, Found>) -> Vec<Item<'r>> {
+    let mut items = Vec::new();
+    for row in rows {
+        items.push(Item { log: row.log, index: row.entry, row: Some(row) });
+        let conflicts = found.get(&row.log).map_or(&[][..], |found| &found.conflicts);
+        let id = row.id.to_string();
+        let same = conflicts.iter().filter(|(other, source, _)| *other == id && *source == row.source);
+        if row.way == Way::Received {
+            items.extend(same.map(|(_, _, index)| Item { log: row.log, index: *index, row: None }));
+        }
+    }
+    items
+}
+
+/// Reads a whole log once.
+async fn read(conn: &mut Connection, head: &Head, wanted: &HashSet<Hash>) -> Result<Found> {
+    let mut found = Found::default();
+    let mut next = 0;
+    loop {
+        let page = ledger::entries(conn, head.id, next, PAGE).await?;
+        let Some((newest, _)) = page.last() else { return Ok(found) };
+        next = newest + 1;
+        if next % 100_000 == 0 {
+            eprintln!("silkgate: {next} of {} entries of {}", head.size, head.origin);
+        }
+        for (index, body) in page {
+            let entry =
+                Entry::parse(&body).map_err(|error| anyhow!("entry {index} of {}: {error}", head.origin))?;
+            found.note(index, entry, wanted);
+        }
+    }
+}
+
+impl Found {
+    fn note(&mut self, index: u64, entry: Entry, wanted: &HashSet<Hash>) {
+        let about = entry.jws.filter(|jws| wanted.contains(jws));
+        match (entry.kind, entry.what, entry.digest) {
+            (Kind::Admin, Some(what), Some(digest)) if what == "card" || what == "agreement" => {
+                self.in_force.push((index, what, digest));
+            }
+            (Kind::Receipted | Kind::Expired | Kind::Dead, _, _) => {
+                self.outcomes.extend(about.map(|jws| (jws, index)));
+            }
+            (Kind::Erased, _, _) => {
+                let of = entry.of.and_then(|of| of.parse().ok());
+                self.erased.extend(of.map(|of: u64| (of, index)));
+            }
+            (Kind::Rejected, _, _) if entry.code.as_deref() == Some("id_conflict") => {
+                self.conflicts.extend(entry.id.zip(entry.from).map(|(id, from)| (id, from, index)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A message, and which entries prove what about it.
+struct Plan<'r> {
+    entry: Entry,
+    row: Option<&'r Message>,
+    proofs: Vec<(Part, i64, u64)>,
+}
+
+/// One checkpoint for each log, so that all proofs show one history: the first over all of them that a partner
+/// cosigned, else the newest.
+async fn checkpoints(conn: &mut Connection, heads: &[Head], plans: &[Plan<'_>]) -> Result<HashMap<i64, u64>> {
+    let mut sizes = HashMap::new();
+    for head in heads {
+        let proofs = plans.iter().flat_map(|plan| &plan.proofs).filter(|(_, log, _)| *log == head.id);
+        if let Some(last) = proofs.map(|(_, _, index)| *index).max() {
+            let cosigned = witness::first_cosigned(conn, head.id, last + 1).await?;
+            sizes.insert(head.id, cosigned.unwrap_or(head.size));
+        }
+    }
+    Ok(sizes)
+}
+
+struct Gathering<'g> {
+    store: &'g Store,
+    own: Country,
+    found: &'g HashMap<i64, Found>,
+    cards: &'g [(Card, Vec<u8>)],
+    schemas: Option<&'g Path>,
+}
+
+impl Gathering<'_> {
+    async fn plan<'r>(&self, conn: &mut Connection, item: Item<'r>) -> Result<Plan<'r>> {
+        let Item { log, index, row } = item;
+        let body = ledger::entry(conn, log, index).await?;
+        let body = body
+            .ok_or_else(|| anyhow!("entry {index} of a message is missing; run `silkgate audit verify`"))?;
+        let entry = Entry::parse(&body).map_err(|error| anyhow!("entry {index}: {error}"))?;
+        let found = self.found.get(&log).ok_or_else(|| anyhow!("a message is of no log"))?;
+        let mut proofs = vec![(Part::Entry, log, index)];
+        let card = self.card_in_force(found, index, &entry);
+        proofs.extend(card.map(|index| (Part::Card, log, index)));
+        let agreement = found.before(index, "agreement").next();
+        proofs.extend(agreement.map(|(index, _)| (Part::Agreement, log, index)));
+        if let Some(digest) = entry.jws.filter(|_| entry.kind == Kind::Sent) {
+            let outcome =
+                self.found.iter().find_map(|(log, found)| Some((*log, *found.outcomes.get(&digest)?)));
+            proofs.extend(outcome.map(|(log, index)| (Part::Outcome, log, index)));
+        }
+        proofs.extend(found.erased.get(&index).map(|index| (Part::Erased, log, *index)));
+        Ok(Plan { entry, row, proofs })
+    }
+
+    /// The card that the message was judged by: of a partner's message the last one before it that holds its
+    /// certificate, since a card may come into force while a message is on its way through the checks.
+    fn card_in_force(&self, found: &Found, index: u64, entry: &Entry) -> Option<u64> {
+        let holds = |digest: &Hash| {
+            let card = self.cards.iter().find(|(card, _)| card.digest() == *digest.as_bytes());
+            let mut certificates =
+                card.into_iter().flat_map(|(card, _)| &card.content().signing_certificates);
+            certificates.any(|der| Some(hash(Digest::of(der))) == entry.cert)
+        };
+        let holding =
+            found.before(index, "card").find(|(_, digest)| entry.kind == Kind::Sent || holds(digest));
+        holding.or_else(|| found.before(index, "card").next()).map(|(index, _)| index)
+    }
+
+    async fn parts(
+        &self,
+        conn: &mut Connection,
+        plan: &Plan<'_>,
+        sizes: &HashMap<i64, u64>,
+    ) -> Result<Vec<(Part, Vec<u8>)>> {
+        let mut parts = Vec::new();
+        for (part, log, index) in &plan.proofs {
+            let size = sizes.get(log).copied().unwrap_or_default();
+            let bytes = proof::witnessed(conn, *log, *index, size).await?;
+            parts.push((*part, self.with_known_lines(&bytes)?));
+        }
+        let mut signed = None;
+        if let Some(row) = plan.row {
+            let payload = self.store.payload(conn, row.seq).await?;
+            signed = payload.as_deref().and_then(|bytes| Jws::parse(bytes).ok()).map(|jws| jws.iat);
+            let problem = message::refusal(conn, row.seq).await?;
+            let receipt = message::receipt(conn, row.seq).await?;
+            parts.extend(payload.map(|bytes| (Part::Message, bytes)));
+            parts.extend(problem.map(|bytes| (Part::Problem, bytes)));
+            parts.extend(receipt.map(|bytes| (Part::Partner, bytes)));
+        }
+        let agreement = plan.proofs.iter().find(|(part, _, _)| *part == Part::Agreement);
+        if let Some((_, log, index)) = agreement {
+            let text = self.agreement(conn, *log, *index).await?;
+            parts.extend(text.map(|text| (Part::AgreementText, text.into_bytes())));
+        }
+        let certificates = self.cards.iter().flat_map(|(card, _)| &card.content().signing_certificates);
+        let mut certificates = certificates.filter_map(|der| SigningCertificate::parse(der));
+        let signer = certificates.find(|found| Some(hash(found.thumbprint)) == plan.entry.cert);
+        let signer =
+            signer.ok_or_else(|| anyhow!("the certificate of a message is on no card that we hold"))?;
+        parts.push((Part::Revocation, bundle::revocation(&signer, signed, plan.entry.at)));
+        Ok(parts)
+    }
+
+    /// The agreement's text, if one in force now is the one of then: earlier texts are not kept.
+    async fn agreement(&self, conn: &mut Connection, log: i64, index: u64) -> Result<Option<String>> {
+        let in_force = self.found.get(&log).into_iter().flat_map(|found| &found.in_force);
+        let digest = in_force.into_iter().find(|(at, _, _)| *at == index).map(|(_, _, digest)| *digest);
+        let texts = partner::all(conn).await?.into_iter().map(|row| row.agreement);
+        Ok(texts.into_iter().find(|text| Some(hash(Digest::of(text.as_bytes()))) == digest))
+    }
+
+    /// A proof whose checkpoint keeps the lines of the log and of witnesses whose cards are in the bundle.
+    fn with_known_lines(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let mut proof = TlogProof::parse(bytes).map_err(|error| anyhow!("a proof: {error}"))?;
+        let others =
+            self.cards.iter().map(|(card, _)| card).filter(|card| card.content().country != self.own);
+        let witnesses: Vec<WitnessKey> = others.filter_map(witness_key).collect();
+        let note = &proof.checkpoint;
+        let origin = note.text().lines().next().unwrap_or_default();
+        let known = note.signatures().iter().filter(|line| {
+            line.name() == origin
+                || witnesses.iter().any(|key| key.name() == line.name() && key.key_id() == line.key_id())
+        });
+        let lines: String = known.map(|line| format!("{line}\n")).collect();
+        proof.checkpoint = Note::parse(format!("{}\n{lines}", note.text()).as_bytes())
+            .map_err(|error| anyhow!("a checkpoint: {error}"))?;
+        Ok(proof.encode())
+    }
+
+    /// Adds the edition that the message was judged by.
+    fn edition(&self, bundle: &mut Bundle, plan: &Plan<'_>) -> Result<()> {
+        let (Some(digest), Some(kind)) = (plan.entry.schema, &plan.entry.message_type) else { return Ok(()) };
+        let types = Catalogue::embedded().types().iter();
+        if let Some(t) = types.filter(|t| t.name() == kind).find(|t| t.digest() == *digest.as_bytes()) {
+            bundle.edition(&t.edition_files());
+            return Ok(());
+        }
+        let missing = || {
+            anyhow!(
+                "{kind}: this program no longer holds the edition {} that judged a message; give the `schemas` folder of the \
+                 release of then with --schemas",
+                digest.to_base64url()
+            )
+        };
+        let files = earlier_edition(self.schemas.ok_or_else(missing)?, kind, digest)?;
+        bundle.edition(&files.ok_or_else(missing)?);
+        Ok(())
+    }
+}
+
+/// Paths and bytes, in the order of an edition.
+type Files = Vec<(String, Vec<u8>)>;
+
+/// The files of an edition of a type under a `schemas` folder, if they give that digest.
+fn earlier_edition(folder: &Path, kind: &str, digest: Hash) -> Result<Option<Files>> {
+    for version in 1.. {
+        if !folder.join(kind).join(version.to_string()).is_dir() {
+            return Ok(None);
+        }
+        for further in [false, true] {
+            let paths = edition::paths(kind, version, further).into_iter();
+            let read = |path: String| {
+                let file = folder.join(&path);
+                Ok((path, std::fs::read(&file).with_context(|| file.display().to_string())?))
+            };
+            let files = paths.map(read).collect::<Result<Vec<_>>>()?;
+            let digests: Vec<Digest> = files.iter().map(|(_, bytes)| Digest::of(bytes)).collect();
+            if hash(edition::digest(&digests)) == digest {
+                return Ok(Some(files));
+            }
+        }
+    }
+    Ok(None)
+}
+
+impl Found {
+    /// What came into force before the entry at `index`, newest first.
+    fn before<'f>(&'f self, index: u64, what: &'f str) -> impl Iterator<Item = (u64, Hash)> + 'f {
+        let earlier = self.in_force.iter().rev().filter(move |(at, which, _)| *at < index && which == what);
+        earlier.map(|(at, _, digest)| (*at, *digest))
+    }
+}
+
+fn of_state(cards: &[(Card, Vec<u8>)], country: Country) -> impl Iterator<Item = &Card> {
+    cards.iter().map(|(card, _)| card).filter(move |card| card.content().country == country)
+}

@@ -1,0 +1,58 @@
+//! `--query`: filters that narrow one another.
+
+use silkgate_message::instant::Instant;
+use silkgate_message::party::Country;
+
+use crate::store::message::Filter;
+
+/// Reads `name=value,…`; each name at most once.
+pub(super) fn parse(text: &str) -> Result<Filter, String> {
+    let mut filter = Filter::default();
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is not name=value"))?;
+        let twice = || format!("{name} stands twice");
+        let instant = || {
+            Instant::parse(value).ok_or_else(|| format!("{name}: an instant such as 2026-11-24T09:30:00Z"))
+        };
+        let text = || Some(value.to_owned());
+        let free = match name {
+            "partner" => {
+                let country: Country = value.parse().map_err(|error| format!("partner: {error}"))?;
+                filter.partner.replace(country.to_string()).is_none()
+            }
+            "type" => std::mem::replace(&mut filter.kind, text()).is_none(),
+            "record" => std::mem::replace(&mut filter.record, text()).is_none(),
+            "since" => filter.since.replace(instant()?).is_none(),
+            "until" => filter.until.replace(instant()?).is_none(),
+            "verdict" => {
+                let accepted = match value {
+                    "accepted" => true,
+                    "rejected" => false,
+                    _ => return Err("verdict: accepted or rejected".to_owned()),
+                };
+                filter.accepted.replace(accepted).is_none()
+            }
+            _ => return Err(format!("`{name}` is none of partner, type, record, since, until, verdict")),
+        };
+        if !free {
+            return Err(twice());
+        }
+    }
+    Ok(filter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_once_each() {
+        let filter =
+            parse("partner=JO,type=alert.vehicle,since=2026-11-24T00:00:00Z,verdict=rejected").unwrap();
+        assert_eq!((filter.partner.as_deref(), filter.kind.as_deref()), (Some("JO"), Some("alert.vehicle")));
+        assert_eq!((filter.accepted, filter.until), (Some(false), None));
+        for bad in ["", "partner", "partner=Jordan", "since=today", "verdict=good", "x=1", "type=a,type=b"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Three states, messages of every outcome between them, and their bundles.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use silkgate_evidence::container::{self, Members};
+use silkgate_ledger::{Cosigner, Note};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use support::{Home, Pair, answer, binary, event, question, sign, wait_for, wire};
+use tempfile::TempDir;
+
+pub(super) const IQ: &str = "IQ/traffic-police";
+pub(super) const JO: &str = "JO/public-security";
+pub(super) const SA: &str = "SA/border-guard";
+
+/// Iraq between two neighbours, all stopped; the newest checkpoint of Iraq's log with Jordan is cosigned.
+pub(super) struct States {
+    pub(super) pair: Pair,
+    pub(super) sa: Home,
+    /// Ids by what became of the message.
+    pub(super) ids: BTreeMap<&'static str, String>,
+}
+
+pub(super) fn id(event: &Value) -> String {
+    event["id"].as_str().unwrap().to_owned()
+}
+
+fn submitted(home: &Home, from: &str, event: &Value, state: &str) -> String {
+    let back_end = home.back_end(from);
+    wait_for("the submission to be taken", || (back_end.submit(event).status == 202).then_some(()));
+    assert_eq!(back_end.outcome(&id(event))["state"], state);
+    id(event)
+}
+
+impl States {
+    pub(super) fn exchanged() -> Self {
+        let mut pair = Pair::set_up(None);
+        let mut sa = Home::init(pair.folder.path(), SA);
+        pair.iq.add_partner(&sa, None);
+        sa.add_partner(&pair.iq, None);
+        // Iraq may send for a purpose that Jordan does not take.
+        pair.iq.ok(&["partner", "allow", "JO", "--purpose", "customs-control"]);
+        [&mut pair.iq, &mut pair.jo, &mut sa].into_iter().for_each(Home::start);
+        let mut ids = BTreeMap::new();
+        ids.insert("sent", submitted(&pair.iq, IQ, &event(IQ, JO), "receipted"));
+        ids.insert("received", submitted(&pair.jo, JO, &event(JO, IQ), "receipted"));
+        let mut other_purpose = event(IQ, JO);
+        other_purpose["purpose"] = json!("customs-control");
+        ids.insert("refused sent", submitted(&pair.iq, IQ, &other_purpose, "rejected"));
+        // What Jordan's own gateway would not send.
+        let (jordan, key) = (pair.jo.as_partner_of(&pair.iq), pair.jo.message_key());
+        let mut plaid = event(JO, IQ);
+        plaid["data"]["colour"] = json!("plaid");
+        assert_eq!(jordan.message(&sign(&key, &plaid).bytes).status, 422);
+        ids.insert("refused received", id(&plaid));
+        let (first, mut second) = (event(JO, IQ), event(JO, IQ));
+        second["id"] = first["id"].clone();
+        assert_eq!(jordan.message(&sign(&key, &first).bytes).status, 200);
+        assert_eq!(jordan.message(&sign(&key, &second).bytes).code(), "id_conflict");
+        ids.insert("conflict", id(&first));
+        let asked = question(JO, IQ, 1_800_000);
+        ids.insert("question", submitted(&pair.jo, JO, &asked, "receipted"));
+        ids.insert("answer", submitted(&pair.iq, IQ, &answer(IQ, JO, &id(&asked), "none"), "receipted"));
+        ids.insert("third sent", submitted(&pair.iq, IQ, &event(IQ, SA), "receipted"));
+        ids.insert("third received", submitted(&sa, SA, &event(SA, IQ), "receipted"));
+        sa.stop();
+        let queued = event(IQ, SA);
+        assert_eq!(pair.iq.back_end(IQ).submit(&queued).status, 202);
+        ids.insert("queued", id(&queued));
+        let states = Self { pair, sa, ids };
+        states.export_while_running();
+        let mut states = states;
+        states.pair.iq.stop();
+        states.pair.jo.stop();
+        states.cosign();
+        states
+    }
+
+    /// A bundle beside a running gateway.
+    fn export_while_running(&self) {
+        let out = self.pair.folder.path().join("running.zip").to_string_lossy().into_owned();
+        self.pair.iq.ok(&["evidence", "export", &self.ids["sent"], "--out", &out]);
+        let again = self.pair.iq.run(&["evidence", "export", &self.ids["sent"], "--out", &out]);
+        assert_eq!(again.status.code(), Some(2), "evidence is never replaced");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&out).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// Jordan's witness cosigns the newest checkpoint of Iraq's log of their channel.
+    fn cosign(&self) {
+        let name = format!("{}/JO/witness", self.pair.jo.host);
+        let key = wire::private_key(&self.pair.jo.path.join("keys/witness.key"));
+        let witness = Cosigner::from_pkcs8(&name, key.secret_der()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let file = self.pair.iq.path.join("silkgate.db");
+            let mut conn = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+            let sql = "SELECT c.log, c.size, c.note FROM checkpoint c JOIN log l ON l.id = c.log AND l.size = c.size
+                       WHERE l.partner = 'JO'";
+            let row = sqlx::query(sql).fetch_one(&mut conn).await.unwrap();
+            let note = Note::parse(&row.get::<Vec<u8>, _>(2)).unwrap();
+            let line = witness.cosign(&note, 1_795_507_200).unwrap().to_string();
+            let sql = "INSERT INTO cosignature (log, size, witness, line) VALUES ($1, $2, 'JO', $3)";
+            let insert = sqlx::query(sql).bind(row.get::<i64, _>(0)).bind(row.get::<i64, _>(1)).bind(line);
+            insert.execute(&mut conn).await.unwrap();
+            sqlx::query("UPDATE log SET cosigned = 1 WHERE partner = 'JO'").execute(&mut conn).await.unwrap();
+            conn.close().await.unwrap();
+        });
+    }
+
+    /// A state's bundle of what `arguments` name.
+    pub(super) fn export(&self, home: &Home, arguments: &[&str]) -> Vec<u8> {
+        let out = self.pair.folder.path().join("out.zip");
+        let _ = std::fs::remove_file(&out);
+        let path = out.to_string_lossy().into_owned();
+        let database = std::fs::read(home.path.join("silkgate.db")).unwrap();
+        home.ok(&[&["evidence", "export", "--out", &path], arguments].concat());
+        assert!(database == std::fs::read(home.path.join("silkgate.db")).unwrap(), "export only reads");
+        std::fs::read(&out).unwrap()
+    }
+
+    /// Iraq's bundle of the message that became so.
+    pub(super) fn of(&self, what: &str) -> Members {
+        container::decode(&self.export(&self.pair.iq, &[&self.ids[what]])).unwrap()
+    }
+}
+
+/// The verdicts of both judges on these files, run where there is no home: whether each is good.
+pub(super) fn verdicts(files: &[(String, Vec<u8>)]) -> Vec<(bool, bool)> {
+    let folder = TempDir::new().unwrap();
+    let paths: Vec<PathBuf> = (0..files.len()).map(|n| folder.path().join(format!("{n}.zip"))).collect();
+    for (path, (_, bytes)) in paths.iter().zip(files) {
+        std::fs::write(path, bytes).unwrap();
+    }
+    let mut ours = Command::new(binary());
+    ours.args(["verify", "--json"]).current_dir(folder.path()).args(&paths);
+    let ours = ours.output().unwrap();
+    let report: Value = serde_json::from_slice(&ours.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&ours.stderr)));
+    let single = [report.clone()];
+    let found = report["files"].as_array().map_or(&single[..], Vec::as_slice);
+    let ours_good: Vec<bool> = found.iter().map(|file| file["valid"].as_bool().unwrap()).collect();
+    assert_eq!(ours.status.code(), Some(i32::from(ours_good.contains(&false))));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let theirs = Command::new(root.join("target/interop/bin/python"))
+        .arg(root.join("docs/verify.py"))
+        .args(&paths)
+        .current_dir(folder.path())
+        .output()
+        .expect("tests/interop/install was run");
+    let said = String::from_utf8(theirs.stdout).unwrap();
+    let theirs_good: Vec<bool> =
+        paths.iter().map(|path| said.contains(&format!("{}: GOOD\n", path.display()))).collect();
+    let refused = said.matches(": REFUSED, it proves nothing\n").count();
+    assert_eq!(refused, theirs_good.iter().filter(|good| !**good).count(), "a verdict on each: {said}");
+    assert_eq!(theirs.status.code(), Some(i32::from(refused > 0)));
+    if files.len() < 30 {
+        eprintln!("{said}");
+        for (file, (name, _)) in found.iter().zip(files) {
+            let failed = file["checks"].as_array().unwrap().iter().find(|check| check["passed"] == false);
+            eprintln!("{name}: {}", failed.map_or("good", |check| check["says"].as_str().unwrap()));
+        }
+    }
+    ours_good.into_iter().zip(theirs_good).collect()
+}
