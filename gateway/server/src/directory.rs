@@ -139,12 +139,6 @@ pub fn witness_key(key: &LogKey) -> Result<WitnessKey, String> {
     }
 }
 
-/// Every card that we ever handed out.
-pub async fn own_cards(conn: &mut Connection, own: Country) -> Result<Vec<Card>, StoreError> {
-    let cards = partner::cards(conn).await?.into_iter().filter(|(country, _)| country == own.as_str());
-    Ok(cards.filter_map(|(_, bytes)| Card::parse(&bytes).ok()).collect())
-}
-
 /// The verifier keys that a log ever had by these cards, under its origin.
 pub fn ever_log_keys(cards: &[&Card], origin: &str) -> Vec<VerifierKey> {
     own_log_keys(origin, &[], cards)

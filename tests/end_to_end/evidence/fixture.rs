@@ -6,10 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use silkgate_evidence::container::{self, Members};
-use silkgate_ledger::{Cosigner, Note};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
-use support::{Home, Pair, answer, binary, event, question, sign, wait_for, wire};
+use support::{Home, Pair, answer, binary, event, question, sign, wait_for};
 use tempfile::TempDir;
 
 pub(super) const IQ: &str = "IQ/traffic-police";
@@ -46,6 +43,7 @@ impl States {
         [&mut pair.iq, &mut pair.jo, &mut sa].into_iter().for_each(Home::start);
         let mut ids = BTreeMap::new();
         ids.insert("sent", submitted(&pair.iq, IQ, &event(IQ, JO), "receipted"));
+        ids.insert("erased", submitted(&pair.iq, IQ, &event(IQ, JO), "receipted"));
         ids.insert("received", submitted(&pair.jo, JO, &event(JO, IQ), "receipted"));
         let mut other_purpose = event(IQ, JO);
         other_purpose["purpose"] = json!("customs-control");
@@ -73,9 +71,17 @@ impl States {
         let states = Self { pair, sa, ids };
         states.export_while_running();
         let mut states = states;
+        states.pair.iq.ok(&["erase", &states.ids["erased"], "--reason", "a court's order"]);
+        for (home, partner) in [(&states.pair.iq, "JO"), (&states.pair.jo, "IQ")] {
+            wait_for("the neighbour's cosignature", || {
+                let witness = home.json(&["status"])["witness"].clone();
+                let mut of =
+                    witness.as_array().unwrap().iter().filter(|cosigned| cosigned["partner"] == partner);
+                of.all(|cosigned| cosigned["size"] == cosigned["of"]).then_some(())
+            });
+        }
         states.pair.iq.stop();
         states.pair.jo.stop();
-        states.cosign();
         states
     }
 
@@ -87,28 +93,6 @@ impl States {
         assert_eq!(again.status.code(), Some(2), "evidence is never replaced");
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&out).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
-    }
-
-    /// Jordan's witness cosigns the newest checkpoint of Iraq's log of their channel.
-    fn cosign(&self) {
-        let name = format!("{}/JO/witness", self.pair.jo.host);
-        let key = wire::private_key(&self.pair.jo.path.join("keys/witness.key"));
-        let witness = Cosigner::from_pkcs8(&name, key.secret_der()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let file = self.pair.iq.path.join("silkgate.db");
-            let mut conn = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
-            let sql = "SELECT c.log, c.size, c.note FROM checkpoint c JOIN log l ON l.id = c.log AND l.size = c.size
-                       WHERE l.partner = 'JO'";
-            let row = sqlx::query(sql).fetch_one(&mut conn).await.unwrap();
-            let note = Note::parse(&row.get::<Vec<u8>, _>(2)).unwrap();
-            let line = witness.cosign(&note, 1_795_507_200).unwrap().to_string();
-            let sql = "INSERT INTO cosignature (log, size, witness, line) VALUES ($1, $2, 'JO', $3)";
-            let insert = sqlx::query(sql).bind(row.get::<i64, _>(0)).bind(row.get::<i64, _>(1)).bind(line);
-            insert.execute(&mut conn).await.unwrap();
-            sqlx::query("UPDATE log SET cosigned = 1 WHERE partner = 'JO'").execute(&mut conn).await.unwrap();
-            conn.close().await.unwrap();
-        });
     }
 
     /// A state's bundle of what `arguments` name.

@@ -10,13 +10,13 @@ use silkgate_message::jws::Jws;
 
 use super::{Cx, Found, admin, both_times};
 use crate::store::message::{self, Message, State, Way};
-use crate::store::{Connection, Store, StoreError, delivery, erasure, outbox, proof};
+use crate::store::{Connection, Store, StoreError, delivery, erasure, ledger, outbox, proof, timestamp};
 
 /// Which message.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  silkgate -d iq show 0192f1a0-7b3c-7def-8123-456789abcdef --save .\n\nWorks with the gateway stopped. \
-                        --save writes ID.jws and ID.receipt, which `silkgate verify` judges anywhere. Exit code 1: there is no such message."
+                        --save writes ID.jws and ID.receipt, and with a time-stamp ID.tst and ID.checkpoint, which `silkgate verify` judges anywhere. Exit code 1: there is no such message."
 )]
 pub(crate) struct Args {
     /// The message's id.
@@ -50,6 +50,8 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
 struct Life {
     payload: Option<Vec<u8>>,
     receipt: Option<Vec<u8>>,
+    /// The first time-stamp over its entry, and the checkpoint that it is over.
+    stamp: Option<(Vec<u8>, Vec<u8>)>,
     report: Value,
 }
 
@@ -69,6 +71,14 @@ async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Lif
     let problem: Option<Value> = problem.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let attempts = outbox::attempts(conn, row.seq).await?;
     let handed = delivery::find(conn, row.seq).await?;
+    let stamped = timestamp::first_over(conn, row.log, row.entry + 1).await?;
+    let stamped_at = stamped.as_ref().map(|stamp| stamp.at.to_string());
+    let stamp = match stamped {
+        Some(stamp) => {
+            ledger::checkpoint(conn, row.log, stamp.size).await?.map(|checkpoint| (stamp.token, checkpoint))
+        }
+        None => None,
+    };
     let jws = payload.as_deref().and_then(|bytes| Jws::parse(bytes).ok());
     let attempts: Vec<Value> = attempts
         .iter()
@@ -84,12 +94,12 @@ async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Lif
         "erased": erased.map(|erased| json!({
             "at": erased.at.to_string(), "rule": erased.rule, "log_entry": erased.entry, "reason": erased.reason.map(|reason| reason.text),
         })),
-        "kept_until": kept_until, "unreadable": unreadable,
+        "timestamped_at": stamped_at, "kept_until": kept_until, "unreadable": unreadable,
         "certificate": jws.as_ref().map(|jws| jws.thumbprint.to_string()),
         "event": jws.map(|jws| jws.event),
         "receipt": receipt.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
     });
-    Ok(Life { payload, receipt, report })
+    Ok(Life { payload, receipt, stamp, report })
 }
 
 /// The checks that a message passed, by what its state implies: they are made in this order, and the
@@ -152,7 +162,10 @@ fn checks(row: &Message) -> Vec<String> {
 }
 
 fn save(folder: &Path, row: &Message, life: &Life) -> Result<()> {
-    for (ending, bytes) in [("jws", &life.payload), ("receipt", &life.receipt)] {
+    let (token, checkpoint) = life.stamp.clone().unzip();
+    let files =
+        [("jws", &life.payload), ("receipt", &life.receipt), ("tst", &token), ("checkpoint", &checkpoint)];
+    for (ending, bytes) in files {
         if let Some(bytes) = bytes {
             let path = folder.join(format!("{}.{ending}", row.id));
             std::fs::write(&path, bytes).with_context(|| path.display().to_string())?;

@@ -46,7 +46,6 @@ pub async fn newest(conn: &mut Connection, log: i64) -> Result<Option<Stamp>, St
 }
 
 /// The first time-stamp over a checkpoint of at least `size` entries: the earliest proof by an authority that entry `size - 1` was there.
-#[allow(dead_code, reason = "the evidence bundle asks for it")]
 pub async fn first_over(conn: &mut Connection, log: i64, size: u64) -> Result<Option<Stamp>, StoreError> {
     let query = sqlx::query(
         "SELECT size, at_ms, token FROM timestamp WHERE log = $1 AND size >= $2 ORDER BY size LIMIT 1",

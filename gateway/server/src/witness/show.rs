@@ -25,6 +25,8 @@ use crate::store::{Connection, StoreError, witness};
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How often a log is looked at that did not grow here: an operator's command appends to it too.
+const POLL: Duration = Duration::from_secs(3);
 /// How often new partners are looked for.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -105,7 +107,7 @@ async fn tend(gateway: &Gateway, lines: &Lines, country: Country, stop: &Cancell
         if memory.failures == 0 {
             tokio::select! {
                 _ = grown.changed() => {}
-                () = tokio::time::sleep(Duration::from_secs(settings.idle_seconds)) => {}
+                () = tokio::time::sleep(POLL) => {}
                 () = stop.cancelled() => return,
             }
         }

@@ -139,8 +139,8 @@ pub(super) async fn read(client: &Client, keys: &[VerifierKey], held: &Held) -> 
         log.inconsistent
             .push(format!("the {} entries do not make the root that the checkpoint signs", checkpoint.size));
     }
-    let beyond = held.roots.range(checkpoint.size + 1..).map(|(size, _)| *size);
-    if let Some(size) = beyond.filter(|size| !held.given_up.covers(*size)).next_back() {
+    let mut beyond = held.roots.range(checkpoint.size + 1..).map(|(size, _)| *size);
+    if let Some(size) = beyond.rfind(|size| !held.given_up.covers(*size)) {
         log.contradicts(format!(
             "the log has {} entries, a checkpoint that we hold has {size}: it was cut back",
             checkpoint.size
