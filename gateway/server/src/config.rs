@@ -241,6 +241,11 @@ impl Home {
         self.0.join("clients").join(format!("{name}.pem"))
     }
 
+    /// How far an interrupted audit came.
+    pub fn audit_progress(&self) -> PathBuf {
+        self.0.join("audit.progress")
+    }
+
     /// Reads the configuration.
     pub fn config(&self) -> anyhow::Result<Config> {
         let file = self.config_file();

@@ -99,7 +99,7 @@ pub fn channel_key(card: &Card, own: Country) -> Result<VerifierKey, String> {
 }
 
 /// The card's log key under the origin `<host>/<its ISO>/<name>`.
-fn log_key(card: &Card, name: &str) -> Result<VerifierKey, String> {
+pub fn log_key(card: &Card, name: &str) -> Result<VerifierKey, String> {
     let content = card.content();
     let origin = format!("{}/{}/{name}", content.host, content.country);
     let house = content.logs.first().ok_or("the card names no log")?;

@@ -59,6 +59,22 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What is damaged or contradicts itself, where that is the reason; None where the database could not be read at all.
+    pub fn damage(&self) -> Option<String> {
+        let sql = match self {
+            StoreError::Corrupt(_) => return Some(self.to_string()),
+            StoreError::Sql(sql) => sql,
+            _ => return None,
+        };
+        let decode = matches!(sql, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_));
+        // SQLITE_CORRUPT, SQLITE_FORMAT and SQLITE_NOTADB, in any of their extended forms.
+        let code = sql.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+        let damaged = decode || code.is_some_and(|code| [11, 24, 26].contains(&(code & 0xff)));
+        damaged.then(|| sql.to_string())
+    }
+}
+
 /// An open store. Writers take turns on one connection; readers never wait for them (WAL).
 #[derive(Clone)]
 pub struct Store {

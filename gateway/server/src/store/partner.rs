@@ -102,7 +102,7 @@ pub async fn keep_card(
 /// Every card that was ever in force.
 pub async fn cards(conn: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
     let rows = sqlx::query("SELECT country, bytes FROM card ORDER BY at_ms").fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 /// Registers a certificate of the national plane.
