@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use silkgate_ledger::{
-    AddCheckpoint, Checkpoint, Edge, Note, NoteSigner, leaf_hash, sign_checkpoint,
-};
+use silkgate_ledger::{AddCheckpoint, Checkpoint, Edge, Note, NoteSigner, leaf_hash, sign_checkpoint};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use support::home::{Home, set};

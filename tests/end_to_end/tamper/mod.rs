@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
-use support::home::{Home, binary};
 use support::Pair;
+use support::home::{Home, binary};
 
 use changes::Change;
 use exchanged::{database, put};
@@ -74,8 +74,12 @@ fn copy(home: &Home, to: &Path) -> PathBuf {
 
 /// The exit code of an audit, and what it said.
 fn audit(home: &Path) -> (Option<i32>, String) {
-    let output =
-        Command::new(binary()).arg("-d").arg(home).args(["audit", "verify", "--offline", "--json"]).output().unwrap();
+    let output = Command::new(binary())
+        .arg("-d")
+        .arg(home)
+        .args(["audit", "verify", "--offline", "--json"])
+        .output()
+        .unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     (output.status.code(), said.concat())
 }
@@ -248,5 +252,9 @@ fn every_table_is_known() {
             "{table} is covered or excluded, on purpose"
         );
     }
-    assert_eq!(coverage.tables.len() + coverage.excluded.len(), tables.len(), "nothing is named that is not there");
+    assert_eq!(
+        coverage.tables.len() + coverage.excluded.len(),
+        tables.len(),
+        "nothing is named that is not there"
+    );
 }

@@ -138,7 +138,10 @@ fn from_row(row: &SqliteRow) -> Result<Message, StoreError> {
         |column: usize, what: &str| u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| corrupt(what));
     Ok(Message {
         seq: row.try_get(0)?,
-        way: if way == "sent" { Way::Sent } else { Way::Received },
+        way: [Way::Received, Way::Sent]
+            .into_iter()
+            .find(|w| w.as_str() == way)
+            .ok_or_else(|| corrupt("direction"))?,
         partner: row.try_get(2)?,
         source: row.try_get(3)?,
         recipient: row.try_get(4)?,

@@ -42,17 +42,18 @@ pub async fn all(conn: &mut Connection) -> Result<Vec<PartnerRow>, StoreError> {
         "SELECT country, state, card, agreement, connect, added_ms FROM partner ORDER BY country",
     );
     let rows = rows.fetch_all(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| PartnerRow {
-            country: row.get(0),
-            state: row.get(1),
-            card: row.get(2),
-            agreement: row.get(3),
-            connect: row.get(4),
-            added_at: Instant(row.get(5)),
+    rows.into_iter()
+        .map(|row| {
+            Ok(PartnerRow {
+                country: row.try_get(0)?,
+                state: row.try_get(1)?,
+                card: row.try_get(2)?,
+                agreement: row.try_get(3)?,
+                connect: row.try_get(4)?,
+                added_at: Instant(row.try_get(5)?),
+            })
         })
-        .collect())
+        .collect()
 }
 
 /// Inserts or replaces a partner.
