@@ -304,6 +304,11 @@ impl Home {
         self.0.join("keys").join("payload-keys.db")
     }
 
+    /// How far an interrupted audit came.
+    pub fn audit_progress(&self) -> PathBuf {
+        self.0.join("audit.progress")
+    }
+
     /// Reads the configuration.
     pub fn config(&self) -> anyhow::Result<Config> {
         let file = self.config_file();

@@ -41,7 +41,8 @@ pub(super) struct Schema {
     id: String,
     title: String,
     description: String,
-    validator: Validator,
+    /// Compiled where a message is to be judged: who only asks what a type is need not wait for it.
+    validator: OnceLock<Validator>,
     shape: Shape,
     required: usize,
     text: &'static str,
@@ -50,7 +51,7 @@ pub(super) struct Schema {
 }
 
 impl Schema {
-    /// Compiles an embedded schema. It is part of the binary: a fault in it is found by every test
+    /// Reads an embedded schema. It is part of the binary: a fault in it is found by every test
     /// and never by a message.
     #[allow(clippy::expect_used)]
     pub(super) fn compile(text: &'static str) -> Self {
@@ -60,16 +61,22 @@ impl Schema {
         let documents = documents(text);
         let shape = Shape::of(&documents, &schema, &id);
         let required = schema.pointer("/$defs/body/required").and_then(Value::as_array).map_or(0, Vec::len);
-        let compound = compound(text);
-        let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .offline()
-            .should_validate_formats(true)
-            .should_ignore_unknown_formats(false)
-            .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
-            .build(&compound)
-            .expect("embedded schema compiles");
-        Self { id, title, description, validator, shape, required, text, outline: OnceLock::new() }
+        let (validator, outline) = (OnceLock::new(), OnceLock::new());
+        Self { id, title, description, validator, shape, required, text, outline }
+    }
+
+    #[allow(clippy::expect_used)] // part of the binary, as above
+    fn validator(&self) -> &Validator {
+        self.validator.get_or_init(|| {
+            jsonschema::options()
+                .with_draft(Draft::Draft202012)
+                .offline()
+                .should_validate_formats(true)
+                .should_ignore_unknown_formats(false)
+                .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
+                .build(&compound(self.text))
+                .expect("embedded schema compiles")
+        })
     }
 
     /// `$id`.
@@ -105,12 +112,12 @@ impl Schema {
 
     /// Every violation of `data`.
     pub(super) fn check(&self, data: &Value) -> Vec<Violation> {
-        if self.validator.is_valid(data) {
+        if self.validator().is_valid(data) {
             return Vec::new();
         }
         let is_cancel = data.get("action").and_then(Value::as_str) == Some("cancel");
         let mut violations: Vec<Violation> = Vec::new();
-        for error in self.validator.iter_errors(data) {
+        for error in self.validator().iter_errors(data) {
             for violation in self.describe(&error, is_cancel) {
                 if !violations.contains(&violation) {
                     violations.push(violation);

@@ -1,356 +1,275 @@
-//! The whole-store audit: what is stored is read again, hashed again and compared.
+//! The whole-store audit: what is stored is read again, hashed again and compared, once from the first row to the
+//! last, in memory that does not grow with the store.
 
 mod coverage;
+mod facts;
+mod judge;
+mod logs;
 mod messages;
+mod notes;
+mod pool;
 mod questions;
+mod report;
+mod resume;
+mod sums;
 mod timestamps;
+mod witnesses;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
-use serde::Serialize;
-use silkgate_ledger::entry::Kind;
-use silkgate_ledger::tree::{Edge, TileId};
-use silkgate_ledger::{Checkpoint, Entry, Hash, Note, NoteSigner, VerifierKey, leaf_hash};
-use silkgate_message::card::Card;
-use silkgate_message::jws::SigningCertificate;
+use silkgate_ledger::{Entry, Hash};
+use silkgate_message::instant::Instant;
 
 use crate::config::Config;
 use crate::store::ledger::{self, Head};
-use crate::store::{Connection, Store, StoreError, partner};
-use coverage::{COVERED, EXCLUDED, EXCLUDED_COLUMNS, Excluded};
+use crate::store::message;
+use crate::store::{Connection, Store, StoreError, delivery, erasure, partner};
+use facts::Facts;
+use logs::Log;
+use pool::{Done, Pool};
+use resume::Resume;
+use sums::{Fact, Side, Sums, Unequal};
+
+pub use facts::OwnKeys;
+pub use report::{CosignedReport, LogReport, Report, WitnessReport, WitnessState};
 
 /// Rows read at once.
-const PAGE: u32 = 1000;
+const PAGE: u32 = 500;
 
-/// What an audit found.
-#[derive(Serialize, Default)]
-pub struct Report {
-    /// Each log.
-    pub logs: Vec<LogReport>,
-    /// Messages looked at.
-    pub messages: u64,
-    /// Payloads whose digest and signature were verified.
-    pub payloads: u64,
-    /// Payloads that were erased, as the logs state.
-    pub erased: u64,
-    /// Partners' receipts that were verified.
-    pub receipts: u64,
-    /// Time-stamps that were verified over their checkpoints.
-    pub timestamps: u64,
-    /// Whether their authorities were verified too, under the anchors of the configuration.
-    pub timestamps_anchored: bool,
-    /// Tables that were covered.
-    pub covered: &'static [&'static str],
-    /// Tables that no evidence rests on, and why.
-    pub excluded: &'static [Excluded],
-    /// The same of columns of covered tables.
-    pub excluded_columns: &'static [Excluded],
-    /// Everything that does not agree.
-    pub findings: Vec<Finding>,
+/// How an audit is run.
+pub struct Options<'a> {
+    /// Our public keys.
+    pub keys: OwnKeys,
+    /// The log key, PKCS#8: what an interrupted run has proved stands under a key made from it.
+    pub log_pkcs8: &'a [u8],
+    /// Where an interrupted run says how far it came.
+    pub progress_file: &'a Path,
+    /// An interrupted run counts for nothing.
+    pub fresh: bool,
+    /// Of the time-stamping authority, where one is configured.
+    pub anchors: Option<&'a [CertificateDer<'static>]>,
 }
 
-/// A log that was recomputed.
-#[derive(Serialize)]
-pub struct LogReport {
-    /// Its origin.
-    pub origin: String,
-    /// Entries, 0 to this without a gap.
+/// How far a log was read.
+pub struct Step<'a> {
+    /// The log.
+    pub origin: &'a str,
+    /// Its key in the store.
+    pub log: i64,
+    /// Entries read.
     pub entries: u64,
-    /// Checkpoints whose root and signature were verified.
-    pub checkpoints: u64,
-}
-
-/// One contradiction.
-#[derive(Serialize)]
-pub struct Finding {
-    /// Where: table and key.
-    pub place: String,
-    /// What.
-    pub what: String,
 }
 
 struct Audit<'a> {
     store: &'a Store,
     report: Report,
-    config: &'a Config,
-    log_pkcs8: &'a [u8],
-    own: Option<SigningCertificate>,
-    cards: Vec<Card>,
-    /// What each log states about messages: (log, index) to entry.
-    stated: HashMap<(i64, u64), Entry>,
-    /// What the logs state about the outcome of messages sent, by digest.
-    outcomes: HashMap<Hash, Entry>,
-    /// What the channel logs state was erased: (log, index of the message's entry) to the `erased` entry and its index.
-    erased: HashMap<(i64, u64), (u64, Entry)>,
-    /// Digests of reasons that the house log states for erasing, by message id.
-    reasons: HashMap<String, Vec<Hash>>,
-    /// What the house log states was handed over, by digest, and when.
-    delivered: HashMap<Hash, i64>,
-    /// The partner whose channel each log is.
-    partners: HashMap<i64, String>,
-    /// The sizes that have a checkpoint, by log.
-    signed: HashMap<i64, BTreeSet<u64>>,
-    /// Message entries that no message row has claimed yet.
-    unclaimed: HashSet<(i64, u64)>,
+    facts: Arc<Facts>,
+    sums: Sums,
+    pool: Pool,
+    resume: Resume,
+    /// The house log.
+    house: i64,
+    /// What the house log states of alarms.
+    alarms: Vec<(String, [u8; 32], i64)>,
+    /// Reasons for erasures that the house log states: message id and digest.
+    reasons: HashSet<(String, Hash)>,
+    /// Reasons that rows have: place, message id and digest.
+    noted: Vec<(String, String, Hash)>,
+    /// The newest cosignature by log and partner: size and seconds since 1970.
+    cosigned: HashMap<(i64, String), (u64, u64)>,
+    observe: &'a mut (dyn FnMut(&Step<'_>) + Send),
 }
 
-/// Audits the store in one consistent view of it. `anchors`: of the time-stamping authority, where one is configured.
+/// Audits the store in one consistent view of it. What is damaged so that it cannot be read is a finding.
 pub async fn verify(
     store: &Store,
     config: &Config,
-    log_pkcs8: &[u8],
-    message_certificate: &[u8],
-    anchors: Option<&[CertificateDer<'static>]>,
+    options: Options<'_>,
+    observe: &mut (dyn FnMut(&Step<'_>) + Send),
 ) -> Result<Report, StoreError> {
     let mut tx = store.read().await?;
     let cards = partner::cards(&mut tx).await?;
+    let (facts, unsound) = Facts::new(config, &options.keys, &cards);
+    drop(cards);
+    let resume = Resume::new(options.progress_file, options.log_pkcs8, facts.digest(), options.fresh);
     let mut audit = Audit {
         store,
-        report: Report {
-            covered: &COVERED,
-            excluded: &EXCLUDED,
-            excluded_columns: &EXCLUDED_COLUMNS,
-            ..Report::default()
-        },
-        config,
-        log_pkcs8,
-        own: SigningCertificate::parse(message_certificate),
-        cards: cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect(),
-        stated: HashMap::new(),
-        outcomes: HashMap::new(),
-        erased: HashMap::new(),
-        reasons: HashMap::new(),
-        delivered: HashMap::new(),
-        partners: HashMap::new(),
-        signed: HashMap::new(),
-        unclaimed: HashSet::new(),
+        report: Report::new(),
+        facts: Arc::new(facts),
+        sums: Sums::new(),
+        pool: Pool::new(),
+        resume,
+        house: 0,
+        alarms: Vec::new(),
+        reasons: HashSet::new(),
+        noted: Vec::new(),
+        cosigned: HashMap::new(),
+        observe,
     };
-    if audit.cards.len() != cards.len() {
-        audit.find("card", "a card's signature does not verify");
+    loop {
+        for named in &unsound {
+            audit.report.find(format!("card of {named}"), "the card's signature does not verify");
+        }
+        let passed = audit.pass(&mut tx, options.anchors).await;
+        audit.drain().await;
+        if let Err(error) = passed {
+            let what = error.damage().ok_or(error)?;
+            audit.report.find("store", format!("{what}; the audit could not go beyond it"));
+        }
+        if !audit.resume.back() {
+            break;
+        }
+        // What an interrupted run verified is no longer what is stored: nothing of it counts.
+        audit.report = Report::new();
+        (audit.sums, audit.alarms) = (Sums::new(), Vec::new());
+        audit.cosigned.clear();
+        audit.reasons.clear();
+        audit.noted.clear();
     }
-    let heads = ledger::heads(&mut tx).await?;
-    for head in &heads {
-        audit.partners.extend(head.partner.map(|partner| (head.id, partner.to_string())));
-        audit.log(&mut tx, head).await?;
-    }
-    audit.timestamps(&mut tx, &heads, anchors).await?;
-    audit.messages(&mut tx).await?;
-    for (log, index) in std::mem::take(&mut audit.erased).into_keys() {
-        audit.find(format!("entry {log}/{index}"), "the log states that it was erased, and it is no message");
-    }
-    for (log, index) in audit.unclaimed.drain() {
-        let what = "the log states a message that the message table does not hold".to_owned();
-        audit.report.findings.push(Finding { place: format!("entry {log}/{index}"), what });
-    }
+    audit.resume.done();
     Ok(audit.report)
 }
 
 impl Audit<'_> {
-    fn find(&mut self, place: impl Into<String>, what: impl Into<String>) {
-        self.report.findings.push(Finding { place: place.into(), what: what.into() });
-    }
-
-    /// Entries, tree, tiles and checkpoints of one log.
-    async fn log(&mut self, conn: &mut Connection, head: &Head) -> Result<(), StoreError> {
-        let mut edge = Edge::empty();
-        let mut tiles: HashMap<TileId, Vec<u8>> = HashMap::new();
-        let mut notes = Notes::new(head.id);
-        let key = match NoteSigner::from_pkcs8(&head.origin, self.log_pkcs8) {
-            Ok(signer) => signer.verifier_key().clone(),
-            Err(error) => {
-                self.find(format!("log {}", head.origin), format!("the log key cannot be used: {error}"));
-                return Ok(());
-            }
-        };
-        let expected = match head.partner {
-            Some(partner) => self.config.channel_origin(partner),
-            None => self.config.house_origin(),
-        };
-        if expected != head.origin {
-            self.find(format!("log {}", head.id), format!("the origin is {}, not {expected}", head.origin));
+    /// Everything, once.
+    async fn pass(
+        &mut self,
+        conn: &mut Connection,
+        anchors: Option<&[CertificateDer<'static>]>,
+    ) -> Result<(), StoreError> {
+        let heads = ledger::heads(conn).await?;
+        self.set_of_logs(conn, &heads).await?;
+        let mut logs = BTreeMap::new();
+        for head in &heads {
+            logs.insert(head.id, Log::open(self, conn, head.clone()).await?);
         }
-        loop {
-            let page = ledger::entries(conn, head.id, edge.size(), PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            for (index, body) in page {
-                let place = format!("entry {}/{index}", head.id);
-                if index != edge.size() {
-                    self.find(place, format!("entries {} to {} are missing", edge.size(), index - 1));
-                    return Ok(());
-                }
-                edge.append(leaf_hash(&body));
-                match Entry::parse(&body) {
-                    Ok(entry) => self.state(head, index, entry),
-                    Err(error) => self.find(place, error.to_string()),
-                }
-                self.checkpoint(conn, &mut notes, head, &edge, &key).await?;
-            }
-            tiles.extend(edge.take_changed().into_iter().map(|(id, tile)| (id, tile.to_bytes())));
+        self.messages(conn, &mut logs).await?;
+        let mut reports = Vec::new();
+        for (id, log) in logs {
+            reports.push((id, log.finish(self, conn).await?));
         }
-        if edge.size() != head.size {
-            self.find(
-                format!("log {}", head.origin),
-                format!("{} entries, but the head says {}", edge.size(), head.size),
-            );
-        } else if edge.root() != head.root {
-            self.find(format!("log {}", head.origin), "the entries do not give the head's root");
+        self.drain().await;
+        for (id, mut log) in reports {
+            let of_log = self.cosigned.iter().filter(|((log, _), _)| *log == id);
+            log.cosigned = of_log.map(|((_, by), (size, time_s))| newest(by, *size, *time_s)).collect();
+            log.cosigned.sort_by(|a, b| a.by.cmp(&b.by));
+            self.report.logs.push(log);
         }
-        if let Some((size, _)) = notes.next(conn).await? {
-            self.find(format!("checkpoint {}/{size}", head.id), "a checkpoint beyond the last entry");
+        self.witnesses(conn, &heads).await?;
+        self.timestamps(conn, &heads, anchors).await?;
+        self.compare_reasons();
+        let unequal = self.sums.unequal();
+        if !unequal.is_empty() {
+            self.name(conn, &heads, unequal).await?;
         }
-        if head.size > 0 && notes.last != head.size {
-            self.find(format!("log {}", head.origin), "the newest entries have no checkpoint");
-        }
-        if notes.seen != head.signed {
-            let what = format!("{} checkpoints, but {} were signed", notes.seen, head.signed);
-            self.find(format!("checkpoints of {}", head.origin), what);
-        }
-        self.compare_tiles(conn, head, tiles).await?;
-        let (entries, checkpoints) = (edge.size(), notes.seen);
-        self.report.logs.push(LogReport { origin: head.origin.clone(), entries, checkpoints });
         Ok(())
     }
 
-    fn state(&mut self, head: &Head, index: u64, entry: Entry) {
-        if let Some(jws) = entry.jws {
-            match entry.kind {
-                Kind::Receipted | Kind::Expired | Kind::Dead => {
-                    self.outcomes.insert(jws, entry.clone());
-                }
-                Kind::Delivered => {
-                    self.delivered.insert(jws, entry.at.unix_ms());
-                }
-                _ => {}
+    /// There is a house log, a log for each partner and no other, and every row is of one of them.
+    async fn set_of_logs(&mut self, conn: &mut Connection, heads: &[Head]) -> Result<(), StoreError> {
+        match heads.iter().find(|head| head.partner.is_none()) {
+            Some(house) => self.house = house.id,
+            None => self.report.find("log", "there is no house log"),
+        }
+        let partners = partner::all(conn).await?;
+        for row in &partners {
+            if !heads.iter().any(|head| head.partner.is_some_and(|p| p.as_str() == row.country)) {
+                self.report.find("log", format!("there is no log of the channel with {}", row.country));
             }
         }
-        if head.partner.is_none() {
-            if let (Kind::Admin, Some("erase"), Some(of), Some(digest)) =
-                (entry.kind, entry.what.as_deref(), &entry.of, entry.digest)
-            {
-                self.reasons.entry(of.clone()).or_default().push(digest);
+        for partner in heads.iter().filter_map(|head| head.partner) {
+            if !partners.iter().any(|row| row.country == partner.as_str()) {
+                self.report.find("log", format!("a log of a channel with {partner}, who is no partner"));
             }
-            return;
         }
-        if entry.kind == Kind::Erased {
-            let of = entry.of.as_ref().and_then(|of| of.parse::<u64>().ok());
-            let place = format!("entry {}/{index}", head.id);
-            match of.filter(|of| *of < index) {
-                None => self.find(place, "it states the erasure of no earlier entry"),
-                Some(of) => {
-                    if self.erased.insert((head.id, of), (index, entry)).is_some() {
-                        self.find(place, format!("entry {of} is erased a second time"));
+        for (table, log) in ledger::named(conn).await? {
+            if !heads.iter().any(|head| head.id == log) {
+                self.report.find(format!("{table} {log}"), "rows of a log that is not there");
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a piece of work done.
+    async fn work(&mut self, work: impl FnOnce() -> Done + Send + 'static) {
+        if let Some(done) = self.pool.begin(work).await {
+            self.take(done);
+        }
+    }
+
+    /// Waits for all work under way.
+    async fn drain(&mut self) {
+        while let Some(done) = self.pool.oldest().await {
+            self.take(done);
+        }
+    }
+
+    fn take(&mut self, done: Done) {
+        for finding in done.findings {
+            self.report.find(finding.place, finding.what);
+        }
+        self.report.payloads += done.payloads;
+        self.report.erased += done.erased;
+        self.report.receipts += done.receipts;
+        self.report.resumed += done.resumed;
+        for link in &done.links {
+            self.resume.take(link);
+        }
+        for (log, partner, size, time_s) in done.cosigned {
+            self.cosigned.insert((log, partner), (size, time_s));
+        }
+        self.resume.note();
+    }
+
+    /// Reads again what the sums do not agree on, and names the places.
+    async fn name(
+        &mut self,
+        conn: &mut Connection,
+        heads: &[Head],
+        mut unequal: Unequal,
+    ) -> Result<(), StoreError> {
+        for head in heads {
+            let mut next = 0;
+            loop {
+                let page = ledger::entries(conn, head.id, next, PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                next = last + 1;
+                for (index, body) in page {
+                    let fact =
+                        Entry::parse(&body).ok().and_then(|entry| Fact::of_entry(head.id, index, &entry));
+                    if let Some(fact) = fact {
+                        unequal.add(Side::Log, fact, || format!("entry {}/{index}", head.id));
                     }
                 }
             }
-            return;
         }
-        let has_row = match entry.kind {
-            Kind::Sent | Kind::Received => true,
-            // Refusals before a verified signature name no certificate; a conflict keeps the first row;
-            // without id and source there is nothing to know a repeat by.
-            Kind::Rejected => {
-                let keyed = entry.id.is_some() && entry.from.as_ref().is_some_and(|from| from.contains('/'));
-                entry.cert.is_some() && keyed && entry.code.as_deref() != Some("id_conflict")
-            }
-            _ => false,
-        };
-        if has_row {
-            self.unclaimed.insert((head.id, index));
-            self.stated.insert((head.id, index), entry);
-        }
-    }
-
-    /// Compares the checkpoint of the present size, if there is one, with the tree so far.
-    async fn checkpoint(
-        &mut self,
-        conn: &mut Connection,
-        notes: &mut Notes,
-        head: &Head,
-        edge: &Edge,
-        key: &VerifierKey,
-    ) -> Result<(), StoreError> {
-        while let Some((size, note)) = notes.peek(conn).await? {
-            if size > edge.size() {
-                break;
-            }
-            self.signed.entry(head.id).or_default().insert(size);
-            if let Err(what) = check_note(&note, &head.origin, edge.size(), &edge.root(), key) {
-                self.find(format!("checkpoint {}/{size}", head.id), what);
-            }
-            notes.pop();
-        }
-        Ok(())
-    }
-
-    async fn compare_tiles(
-        &mut self,
-        conn: &mut Connection,
-        head: &Head,
-        mut expected: HashMap<TileId, Vec<u8>>,
-    ) -> Result<(), StoreError> {
-        for (id, bytes) in ledger::all_tiles(conn, head.id).await? {
-            let place = format!("tile {}/{}/{}", head.id, id.level, id.index);
-            match expected.remove(&id) {
-                Some(tile) if tile == bytes => {}
-                Some(_) => self.find(place, "the tile's hashes are not those of the entries"),
-                None => self.find(place, "a tile beyond the tree"),
+        let mut last = i64::MIN;
+        loop {
+            let page = message::after(conn, last, PAGE).await?;
+            let Some(newest) = page.last().map(|row| row.seq) else { break };
+            let deliveries = delivery::between(conn, last, newest).await?;
+            let erasures = erasure::between(conn, last, newest).await?;
+            last = newest;
+            for row in &page {
+                let place = || format!("message {} ({} {})", row.seq, row.way.as_str(), row.id);
+                let delivery = deliveries.iter().find(|delivery| delivery.seq == row.seq);
+                let handed_over = delivery.and_then(|found| Fact::of_delivery(self.house, row, found));
+                let erased = erasures.iter().find(|(seq, _)| *seq == row.seq);
+                let erased = erased.map(|(_, erasure)| Fact::of_erasure(row, erasure));
+                for fact in Fact::of_message(self.house, row).into_iter().chain(handed_over).chain(erased) {
+                    unequal.add(Side::Row, fact, place);
+                }
             }
         }
-        for id in expected.into_keys() {
-            self.find(format!("tile {}/{}/{}", head.id, id.level, id.index), "the tile is missing");
-        }
+        unequal.tell(&mut self.report);
         Ok(())
     }
 }
 
-fn check_note(note: &[u8], origin: &str, size: u64, root: &Hash, key: &VerifierKey) -> Result<(), String> {
-    let note = Note::parse(note).map_err(|error| error.to_string())?;
-    note.verify(std::slice::from_ref(key)).map_err(|error| error.to_string())?;
-    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-    if checkpoint.origin.as_str() != origin || checkpoint.size != size {
-        return Err("the checkpoint is of another log or size".to_owned());
-    }
-    if checkpoint.root != *root {
-        return Err("the entries do not give the checkpoint's root".to_owned());
-    }
-    Ok(())
-}
-
-/// The stored checkpoints of a log in order, a page at a time.
-struct Notes {
-    log: i64,
-    page: std::collections::VecDeque<(u64, Vec<u8>)>,
-    last: u64,
-    seen: u64,
-}
-
-impl Notes {
-    fn new(log: i64) -> Self {
-        Self { log, page: Default::default(), last: 0, seen: 0 }
-    }
-
-    async fn peek(&mut self, conn: &mut Connection) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        if self.page.is_empty() {
-            self.page = ledger::checkpoints(conn, self.log, self.last, PAGE).await?.into();
-        }
-        Ok(self.page.front().cloned())
-    }
-
-    fn pop(&mut self) {
-        if let Some((size, _)) = self.page.pop_front() {
-            self.last = size;
-            self.seen += 1;
-        }
-    }
-
-    async fn next(&mut self, conn: &mut Connection) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let next = self.peek(conn).await?;
-        if next.is_some() {
-            self.pop();
-        }
-        Ok(next)
-    }
+fn newest(by: &str, size: u64, time_s: u64) -> CosignedReport {
+    let at = Instant::from_seconds(i64::try_from(time_s).unwrap_or(0)).to_string();
+    CosignedReport { by: by.to_owned(), at, size }
 }

@@ -31,20 +31,20 @@ impl Audit<'_> {
                     let note = ledger::checkpoint(conn, head.id, stamp.size).await?;
                     match check(&stamp, note.as_deref(), &trust) {
                         Ok(()) => self.report.timestamps += 1,
-                        Err(what) => self.find(format!("timestamp {}/{}", head.id, stamp.size), what),
+                        Err(what) => self.report.find(format!("timestamp {}/{}", head.id, stamp.size), what),
                     }
                 }
             }
             let given = timestamp::given(conn, head.id).await?;
             if seen != given {
                 let what = format!("{seen} time-stamps, but {given} were kept");
-                self.find(format!("timestamps of {}", head.origin), what);
+                self.report.find(format!("timestamps of {}", head.origin), what);
             }
             all += seen;
         }
         // Rows that name no log at all, or a size below its first checkpoint.
         if timestamp::count(conn).await? != all {
-            self.find("timestamp", "there are time-stamps of no log");
+            self.report.find("timestamp", "there are time-stamps of no log");
         }
         Ok(())
     }

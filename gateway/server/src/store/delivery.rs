@@ -110,22 +110,57 @@ pub struct Delivery {
     pub lease: Option<Vec<u8>>,
     /// When it was acknowledged.
     pub done_at: Option<Instant>,
-    /// What it tells beside the message.
-    pub notice: Option<Notice>,
 }
 
 /// The hand-over of a message.
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, StoreError> {
-    let query = sqlx::query("SELECT recipient, handed, lease, done_ms, notice FROM delivery WHERE seq = $1")
-        .bind(seq);
+    let query =
+        sqlx::query("SELECT recipient, handed, lease, done_ms FROM delivery WHERE seq = $1").bind(seq);
     let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
     Ok(Some(Delivery {
         recipient: row.get(0),
         handed: row.get(1),
         lease: row.get(2),
         done_at: row.get::<Option<i64>, _>(3).map(Instant),
-        notice: Notice::read(row.get(4))?,
     }))
+}
+
+/// A hand-over as the audit reads it.
+#[derive(Clone, Debug)]
+pub struct HandedOver {
+    /// The message.
+    pub seq: i64,
+    /// To whom.
+    pub recipient: String,
+    /// The partner, copied from the message.
+    pub partner: String,
+    /// The record, copied from the message.
+    pub subject: String,
+    /// When it was acknowledged.
+    pub done_at: Option<Instant>,
+    /// What it tells beside the message.
+    pub notice: Option<Notice>,
+}
+
+/// Hand-overs of messages after `seq` and up to `last`, ascending.
+pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<HandedOver>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, recipient, partner, subject, done_ms, notice FROM delivery
+         WHERE seq > $1 AND seq <= $2 ORDER BY seq",
+    );
+    let rows = rows.bind(seq).bind(last).fetch_all(conn).await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(HandedOver {
+                seq: row.try_get(0)?,
+                recipient: row.try_get(1)?,
+                partner: row.try_get(2)?,
+                subject: row.try_get(3)?,
+                done_at: row.try_get::<Option<i64>, _>(4)?.map(Instant),
+                notice: Notice::read(row.try_get(5)?)?,
+            })
+        })
+        .collect()
 }
 
 /// Marks a hand-over as done.

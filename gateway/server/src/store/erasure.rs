@@ -3,6 +3,7 @@
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use super::ledger::{signed, unsigned};
 use super::{Connection, StoreError};
@@ -79,20 +80,35 @@ pub async fn insert(conn: &mut Connection, seq: i64, erasure: &Erasure) -> Resul
 
 /// The erasure of a message's payload.
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Erasure>, StoreError> {
-    let query = sqlx::query(
-        "SELECT entry, rule, at_ms, salt, reason, coalesce(reason_day, 0) FROM erasure WHERE seq = $1",
+    Ok(between(conn, seq.saturating_sub(1), seq).await?.pop().map(|(_, erasure)| erasure))
+}
+
+/// The erasures of messages after `seq` and up to `last`, ascending.
+pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<(i64, Erasure)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, entry, rule, at_ms, salt, reason, reason_day
+         FROM erasure WHERE seq > $1 AND seq <= $2 ORDER BY seq",
     );
-    let query = query.bind(seq);
-    let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
-    let stored: String = row.get(1);
+    rows.bind(seq).bind(last).fetch_all(conn).await?.iter().map(read).collect()
+}
+
+fn read(row: &SqliteRow) -> Result<(i64, Erasure), StoreError> {
+    let stored: String = row.try_get(2)?;
     let rule = [Rule::Retention, Rule::Operator].into_iter().find(|rule| rule.as_str() == stored);
-    let (salt, text): (Option<Vec<u8>>, Option<String>) = (row.get(3), row.get(4));
-    Ok(Some(Erasure {
-        entry: unsigned(row.get(0))?,
+    let (salt, text): (Option<Vec<u8>>, Option<String>) = (row.try_get(4)?, row.try_get(5)?);
+    let day: Option<i64> = row.try_get(6)?;
+    let reason = match (salt, text, day) {
+        (Some(salt), Some(text), Some(day)) => Some(Reason { salt, text, day }),
+        (None, None, None) => None,
+        _ => return Err(StoreError::Corrupt("erasure.reason: a part of it is missing".into())),
+    };
+    let erasure = Erasure {
+        entry: unsigned(row.try_get(1)?)?,
         rule: rule.ok_or_else(|| StoreError::Corrupt("erasure.rule".into()))?,
-        at: Instant(row.get(2)),
-        reason: text.map(|text| Reason { salt: salt.unwrap_or_default(), text, day: row.get(5) }),
-    }))
+        at: Instant(row.try_get(3)?),
+        reason,
+    };
+    Ok((row.try_get(0)?, erasure))
 }
 
 /// Takes the reasons away whose day has come.

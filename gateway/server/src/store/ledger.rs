@@ -5,7 +5,7 @@ use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{Connection, StoreError, bytes32, pieces};
+use super::{Connection, StoreError, ascending, bytes32, pieces};
 
 /// A log and how far it has come.
 #[derive(Clone, Debug)]
@@ -65,20 +65,20 @@ pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
     .await?;
     rows.into_iter()
         .map(|row| {
-            let partner: Option<String> = row.get(2);
+            let partner: Option<String> = row.try_get(2)?;
             Ok(Head {
-                id: row.get(0),
-                origin: row.get(1),
+                id: row.try_get(0)?,
+                origin: row.try_get(1)?,
                 partner: match partner {
                     Some(text) => Some(text.parse().map_err(|_| corrupt("log.partner is no country"))?),
                     None => None,
                 },
-                size: unsigned(row.get(3))?,
-                root: Hash::from_bytes(bytes32(row.get(4), "log.root")?),
-                signed: unsigned(row.get(5))?,
-                cosigned: row.get(6),
-                witnessed: row.get(7),
-                alarms: row.get(8),
+                size: unsigned(row.try_get(3)?)?,
+                root: Hash::from_bytes(bytes32(row.try_get(4)?, "log.root")?),
+                signed: unsigned(row.try_get(5)?)?,
+                cosigned: row.try_get(6)?,
+                witnessed: row.try_get(7)?,
+                alarms: row.try_get(8)?,
             })
         })
         .collect()
@@ -154,18 +154,61 @@ pub async fn tiles(conn: &mut Connection, log: i64, ids: &[TileId]) -> Result<Ti
     Ok(tiles)
 }
 
-/// Every tile's key and bytes, for the audit.
-pub async fn all_tiles(conn: &mut Connection, log: i64) -> Result<Vec<(TileId, Vec<u8>)>, StoreError> {
-    let rows =
-        sqlx::query("SELECT level, idx, hashes FROM tile WHERE log = $1 ORDER BY level, idx").bind(log);
-    let rows = rows.fetch_all(conn).await?;
-    rows.into_iter()
-        .map(|row| {
-            let level: i64 = row.get(0);
-            let level = u8::try_from(level).map_err(|_| corrupt("tile.level"))?;
-            Ok((TileId { level, index: unsigned(row.get(1))? }, row.get(2)))
-        })
-        .collect()
+/// A stored tile's bytes, verbatim.
+pub async fn tile_bytes(conn: &mut Connection, log: i64, id: TileId) -> Result<Option<Vec<u8>>, StoreError> {
+    let query = sqlx::query("SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND idx = $3");
+    let query = query.bind(log).bind(i64::from(id.level)).bind(signed(id.index));
+    Ok(query.fetch_optional(conn).await?.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// How many tiles of a log are stored.
+pub async fn count_tiles(conn: &mut Connection, log: i64) -> Result<u64, StoreError> {
+    let row = sqlx::query("SELECT count(*) FROM tile WHERE log = $1").bind(log).fetch_one(conn).await?;
+    unsigned(row.try_get(0)?)
+}
+
+/// Level and index of stored tiles from above a pair on, at most `limit`; whatever numbers stand there.
+pub async fn tile_keys(
+    conn: &mut Connection,
+    log: i64,
+    (level, index): (i64, i64),
+    limit: u32,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT level, idx FROM tile WHERE log = $1 AND (level, idx) > ($2, $3) ORDER BY level, idx LIMIT $4",
+    );
+    let rows = rows.bind(log).bind(level).bind(index).bind(i64::from(limit)).fetch_all(conn).await?;
+    let keys = rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    ascending((level, index), keys.collect::<Result<_, StoreError>>()?, |key| *key, "tile")
+}
+
+/// The lowest index of an entry and the lowest sizes of a checkpoint and of a cosignature, whatever numbers stand there.
+pub async fn lowest(conn: &mut Connection, log: i64) -> Result<[Option<i64>; 3], StoreError> {
+    let row = sqlx::query(
+        "SELECT (SELECT min(idx) FROM entry WHERE log = $1), (SELECT min(size) FROM checkpoint WHERE log = $1),
+                (SELECT min(size) FROM cosignature WHERE log = $1)",
+    );
+    let row = row.bind(log).fetch_one(conn).await?;
+    Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])
+}
+
+/// The logs that rows of a table name: table and log, each once. One look into the key for each.
+pub async fn named(conn: &mut Connection) -> Result<Vec<(&'static str, i64)>, StoreError> {
+    const NEXT: [(&str, &str); 4] = [
+        ("entry", "SELECT min(log) FROM entry WHERE log > $1"),
+        ("tile", "SELECT min(log) FROM tile WHERE log > $1"),
+        ("checkpoint", "SELECT min(log) FROM checkpoint WHERE log > $1"),
+        ("cosignature", "SELECT min(log) FROM cosignature WHERE log > $1"),
+    ];
+    let mut named = Vec::new();
+    for (table, next) in NEXT {
+        let mut last = i64::MIN;
+        while let Some(log) = sqlx::query(next).bind(last).fetch_one(&mut *conn).await?.try_get(0)? {
+            named.push((table, log));
+            last = log;
+        }
+    }
+    Ok(named)
 }
 
 /// Stores a signed checkpoint.
@@ -205,7 +248,8 @@ pub async fn checkpoints(
             .bind(i64::from(limit))
             .fetch_all(conn)
             .await?;
-    rows.into_iter().map(|row| Ok((unsigned(row.get(0))?, row.get(1)))).collect()
+    let page = rows.into_iter().map(|row| Ok((unsigned(row.try_get(0)?)?, row.try_get(1)?)));
+    ascending(after, page.collect::<Result<_, StoreError>>()?, |row| row.0, "checkpoint")
 }
 
 /// One entry.
@@ -228,7 +272,9 @@ pub async fn entries(
         .bind(i64::from(limit))
         .fetch_all(conn)
         .await?;
-    rows.into_iter().map(|row| Ok((unsigned(row.get(0))?, row.get(1)))).collect()
+    let page = rows.into_iter().map(|row| Ok((unsigned(row.try_get(0)?)?, row.try_get(1)?)));
+    let before = signed(from).saturating_sub(1);
+    ascending(before, page.collect::<Result<_, StoreError>>()?, |row| signed(row.0), "entry")
 }
 
 /// A message's digest as the ledger holds it.

@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 use uuid::Uuid;
 
 use super::ledger::signed;
-use super::{Connection, StoreError, bytes32, pieces};
+use super::{Connection, StoreError, ascending, bytes32, pieces};
 
 /// Which way a message went.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -130,31 +130,34 @@ const COLUMNS: &str = "seq, direction, partner, source, recipient, id, type, ver
 
 fn from_row(row: &SqliteRow) -> Result<Message, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("message.{what}"));
-    let way: String = row.get(1);
-    let id: Vec<u8> = row.get(5);
-    let state: String = row.get(16);
-    let request: Option<Vec<u8>> = row.get(18);
+    let way: String = row.try_get(1)?;
+    let id: Vec<u8> = row.try_get(5)?;
+    let state: String = row.try_get(16)?;
+    let request: Option<Vec<u8>> = row.try_get(18)?;
     let number =
-        |column: usize, what: &str| u64::try_from(row.get::<i64, _>(column)).map_err(|_| corrupt(what));
+        |column: usize, what: &str| u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| corrupt(what));
     Ok(Message {
-        seq: row.get(0),
-        way: if way == "sent" { Way::Sent } else { Way::Received },
-        partner: row.get(2),
-        source: row.get(3),
-        recipient: row.get(4),
+        seq: row.try_get(0)?,
+        way: [Way::Received, Way::Sent]
+            .into_iter()
+            .find(|w| w.as_str() == way)
+            .ok_or_else(|| corrupt("direction"))?,
+        partner: row.try_get(2)?,
+        source: row.try_get(3)?,
+        recipient: row.try_get(4)?,
         id: Uuid::from_slice(&id).map_err(|_| corrupt("id"))?,
-        kind: row.get(6),
-        version: u32::try_from(row.get::<i64, _>(7)).map_err(|_| corrupt("version"))?,
-        subject: row.get(8),
-        digest: Digest(bytes32(row.get(9), "message.digest")?),
-        signed_at: Instant(row.get(10)),
-        expires_at: Instant(row.get(11)),
-        at: Instant(row.get(12)),
-        log: row.get(13),
+        kind: row.try_get(6)?,
+        version: u32::try_from(row.try_get::<i64, _>(7)?).map_err(|_| corrupt("version"))?,
+        subject: row.try_get(8)?,
+        digest: Digest(bytes32(row.try_get(9)?, "message.digest")?),
+        signed_at: Instant(row.try_get(10)?),
+        expires_at: Instant(row.try_get(11)?),
+        at: Instant(row.try_get(12)?),
+        log: row.try_get(13)?,
         entry: number(14, "entry")?,
         checkpoint: number(15, "checkpoint")?,
         state: State::ALL.into_iter().find(|s| s.as_str() == state).ok_or_else(|| corrupt("state"))?,
-        code: row.get(17),
+        code: row.try_get(17)?,
         request: request.map(|bytes| bytes32(bytes, "message.request").map(Digest)).transpose()?,
     })
 }
@@ -232,7 +235,54 @@ pub async fn by_seq(conn: &mut Connection, seq: i64) -> Result<Option<Message>, 
 pub async fn after(conn: &mut Connection, seq: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
     let sql = const_format("WHERE seq > $1 ORDER BY seq LIMIT $2");
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(seq).bind(i64::from(limit)).fetch_all(conn).await?;
-    rows.iter().map(from_row).collect()
+    let page = rows.iter().map(from_row).collect::<Result<_, _>>()?;
+    ascending(seq, page, |row: &Message| row.seq, "message")
+}
+
+/// Bytes that hang on messages, by `seq`, ascending.
+pub type BySeq = Vec<(i64, Vec<u8>)>;
+
+/// The kept problem documents of messages after `seq` and up to `last`.
+pub async fn refusals(conn: &mut Connection, seq: i64, last: i64) -> Result<BySeq, StoreError> {
+    by_seqs(conn, "SELECT seq, problem FROM refusal WHERE seq > $1 AND seq <= $2 ORDER BY seq", seq, last)
+        .await
+}
+
+/// The partners' receipts for messages after `seq` and up to `last`.
+pub async fn receipts(conn: &mut Connection, seq: i64, last: i64) -> Result<BySeq, StoreError> {
+    by_seqs(conn, "SELECT seq, bytes FROM receipt WHERE seq > $1 AND seq <= $2 ORDER BY seq", seq, last).await
+}
+
+async fn by_seqs(conn: &mut Connection, sql: &'static str, seq: i64, last: i64) -> Result<BySeq, StoreError> {
+    let rows = sqlx::query(sql).bind(seq).bind(last).fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// The lowest `seq` above `seq` that something hangs on, in any table of things that hang on messages.
+pub async fn next_hanging(conn: &mut Connection, seq: i64) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT min(seq) FROM (
+             SELECT min(seq) AS seq FROM payload WHERE seq > $1 UNION ALL
+             SELECT min(seq) FROM erasure WHERE seq > $1 UNION ALL
+             SELECT min(seq) FROM refusal WHERE seq > $1 UNION ALL
+             SELECT min(seq) FROM receipt WHERE seq > $1 UNION ALL
+             SELECT min(seq) FROM delivery WHERE seq > $1 UNION ALL
+             SELECT min(seq) FROM question WHERE seq > $1 UNION ALL
+             SELECT min(seq) FROM outbox WHERE seq > $1) AS next",
+    );
+    Ok(row.bind(seq).fetch_one(conn).await?.try_get(0)?)
+}
+
+/// The last `seq` after `seq` and up to `last` so that the payloads between hold at most `bytes`; one at least.
+pub async fn within_bytes(conn: &mut Connection, seq: i64, last: i64, bytes: i64) -> Result<i64, StoreError> {
+    let row = sqlx::query(
+        "SELECT min(seq) FROM (
+             SELECT seq, sum(length(bytes)) OVER (ORDER BY seq) AS total
+             FROM payload WHERE seq > $1 AND seq <= $2) AS sized
+         WHERE total > $3",
+    );
+    let first_over: Option<i64> = row.bind(seq).bind(last).bind(bytes).fetch_one(conn).await?.try_get(0)?;
+    Ok(first_over.map_or(last, |over| (over - 1).max(seq + 1)))
 }
 
 /// Messages of one record, in order.

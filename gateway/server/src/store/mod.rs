@@ -91,6 +91,22 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What is damaged or contradicts itself, where that is the reason; None where the database could not be read at all.
+    pub fn damage(&self) -> Option<String> {
+        let sql = match self {
+            StoreError::Corrupt(_) => return Some(self.to_string()),
+            StoreError::Sql(sql) => sql,
+            _ => return None,
+        };
+        let decode = matches!(sql, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_));
+        // SQLITE_CORRUPT, SQLITE_FORMAT and SQLITE_NOTADB, in any of their extended forms.
+        let code = sql.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+        let damaged = decode || code.is_some_and(|code| [11, 24, 26].contains(&(code & 0xff)));
+        damaged.then(|| sql.to_string())
+    }
+}
+
 /// An open store. Writers take turns on one connection; readers never wait for them (WAL).
 #[derive(Clone)]
 pub struct Store {
@@ -238,6 +254,25 @@ fn at_least(version: &str, floor: [u32; 3]) -> bool {
 /// 32 bytes, or a sentence about the row that does not hold them.
 fn bytes32(bytes: Vec<u8>, what: &str) -> Result<[u8; 32], StoreError> {
     bytes.try_into().map_err(|_| StoreError::Corrupt(format!("{what} is not 32 bytes")))
+}
+
+/// The keys of a page's rows, each above the one before and above `after`: in a damaged file SQLite may give rows out of
+/// order, and who pages on from the last one would never come to an end.
+fn ascending<K: PartialOrd, T>(
+    after: K,
+    page: Vec<T>,
+    key: impl Fn(&T) -> K,
+    table: &str,
+) -> Result<Vec<T>, StoreError> {
+    let mut last = after;
+    for row in &page {
+        let key = key(row);
+        if key <= last {
+            return Err(StoreError::Corrupt(format!("{table}: the rows are not in their order")));
+        }
+        last = key;
+    }
+    Ok(page)
 }
 
 /// Cuts rows into pieces of 64, 16, 4 and 1, so that multi-row statements come in four sizes only

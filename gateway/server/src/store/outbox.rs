@@ -110,6 +110,13 @@ pub async fn held(
     }
 }
 
+/// Messages after `seq` and up to `last` that wait to be sent, ascending.
+pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<i64>, StoreError> {
+    let rows = sqlx::query("SELECT seq FROM outbox WHERE seq > $1 AND seq <= $2 ORDER BY seq");
+    let rows = rows.bind(seq).bind(last).fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 /// Whether a message waits to be sent.
 pub async fn contains(conn: &mut Connection, seq: i64) -> Result<bool, StoreError> {
     Ok(sqlx::query("SELECT 1 FROM outbox WHERE seq = $1").bind(seq).fetch_optional(conn).await?.is_some())

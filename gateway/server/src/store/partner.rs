@@ -42,17 +42,18 @@ pub async fn all(conn: &mut Connection) -> Result<Vec<PartnerRow>, StoreError> {
         "SELECT country, state, card, agreement, connect, added_ms FROM partner ORDER BY country",
     );
     let rows = rows.fetch_all(conn).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| PartnerRow {
-            country: row.get(0),
-            state: row.get(1),
-            card: row.get(2),
-            agreement: row.get(3),
-            connect: row.get(4),
-            added_at: Instant(row.get(5)),
+    rows.into_iter()
+        .map(|row| {
+            Ok(PartnerRow {
+                country: row.try_get(0)?,
+                state: row.try_get(1)?,
+                card: row.try_get(2)?,
+                agreement: row.try_get(3)?,
+                connect: row.try_get(4)?,
+                added_at: Instant(row.try_get(5)?),
+            })
         })
-        .collect())
+        .collect()
 }
 
 /// Inserts or replaces a partner.
@@ -102,7 +103,7 @@ pub async fn keep_card(
 /// Every card that was ever in force.
 pub async fn cards(conn: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
     let rows = sqlx::query("SELECT country, bytes FROM card ORDER BY at_ms").fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 /// Registers a certificate of the national plane.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use silkgate_message::jws::Digest;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
 
 use super::keys::{DayKey, Found, KeyStore};
@@ -88,15 +89,40 @@ async fn seal_all(keys: &KeyStore, payloads: &[Payload]) -> Result<Vec<Stored>, 
 impl Store {
     /// The signed bytes of a message; None where they were erased, or never kept.
     pub async fn payload(&self, conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
-        let query = sqlx::query(
-            "SELECT p.key_id, p.wrapped, p.bytes, m.partner, m.direction, m.digest
-             FROM payload p JOIN message m ON m.seq = p.seq WHERE p.seq = $1",
+        let found = self.payloads(conn, seq.saturating_sub(1), seq).await?.pop();
+        found.map(|(_, payload)| payload).transpose()
+    }
+
+    /// The signed bytes of messages after `seq` and up to `last`, ascending; in its place the error where one cannot be
+    /// decrypted.
+    pub async fn payloads(
+        &self,
+        conn: &mut Connection,
+        seq: i64,
+        last: i64,
+    ) -> Result<Vec<(i64, Result<Vec<u8>, StoreError>)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT p.seq, p.key_id, p.wrapped, p.bytes, m.partner, m.direction, m.digest
+             FROM payload p LEFT JOIN message m ON m.seq = p.seq WHERE p.seq > $1 AND p.seq <= $2 ORDER BY p.seq",
         );
-        let Some(row) = query.bind(seq).fetch_optional(conn).await? else { return Ok(None) };
-        let (key_id, wrapped, bytes): (i64, Option<Vec<u8>>, Vec<u8>) = (row.get(0), row.get(1), row.get(2));
+        let mut payloads = Vec::new();
+        for row in rows.bind(seq).bind(last).fetch_all(conn).await? {
+            let seq = row.try_get(0)?;
+            let opened = match self.opened(seq, &row).await {
+                Err(error) if !matches!(error, StoreError::Unreadable { .. }) => return Err(error),
+                opened => opened,
+            };
+            payloads.push((seq, opened));
+        }
+        Ok(payloads)
+    }
+
+    async fn opened(&self, seq: i64, row: &SqliteRow) -> Result<Vec<u8>, StoreError> {
+        let key_id: i64 = row.try_get(1)?;
+        let (wrapped, bytes): (Option<Vec<u8>>, Vec<u8>) = (row.try_get(2)?, row.try_get(3)?);
         if key_id == 0 {
             // Of an older version; `serve` encrypts it at its start.
-            return Ok(Some(bytes));
+            return Ok(bytes);
         }
         let unreadable = |why: String| StoreError::Unreadable { seq, why };
         let key = match self.keys.find(key_id).await? {
@@ -104,11 +130,14 @@ impl Store {
             Found::Destroyed(at) => return Err(unreadable(format!("its day key was destroyed at {at}"))),
             Found::Unknown => return Err(unreadable("the key store does not hold its day key".into())),
         };
-        let partner: String = row.get(3);
-        let way = if row.get::<String, _>(4) == "sent" { Way::Sent } else { Way::Received };
-        let bound = Bound { partner: &partner, way, digest: Digest(bytes32(row.get(5), "message.digest")?) };
+        let Some(partner) = row.try_get::<Option<String>, _>(4)? else {
+            return Err(unreadable("there is no message for it".into()));
+        };
+        let way = if row.try_get::<String, _>(5)? == "sent" { Way::Sent } else { Way::Received };
+        let digest = Digest(bytes32(row.try_get(6)?, "message.digest")?);
+        let bound = Bound { partner: &partner, way, digest };
         let opened = seal::open(&key, &bound, Sealed { wrapped: wrapped.unwrap_or_default(), bytes });
-        opened.map(Some).ok_or_else(|| unreadable("it is not what was encrypted for this message".into()))
+        opened.ok_or_else(|| unreadable("it is not what was encrypted for this message".into()))
     }
 }
 

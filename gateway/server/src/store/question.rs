@@ -2,6 +2,7 @@
 
 use silkgate_message::instant::Instant;
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::{Connection, StoreError};
@@ -60,16 +61,31 @@ pub async fn put(conn: &mut Connection, seq: i64, question: &Question) -> Result
 /// The question that a message asked.
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Question>, StoreError> {
     let query = sqlx::query("SELECT ours, deadline_ms, state, answer FROM question WHERE seq = $1").bind(seq);
-    let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
-    let stored: String = row.get(2);
+    query.fetch_optional(conn).await?.map(|row| read(&row, 0)).transpose()
+}
+
+/// Questions that messages after `seq` and up to `last` asked, ascending.
+pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<(i64, Question)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT seq, ours, deadline_ms, state, answer FROM question WHERE seq > $1 AND seq <= $2 ORDER BY seq",
+    );
+    let rows = rows.bind(seq).bind(last).fetch_all(conn).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, read(row, 1)?))).collect()
+}
+
+/// Reads the columns from `first` on.
+fn read(row: &SqliteRow, first: usize) -> Result<Question, StoreError> {
+    let corrupt = |what: &str| StoreError::Corrupt(format!("question.{what}"));
+    let ours: i64 = row.try_get(first)?;
+    let stored: String = row.try_get(first + 2)?;
     let states = [QuestionState::Open, QuestionState::Answered, QuestionState::Missed];
     let state = states.into_iter().find(|state| state.as_str() == stored);
-    Ok(Some(Question {
-        ours: row.get::<i64, _>(0) == 1,
-        deadline: Instant(row.get(1)),
-        state: state.ok_or_else(|| StoreError::Corrupt("question.state".into()))?,
-        answer: row.get(3),
-    }))
+    Ok(Question {
+        ours: if ours == 0 || ours == 1 { ours == 1 } else { return Err(corrupt("ours")) },
+        deadline: Instant(row.try_get(first + 1)?),
+        state: state.ok_or_else(|| corrupt("state"))?,
+        answer: row.try_get(first + 3)?,
+    })
 }
 
 /// Opens the question again that this message had answered.

@@ -4,7 +4,7 @@ use silkgate_message::instant::Instant;
 use sqlx::Row;
 
 use super::ledger::{signed, unsigned};
-use super::{Connection, StoreError};
+use super::{Connection, StoreError, ascending};
 
 /// A row of `timestamp`.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Stamp {
 }
 
 fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Stamp, StoreError> {
-    Ok(Stamp { size: unsigned(row.get(0))?, at: Instant(row.get(1)), token: row.get(2) })
+    Ok(Stamp { size: unsigned(row.try_get(0)?)?, at: Instant(row.try_get(1)?), token: row.try_get(2)? })
 }
 
 /// Keeps a time-stamp that was verified; a second one over the same checkpoint is left out.
@@ -64,16 +64,17 @@ pub async fn after(
         "SELECT size, at_ms, token FROM timestamp WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3",
     );
     let rows = query.bind(log).bind(signed(after)).bind(i64::from(limit)).fetch_all(conn).await?;
-    rows.iter().map(read).collect()
+    let page = rows.iter().map(read).collect::<Result<_, _>>()?;
+    ascending(after, page, |stamp: &Stamp| stamp.size, "timestamp")
 }
 
 /// How many time-stamps a log was given.
 pub async fn given(conn: &mut Connection, log: i64) -> Result<u64, StoreError> {
     let row = sqlx::query("SELECT stamped FROM log WHERE id = $1").bind(log).fetch_one(conn).await?;
-    unsigned(row.get(0))
+    unsigned(row.try_get(0)?)
 }
 
 /// How many rows there are, of any log.
 pub async fn count(conn: &mut Connection) -> Result<u64, StoreError> {
-    unsigned(sqlx::query("SELECT count(*) FROM timestamp").fetch_one(conn).await?.get(0))
+    unsigned(sqlx::query("SELECT count(*) FROM timestamp").fetch_one(conn).await?.try_get(0)?)
 }

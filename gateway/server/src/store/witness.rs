@@ -6,7 +6,7 @@ use silkgate_message::jws::Digest;
 use sqlx::Row;
 
 use super::ledger::{self, signed, unsigned};
-use super::{Connection, StoreError};
+use super::{Connection, StoreError, ascending};
 
 /// What we cosigned of a partner's log.
 #[derive(Clone, Debug)]
@@ -30,13 +30,15 @@ pub async fn witnessed(conn: &mut Connection, origin: &str) -> Result<Option<Vec
 /// Everything that we cosigned.
 pub async fn all_witnessed(conn: &mut Connection) -> Result<Vec<Witnessed>, StoreError> {
     let rows = sqlx::query("SELECT origin, partner, note, times FROM witnessed ORDER BY origin");
-    let read = |row: sqlx::sqlite::SqliteRow| Witnessed {
-        origin: row.get(0),
-        partner: row.get(1),
-        note: row.get(2),
-        times: row.get(3),
+    let read = |row: sqlx::sqlite::SqliteRow| {
+        Ok(Witnessed {
+            origin: row.try_get(0)?,
+            partner: row.try_get(1)?,
+            note: row.try_get(2)?,
+            times: row.try_get(3)?,
+        })
     };
-    Ok(rows.fetch_all(conn).await?.into_iter().map(read).collect())
+    rows.fetch_all(conn).await?.into_iter().map(read).collect()
 }
 
 /// Keeps a checkpoint that we are about to cosign; the caller has compared it in this transaction.
@@ -175,9 +177,12 @@ pub async fn cosignatures(
     .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| Ok(Cosigned { size: unsigned(row.get(0))?, witness: row.get(1), line: row.get(2) }))
-        .collect()
+    let read = |row: sqlx::sqlite::SqliteRow| {
+        Ok(Cosigned { size: unsigned(row.try_get(0)?)?, witness: row.try_get(1)?, line: row.try_get(2)? })
+    };
+    let page = rows.into_iter().map(read).collect::<Result<_, StoreError>>()?;
+    let key = |row: &Cosigned| (row.size, row.witness.clone());
+    ascending((size, witness.to_owned()), page, key, "cosignature")
 }
 
 /// The longest that a cosignature tells of the partner's clock.
@@ -310,6 +315,11 @@ impl Alarm {
         Digest::of(&[self.ours.as_slice(), b"\n", &self.theirs].concat()).0
     }
 
+    /// SHA-256 over [`Alarm::digest`] and the note from which the log goes on, by which log entries name its settlement.
+    pub fn settled_digest(&self, goes_on: Option<&[u8]>) -> [u8; 32] {
+        Digest::of(&[&self.digest()[..], goes_on.unwrap_or_default()].concat()).0
+    }
+
     /// Whether the two notes alone prove two histories: one size, two roots. Otherwise a proof failed.
     pub fn is_proof(&self) -> bool {
         match (head(&self.ours), head(&self.theirs)) {
@@ -395,18 +405,18 @@ pub async fn alarms(conn: &mut Connection) -> Result<Vec<Alarm>, StoreError> {
         "SELECT id, partner, origin, kind, at_ms, ours, theirs, settled_ms, goes_on FROM alarm ORDER BY id",
     );
     let read = |row: sqlx::sqlite::SqliteRow| {
-        let kind: String = row.get(3);
+        let kind: String = row.try_get(3)?;
         let known = [AlarmKind::Fork, AlarmKind::Rollback].into_iter().find(|k| k.as_str() == kind);
         Ok(Alarm {
-            id: row.get(0),
-            partner: row.get(1),
-            origin: row.get(2),
+            id: row.try_get(0)?,
+            partner: row.try_get(1)?,
+            origin: row.try_get(2)?,
             kind: known.ok_or_else(|| StoreError::Corrupt("alarm.kind".into()))?,
-            at: Instant(row.get(4)),
-            ours: row.get(5),
-            theirs: row.get(6),
-            settled_at: row.get::<Option<i64>, _>(7).map(Instant),
-            goes_on: row.get(8),
+            at: Instant(row.try_get(4)?),
+            ours: row.try_get(5)?,
+            theirs: row.try_get(6)?,
+            settled_at: row.try_get::<Option<i64>, _>(7)?.map(Instant),
+            goes_on: row.try_get(8)?,
         })
     };
     rows.fetch_all(conn).await?.into_iter().map(read).collect()

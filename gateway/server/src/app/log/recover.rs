@@ -46,7 +46,6 @@ enum Whose {
 }
 
 /// One log that goes on with another history than the one that was witnessed.
-#[derive(PartialEq, Eq)]
 struct Gap {
     origin: String,
     /// The newest checkpoint of the history that is given up.
@@ -54,7 +53,7 @@ struct Gap {
     /// The last cosigned checkpoint that both sides hold; None: there is none, it goes on from its beginning.
     goes_on: Option<Vec<u8>>,
     /// The open alarms about it.
-    alarms: Vec<(i64, Digest)>,
+    alarms: Vec<Alarm>,
 }
 
 impl Gap {
@@ -135,7 +134,7 @@ async fn known(conn: &mut Connection, country: Country) -> Result<(Whose, Vec<Ga
             None => None,
         };
         let (origin, given_up) = (alarm.origin.clone(), alarm.theirs.clone());
-        gaps.push(Gap { origin, given_up, goes_on, alarms: vec![(alarm.id, Digest(alarm.digest()))] });
+        gaps.push(Gap { origin, given_up, goes_on, alarms: vec![alarm.clone()] });
     }
     if !gaps.is_empty() {
         gaps.sort_by(|a, b| a.origin.cmp(&b.origin));
@@ -143,7 +142,7 @@ async fn known(conn: &mut Connection, country: Country) -> Result<(Whose, Vec<Ga
     }
     for row in witness::all_witnessed(conn).await?.into_iter().filter(|row| row.partner == country.as_str()) {
         let of_log = alarms.iter().filter(|alarm| alarm.origin == row.origin);
-        let alarms = of_log.map(|alarm| (alarm.id, Digest(alarm.digest()))).collect();
+        let alarms = of_log.cloned().collect();
         gaps.push(Gap { origin: row.origin, given_up: row.note, goes_on: None, alarms });
     }
     Ok((Whose::Theirs, gaps))
@@ -261,14 +260,15 @@ async fn settle(
         if alarms.is_empty() {
             // What we cosigned is kept as an alarm of its own, settled at once.
             let (fork, given_up) = (AlarmKind::Fork, gap.given_up.clone());
-            let alarm = Alarm::new(country.as_str(), &gap.origin, fork, at, given_up, Vec::new());
-            let digest = Digest(alarm.digest());
-            acts.push(house("alarm", digest, country));
-            alarms.push((witness::insert_alarm(tx, &alarm).await?, digest));
+            let mut alarm = Alarm::new(country.as_str(), &gap.origin, fork, at, given_up, Vec::new());
+            acts.push(house("alarm", Digest(alarm.digest()), country));
+            alarm.id = witness::insert_alarm(tx, &alarm).await?;
+            alarms.push(alarm);
         }
-        for (id, digest) in alarms {
-            witness::settle(tx, id, at, gap.goes_on.as_deref()).await?;
-            acts.push(house("alarm_settled", digest, country));
+        for alarm in alarms {
+            let goes_on = gap.goes_on.as_deref();
+            witness::settle(tx, alarm.id, at, goes_on).await?;
+            acts.push(house("alarm_settled", Digest(alarm.settled_digest(goes_on)), country));
         }
         if whose == Whose::Theirs {
             let (origin, kept) = (&gap.origin, gap.goes_on.as_deref());

@@ -1,0 +1,314 @@
+//! The judgement of one message by what was read of it: no database, so that it runs on every core.
+
+use silkgate_ledger::entry::{Kind, Verdict};
+use silkgate_ledger::{Entry, Receipt};
+use silkgate_message::catalogue::Catalogue;
+use silkgate_message::event;
+use silkgate_message::jws::{Digest, Jws};
+use silkgate_message::problem::{Code, Problem};
+
+use super::facts::Facts;
+use super::pool::Done;
+use super::questions::asked;
+use super::resume::Link;
+use crate::store::delivery::{HandedOver, Notice};
+use crate::store::erasure::Erasure;
+use crate::store::ledger::hash;
+use crate::store::message::{Message, State, Way};
+use crate::store::question::{Question, QuestionState};
+
+/// A message with everything that hangs on it.
+pub(super) struct Item {
+    pub(super) place: String,
+    pub(super) row: Message,
+    /// The entry that it names.
+    pub(super) entry: Option<Entry>,
+    pub(super) payload: Option<Vec<u8>>,
+    /// It is there, and cannot be decrypted, which was told.
+    pub(super) unreadable: bool,
+    pub(super) erasure: Option<Erasure>,
+    pub(super) refusal: Option<Vec<u8>>,
+    pub(super) receipt: Option<Vec<u8>>,
+    pub(super) question: Option<Question>,
+    /// What its hand-over has to tell beside it. None: not known any more, as the answer was erased.
+    pub(super) notice: Option<Option<Notice>>,
+    pub(super) delivery: Option<HandedOver>,
+    /// Whether it stands in the outbox.
+    pub(super) queued: bool,
+    /// An earlier run verified its signatures.
+    pub(super) skip: bool,
+}
+
+/// Judges messages.
+pub(super) fn judge(facts: &Facts, items: Vec<Item>) -> Done {
+    let mut done = Done::default();
+    for item in items {
+        let before = done.findings.len();
+        let mut one = One { facts, item: &item, done: &mut done };
+        one.judge();
+        let sound = done.findings.len() == before;
+        // What the signatures were verified on, and what decides under which keys.
+        let bytes =
+            [item.payload.as_deref(), item.receipt.as_deref()].map(|b| Digest::of(b.unwrap_or_default()));
+        let of = format!("{} {} {}", item.row.way.as_str(), item.row.partner, item.row.digest);
+        let said = [&bytes[0].0[..], &bytes[1].0, of.as_bytes()].concat();
+        done.links.push(Link { chain: None, at: item.row.seq, digest: Digest::of(&said), sound });
+    }
+    done
+}
+
+struct One<'a> {
+    facts: &'a Facts,
+    item: &'a Item,
+    done: &'a mut Done,
+}
+
+impl One<'_> {
+    fn find(&mut self, what: impl Into<String>) {
+        self.done.find(&self.item.place, what);
+    }
+
+    fn judge(&mut self) {
+        let Item { row, entry, payload, erasure, receipt, .. } = self.item;
+        match entry {
+            None => self.find("the log holds no entry for it"),
+            Some(entry) => {
+                if let Some(member) = differs(row, entry) {
+                    self.find(format!("`{member}` is not what the log states"));
+                }
+            }
+        }
+        self.queue();
+        self.hand_over();
+        match (payload, row.way, row.state) {
+            _ if self.item.unreadable => {}
+            (Some(_), _, _) if erasure.is_some() => {
+                self.find("the log states that the payload was erased, and it is still there");
+            }
+            (Some(payload), _, _) => self.payload(payload),
+            (None, _, _) if erasure.is_some() => self.done.erased += 1,
+            // Bodies of refused messages are not kept.
+            (None, Way::Received, State::Rejected) => {}
+            (None, _, _) => self.find("the payload is gone, and the log holds no `erased` entry"),
+        }
+        self.refusal();
+        match receipt {
+            Some(receipt) => self.receipt(receipt),
+            None if row.way == Way::Sent && matches!(row.state, State::Receipted | State::Rejected) => {
+                self.find("the partner's receipt is gone");
+            }
+            None => {}
+        }
+    }
+
+    fn payload(&mut self, payload: &[u8]) {
+        let row = &self.item.row;
+        if row.way == Way::Received && row.state == State::Rejected {
+            return self.find("the body of a refused message is not kept, and here is one");
+        }
+        let jws = match Jws::parse(payload) {
+            Ok(jws) => jws,
+            Err(problem) => return self.find(format!("the payload cannot be read: {}", problem.code)),
+        };
+        if jws.digest() != row.digest {
+            return self.find("the payload's digest is not the one logged");
+        }
+        if let Some(column) = departs(row, &jws) {
+            self.find(format!("`{column}` is not what the payload says"));
+        }
+        self.question(&jws);
+        let signers = match row.way {
+            Way::Sent => Some(&self.facts.own),
+            Way::Received => self.facts.partner(&row.partner),
+        };
+        let Some(signer) = signers.and_then(|signers| signers.certificate(&jws.thumbprint)) else {
+            return self.find("the payload's certificate is on no card that was in force");
+        };
+        if self.item.skip {
+            self.done.resumed += 1;
+        } else if let Err(code) = jws.verify(signer) {
+            return self.find(format!("the payload's signature does not verify: {code}"));
+        }
+        self.done.payloads += 1;
+    }
+
+    /// A question's row is what its payload asks. A message that asks none has no row.
+    fn question(&mut self, jws: &Jws) {
+        let fits = match (&self.item.question, asked(jws)) {
+            (None, None) => true,
+            (Some(stored), Some(asked)) => {
+                stored.deadline == asked.deadline && stored.ours == (self.item.row.way == Way::Sent)
+            }
+            _ => false,
+        };
+        if !fits {
+            self.find("its question is not what the payload asks");
+        }
+    }
+
+    fn receipt(&mut self, bytes: &[u8]) {
+        let row = &self.item.row;
+        if row.way == Way::Received {
+            return self.find("a receipt of a partner for the partner's own message");
+        }
+        let Some(partner) = self.facts.partner(&row.partner) else {
+            return self.find("no card of the partner was kept");
+        };
+        let read = Receipt::parse(bytes).and_then(|receipt| {
+            let entry = if self.item.skip {
+                Entry::parse(receipt.entry_bytes())?
+            } else {
+                receipt.verify(&partner.channel)?.entry
+            };
+            Ok((entry, receipt))
+        });
+        let (entry, receipt) = match read {
+            Ok(read) => read,
+            Err(error) => return self.find(format!("the partner's receipt does not verify: {error}")),
+        };
+        // Beside the partner's log only we ourselves sign what we were given: as its witness.
+        let note = &receipt.proof().checkpoint;
+        for line in note.signatures() {
+            let of_log =
+                partner.channel.iter().any(|k| k.name() == line.name() && k.key_id() == line.key_id());
+            let own = self.facts.own.witness.iter().find(|key| key.is_of(line));
+            let cosigned = own.is_some_and(|key| self.item.skip || key.cosigned(note).is_ok());
+            if !of_log && !cosigned {
+                return self.find(format!(
+                    "the partner's receipt carries a line of `{}` that nothing proves",
+                    line.name()
+                ));
+            }
+        }
+        if entry.jws != Some(hash(row.digest)) {
+            return self.find("the partner's receipt is for another message");
+        }
+        let accepted = entry.verdict == Some(Verdict::Accepted);
+        let fits = match row.state {
+            State::Receipted => accepted,
+            State::Rejected => !accepted && entry.code == row.code,
+            _ => false,
+        };
+        if !fits {
+            return self.find("the partner's receipt holds another verdict than the message's state");
+        }
+        self.done.resumed += u64::from(self.item.skip);
+        self.done.receipts += 1;
+    }
+
+    /// A message without its outcome waits to be sent, and no other does.
+    fn queue(&mut self) {
+        let Item { row, queued, .. } = self.item;
+        match (row.state == State::Queued, queued) {
+            (true, false) => self.find("it has no outcome, and does not stand in the outbox"),
+            (false, true) => self.find("it has its outcome, and still stands in the outbox"),
+            _ => {}
+        }
+        let of_way = match row.way {
+            Way::Received => matches!(row.state, State::Accepted | State::Rejected),
+            Way::Sent => row.state != State::Accepted,
+        };
+        if !of_way {
+            self.find("its state is not one of its direction");
+        }
+        if row.code.is_some() && matches!(row.state, State::Accepted | State::Queued | State::Receipted) {
+            self.find("it was not refused, and has a code");
+        }
+    }
+
+    /// An accepted message is up for hand-over; a question of ours that was not answered in time is, too. When it was
+    /// handed over is compared with the house log by sums.
+    fn hand_over(&mut self) {
+        let Item { row, delivery, question, notice, .. } = self.item;
+        let copied = |d: &HandedOver| d.partner == row.partner && d.subject == row.subject;
+        let fits = match (row.way, delivery) {
+            (Way::Received, Some(found)) => {
+                row.state == State::Accepted
+                    && copied(found)
+                    && found.recipient == row.recipient
+                    && notice.is_none_or(|notice| found.notice == notice)
+            }
+            (Way::Received, None) => row.state != State::Accepted,
+            (Way::Sent, Some(told)) => {
+                question.is_some()
+                    && copied(told)
+                    && told.recipient == row.source
+                    && told.notice == Some(Notice::AnswerMissing)
+            }
+            (Way::Sent, None) => question.as_ref().is_none_or(|asked| asked.state != QuestionState::Missed),
+        };
+        if !fits {
+            self.find("its hand-over is not what it must be");
+        }
+    }
+
+    /// The kept answer to a refused message has the code that was logged, and is as this program writes it.
+    fn refusal(&mut self) {
+        let Item { row, refusal, .. } = self.item;
+        let Some(bytes) = refusal else {
+            // With a payload its partner's words are erased; what is left of those is a code that this program knows.
+            let of_erased = self.item.erasure.is_some() && row.way == Way::Sent;
+            let unknown = row.code.as_deref().and_then(Code::parse).is_none();
+            if row.state == State::Rejected && !(of_erased && unknown) {
+                self.find("the kept refusal is gone");
+            }
+            return;
+        };
+        let problem = serde_json::from_slice::<Problem>(bytes).ok();
+        let fits = row.state == State::Rejected
+            && problem.is_some_and(|problem| {
+                let code = problem.code;
+                Some(code.to_string()) == row.code
+                    && problem.status == code.status()
+                    && problem.to_json() == *bytes
+            });
+        if !fits {
+            self.find("the kept refusal is not the one logged");
+        }
+    }
+}
+
+/// The first column that is not what the signed payload says.
+fn departs(row: &Message, jws: &Jws) -> Option<&'static str> {
+    let Ok(envelope) = event::read(&jws.event) else { return Some("payload") };
+    let version = Catalogue::embedded().by_schema_id(&envelope.dataschema).map(|t| t.version());
+    let columns = [
+        ("id", envelope.id == row.id),
+        ("source", envelope.source.as_str() == row.source),
+        ("recipient", envelope.recipient.as_str() == row.recipient),
+        ("type", envelope.kind == row.kind),
+        ("version", version == Some(row.version)),
+        ("subject", envelope.subject == row.subject),
+        ("signed_ms", jws.iat == row.signed_at),
+        ("expires_ms", envelope.expires_at == row.expires_at),
+    ];
+    columns.into_iter().find(|(_, fits)| !fits).map(|(column, _)| column)
+}
+
+/// The first member in which a row differs from its entry.
+fn differs(row: &Message, entry: &Entry) -> Option<&'static str> {
+    let kind = match (row.way, row.state) {
+        (Way::Sent, _) => Kind::Sent,
+        (Way::Received, State::Rejected) => Kind::Rejected,
+        (Way::Received, _) => Kind::Received,
+    };
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    let from = entry.from.clone().filter(|from| from.contains('/')).unwrap_or_default();
+    // An edition that this program does not hold is taken as it is.
+    let edition = Catalogue::embedded().find(&row.kind, row.version).map(|t| hash(Digest(t.digest())));
+    let checks = [
+        (
+            "version",
+            edition.is_none() == entry.schema.is_none() && edition.is_none_or(|e| entry.schema == Some(e)),
+        ),
+        ("kind", entry.kind == kind),
+        ("jws", entry.jws == Some(hash(row.digest))),
+        ("id", said(&entry.id) == row.id.to_string()),
+        ("from", from == row.source),
+        ("to", said(&entry.to) == row.recipient),
+        ("type", said(&entry.message_type) == row.kind),
+        ("code", row.way == Way::Sent || entry.code == row.code),
+        ("at", entry.at.unix_ms() == row.at.0),
+    ];
+    checks.into_iter().find(|(_, fits)| !fits).map(|(member, _)| member)
+}
