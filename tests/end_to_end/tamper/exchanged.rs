@@ -116,7 +116,9 @@ fn show_fork(pair: &Pair) {
     let held = client.get(&format!("/v1/witness/{name}/checkpoint"));
     let old = Checkpoint::parse(Note::parse(&held.body).unwrap().text()).unwrap().size;
     let mut edge = Edge::empty();
-    (0..old).for_each(|n| drop(edge.append(leaf_hash(&n.to_be_bytes()))));
+    for n in 0..old {
+        edge.append(leaf_hash(&n.to_be_bytes()));
+    }
     let key = wire::private_key(&pair.iq.path.join("keys/log.key"));
     let signer = NoteSigner::from_pkcs8(&origin, key.secret_der()).unwrap();
     let fork = Checkpoint { origin: origin.parse().unwrap(), size: old, root: edge.root() };
