@@ -362,6 +362,8 @@ fn a_partner_that_cannot_be_reached_at_the_start_is_waited_for_or_an_operator_gi
     pair.jo.start();
     submit(&pair.iq, IQ, JO);
     all_cosigned(&pair.jo);
+    // What Jordan has cosigned is asked for below.
+    all_cosigned(&pair.iq);
     pair.iq.kill();
     pair.jo.kill();
     pair.jo.start();
