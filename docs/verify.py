@@ -46,9 +46,9 @@ def container(data):  # the members of the ZIP file, which must be in its one sp
 def card_of(data):
     header, card, signed, signature = jws(data)
     need(header == {"alg": "EdDSA", "typ": "silkgate-card+jose"}, not ed(decoded(card["cardKey"]), signed, signature))
-    key, witness = (decoded(log["key"].split("+", 2)[2], None)[1:] for log in (card["logs"][0], card["witness"]))
+    witness, *ours = (decoded(log["key"].split("+", 2)[2], None)[1:] for log in (card["witness"], *card["logs"]))
     signers = {digest(der): x509.load_der_x509_certificate(der) for der in map(decoded, card["signingCertificates"])}
-    return {**card, "digest": digest(data), "signers": signers, "key": key, "cosigner": witness}
+    return {**card, "digest": digest(data), "signers": signers, "keys": ours, "cosigner": witness}
 def root(index, size, leaf, path):  # of a tree, by the audit path of a leaf (RFC 6962 section 2.1.1)
     if size == 1: return leaf if not path else b""
     half = 1 << (size - 1).bit_length() - 1
@@ -128,7 +128,7 @@ def judge(members):
         bits = int.from_bytes(sha(b"silkgate card key v1\0" + decoded(card["cardKey"]))[:20], "big")
         letters = "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[bits >> shift & 31] for shift in range(155, -1, -5))
         print(f"ok     The card key of {state:.2} has the fingerprint {letters}: compare it with the published one.")
-        for other in (*cards, "house"): keys[key_id(f'{card["host"]}/{state}/{other}', 1, card["key"])] = 1, card["key"]
+        for k in card["keys"]: keys |= {key_id(f'{card["host"]}/{state}/{o}', 1, k): (1, k) for o in (*cards, "house")}
         if state != own: keys[key_id(card["witness"]["origin"], 4, card["cosigner"])] = 4, card["cosigner"]
     signer = [card["signers"][cert] for card in cards[own] if cert in card["signers"]][0]
     verify(signer.public_key(), header["alg"], signed, signature)

@@ -3,7 +3,7 @@
 
 mod carrier;
 mod exporter;
-mod fixture;
+pub(crate) mod fixture;
 mod foreign;
 mod forger;
 

@@ -5,6 +5,8 @@ use silkgate_message::card::Card;
 use support::home::{Home, set};
 use support::{Pair, event, wait_for};
 
+use crate::evidence::fixture::verdicts;
+
 const IQ: &str = "IQ/traffic-police";
 const JO: &str = "JO/public-security";
 
@@ -83,6 +85,12 @@ fn each_key_is_followed_by_another_and_old_evidence_stays_good() {
     let note = pair.iq.as_partner_of(&pair.jo).get("/v1/log/checkpoint").body;
     let note = silkgate_ledger::Note::parse(&note).unwrap();
     assert_eq!(note.signatures().len(), 2, "both keys sign, for partners with either card");
+    for home in [&pair.iq, &pair.jo] {
+        let bundle = pair.folder.path().join(format!("{}.zip", home.host));
+        home.ok(&["evidence", "export", &sent, "--out", &bundle.to_string_lossy()]);
+        let judged = verdicts(&[("in the overlap".to_owned(), std::fs::read(bundle).unwrap())]);
+        assert_eq!(judged, [(true, true)], "evidence of the overlap is good for both judges");
+    }
     for name in ["message", "log", "witness"] {
         assert_eq!(
             pair.jo.run(&["key", "retire", name]).status.code(),

@@ -1,5 +1,7 @@
 //! Cosignatures and requests for them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its helper functions too")]
+
 use proptest::prelude::*;
 use silkgate_ledger::tree::{Tiles, consistency_proof};
 use silkgate_ledger::{

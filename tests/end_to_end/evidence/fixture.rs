@@ -113,7 +113,7 @@ impl States {
 }
 
 /// The verdicts of both judges on these files, run where there is no home: whether each is good.
-pub(super) fn verdicts(files: &[(String, Vec<u8>)]) -> Vec<(bool, bool)> {
+pub(crate) fn verdicts(files: &[(String, Vec<u8>)]) -> Vec<(bool, bool)> {
     let folder = TempDir::new().unwrap();
     let paths: Vec<PathBuf> = (0..files.len()).map(|n| folder.path().join(format!("{n}.zip"))).collect();
     for (path, (_, bytes)) in paths.iter().zip(files) {

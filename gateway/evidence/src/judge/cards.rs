@@ -82,14 +82,15 @@ impl Cards {
     }
 
     /// The keys of a log: those on the cards of the state that the origin names, if it names their host too.
-    /// All logs of a gateway have the key of its house log, each under its own origin (docs/protocol.md, "Log").
+    /// All logs of a gateway have the keys that its card names, each under its own origin (docs/protocol.md, "Log").
     pub(super) fn log_keys(&self, origin: &Origin) -> Vec<VerifierKey> {
         let Ok(country) = origin.state().parse() else { return Vec::new() };
         let cards = self.of(country).filter(|card| card.content().host == origin.host());
         cards
-            .filter_map(|card| {
-                let house: VerifierKey = card.content().logs.first()?.key.parse().ok()?;
-                VerifierKey::new(origin.as_str(), *house.public_key()).ok()
+            .flat_map(|card| &card.content().logs)
+            .filter_map(|log| {
+                let key: VerifierKey = log.key.parse().ok()?;
+                VerifierKey::new(origin.as_str(), *key.public_key()).ok()
             })
             .collect()
     }

@@ -119,13 +119,14 @@ async fn make(cx: &Cx, name: Name) -> Result<Found> {
     }
     let digest = public_digest(cx, &config, name, "next")?;
     admin::commit(cx, tx, &[act("key_new", digest)]).await?;
-    say(
-        cx,
-        name,
-        "new",
-        digest,
-        "Print the next card (`silkgate card`), hand it to every partner, then `silkgate key use`.",
-    )
+    let next = match name {
+        // The card names the witness key in use only: partners with either card know one of the two.
+        Name::Witness => "Then `silkgate key use witness`.",
+        Name::Message | Name::Log => {
+            "Print the next card (`silkgate card`), hand it to every partner, then `silkgate key use`."
+        }
+    };
+    say(cx, name, "new", digest, next)
 }
 
 async fn begin(cx: &Cx, name: Name) -> Result<Found> {
