@@ -74,7 +74,7 @@ fn run(work: impl Future<Output = ()>) {
 /// Puts payloads back in the clear, as version 3 stored them.
 async fn in_the_clear(conn: &mut SqliteConnection, messages: &[Message]) {
     for message in messages {
-        let sql = "UPDATE payload SET key_id = 0, bytes = $1 WHERE seq = (SELECT seq FROM message WHERE hex(id) = $2)";
+        let sql = "UPDATE payload SET key_id = 0, wrapped = NULL, bytes = $1 WHERE seq = (SELECT seq FROM message WHERE hex(id) = $2)";
         let id = message.id.replace('-', "").to_uppercase();
         let done = sqlx::query(sql).bind(message.bytes.clone()).bind(id).execute(&mut *conn).await.unwrap();
         assert_eq!(done.rows_affected(), 1);

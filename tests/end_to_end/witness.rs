@@ -118,27 +118,6 @@ fn neighbours_cosign_each_other_and_every_later_receipt_carries_it() {
     assert!(jordan.cosigned(&Note::parse(&held.body).unwrap()).unwrap().is_some());
     assert_eq!(client.get(&format!("/v1/witness/{}/checkpoint", "0".repeat(64))).status, 404);
     assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
-    // How an alarm was settled is what the house logs state.
-    for home in [&mut pair.iq, &mut pair.jo] {
-        assert_eq!(home.stop(), Some(0));
-        let path = home.path.join("silkgate.db");
-        let sound = std::fs::read(&path).unwrap();
-        for change in ["goes_on = NULL", "goes_on = ours", "settled_ms = settled_ms + 1", "settled_ms = NULL"]
-        {
-            tamper::run(async {
-                let mut conn = tamper::open(&path).await;
-                let sql = AssertSqlSafe(format!("UPDATE alarm SET {change}"));
-                sqlx::query(sql).execute(&mut conn).await.unwrap();
-                conn.close().await.unwrap();
-            });
-            let findings = home.audit();
-            assert!(
-                findings.iter().any(|found| found["place"].as_str().unwrap().starts_with("alarm")),
-                "{change}"
-            );
-            put_back(home, &sound);
-        }
-    }
 }
 
 fn ring_sha256(text: &str) -> String {
@@ -397,6 +376,28 @@ fn put_back_and_recover(witness_first: bool) {
         assert!(differ.iter().all(|found| found["id"] == message.id.as_str()), "{report}");
     }
     assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
+    // How an alarm was settled is what the house logs state.
+    for home in [&mut pair.iq, &mut pair.jo] {
+        assert_eq!(home.stop(), Some(0));
+        let path = home.path.join("silkgate.db");
+        let sound = std::fs::read(&path).unwrap();
+        for change in
+            ["goes_on = NULL", "goes_on = theirs", "settled_ms = settled_ms + 1", "settled_ms = NULL"]
+        {
+            tamper::run(async {
+                let mut conn = tamper::open(&path).await;
+                let sql = AssertSqlSafe(format!("UPDATE alarm SET {change}"));
+                sqlx::query(sql).execute(&mut conn).await.unwrap();
+                conn.close().await.unwrap();
+            });
+            let findings = home.audit();
+            assert!(
+                findings.iter().any(|found| found["place"].as_str().unwrap().starts_with("alarm")),
+                "{change}"
+            );
+            put_back(home, &sound);
+        }
+    }
 }
 
 #[test]

@@ -148,6 +148,7 @@ impl Table {
             }
             ("alarm", "at_ms") => self.text(row, "kind") == "fork",
             ("refusal", "problem") => !kind.contains("flipped") && !kind.contains("another row"),
+            ("erasure", "reason" | "salt") => true,
             ("timestamp", "token") => kind != "middle byte flipped",
             ("witnessed", "times") => !kind.contains("swapped"),
             _ => false,

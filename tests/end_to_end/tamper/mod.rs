@@ -237,6 +237,33 @@ fn places(file: &[u8]) -> Vec<usize> {
     places
 }
 
+/// Who can write the database can make a card, too, with keys of their own.
+#[test]
+fn a_card_that_no_operator_added_and_a_log_without_the_homes_key_are_found() {
+    let pair = Pair::set_up(None);
+    let stranger = Pair::set_up(None);
+    for (home, country, place) in [(&stranger.iq, "IQ", "card of IQ"), (&stranger.jo, "JO", "card of JO")] {
+        home.card();
+        let card = std::fs::read(home.path.with_extension("card")).unwrap();
+        let sound = std::fs::read(database(&pair.jo)).unwrap();
+        run(async {
+            let mut conn = open(&database(&pair.jo)).await;
+            let sql = "INSERT INTO card (country, digest, bytes, at_ms) VALUES ($1, $2, $3, 0)";
+            let digest = silkgate_message::jws::Digest::of(&card).0.to_vec();
+            let query = sqlx::query(sql).bind(country).bind(digest).bind(card);
+            query.execute(&mut conn).await.unwrap();
+            conn.close().await.unwrap();
+        });
+        let places: Vec<Value> = pair.jo.audit().iter().map(|found| found["place"].clone()).collect();
+        assert_eq!(places, [place]);
+        put(&database(&pair.jo), &sound);
+    }
+    // The whole history, signed by a key that is not in the home.
+    std::fs::copy(stranger.jo.path.join("keys/log.key"), pair.jo.path.join("keys/log.key")).unwrap();
+    let findings = pair.jo.audit();
+    assert!(findings.iter().any(|found| found["what"].as_str().unwrap().contains("no log key of the home")));
+}
+
 /// A new table is covered or excluded on purpose.
 #[test]
 fn every_table_is_known() {

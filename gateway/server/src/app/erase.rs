@@ -125,7 +125,7 @@ async fn commit(
     text: String,
     at: Instant,
 ) -> Result<()> {
-    let salt = clock::random::<16>().to_vec();
+    let salt = clock::random::<{ erasure::SALT_LEN }>().to_vec();
     let mut digest = None;
     let partners = partner::all(&mut tx).await?;
     admin::writable(&mut tx).await?;

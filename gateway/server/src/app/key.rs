@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
 use silkgate_certs::message_signing;
 use silkgate_ledger::{Cosigner, NoteSigner};
+use silkgate_message::card::Card;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use time::UtcOffset;
@@ -23,7 +24,9 @@ use super::init::{ed25519, save};
 use super::{Cx, Found, both_times};
 use crate::clock;
 use crate::config::Config;
+use crate::directory;
 use crate::keys::{self, staged};
+use crate::store::{Store, partner};
 
 /// Which key.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -179,6 +182,12 @@ async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
         return Ok(Found::Wrong);
     }
     let certificate = cx.home.certificate(&staged(name.as_str(), "previous"));
+    if !is_on_a_card(cx, &config, &store, name).await? {
+        eprintln!(
+            "silkgate: no card of ours names it, by which what it signed is judged: run `silkgate card` first"
+        );
+        return Ok(Found::Wrong);
+    }
     if name != Name::Message || certificate.exists() {
         let digest = public_digest(cx, &config, name, "previous")?;
         let what = if stolen { "key_stolen" } else { "key_retire" };
@@ -218,6 +227,33 @@ fn public_digest(cx: &Cx, config: &Config, name: Name, stage: &str) -> Result<Di
         _ => Cosigner::from_pkcs8(&config.witness_name(), pkcs8.secret_der())?.witness_key().to_string(),
     };
     Ok(Digest::of(public.as_bytes()))
+}
+
+/// Whether the key before stands on a card that was printed. Cards are kept for ever, and old evidence is judged by them.
+async fn is_on_a_card(cx: &Cx, config: &Config, store: &Store, name: Name) -> Result<bool> {
+    let cards = partner::cards(&mut *store.read().await?).await?;
+    let cards = cards.iter().filter(|(of, _)| of == config.country().as_str());
+    let cards: Vec<Card> = cards.filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
+    let file = staged(name.as_str(), "previous");
+    if name == Name::Message {
+        // Gone already after a crash at the end of `retire`.
+        let certificate = cx.home.certificate(&file);
+        let certificate = certificate.exists().then(|| keys::one(&certificate)).transpose()?;
+        let named = |der: &[u8]| {
+            cards.iter().any(|card| card.content().signing_certificates.iter().any(|c| c == der))
+        };
+        return Ok(certificate.is_none_or(|der| named(&der)));
+    }
+    let pkcs8 = keys::private_key(&cx.home.key(&file))?;
+    let own: Vec<&Card> = cards.iter().collect();
+    Ok(if name == Name::Log {
+        let origin = config.house_origin();
+        let key = NoteSigner::from_pkcs8(&origin, pkcs8.secret_der())?;
+        directory::ever_log_keys(&own, &origin).contains(key.verifier_key())
+    } else {
+        let key = Cosigner::from_pkcs8(&config.witness_name(), pkcs8.secret_der())?;
+        directory::own_witness_keys(&[], &own).contains(key.witness_key())
+    })
 }
 
 fn act(what: &'static str, digest: Digest) -> Act {

@@ -25,6 +25,7 @@ pub(super) struct Facts {
     pub(super) config: Config,
     pub(super) own: Signers,
     log_keys: Vec<[u8; 32]>,
+    in_home: Vec<[u8; 32]>,
     partners: HashMap<String, Signers>,
     digest: Digest,
 }
@@ -71,6 +72,7 @@ impl Facts {
             config: config.clone(),
             own: Signers::default(),
             log_keys: own.logs.clone(),
+            in_home: own.logs.clone(),
             partners: HashMap::new(),
             digest: Digest::of(b""),
         };
@@ -100,6 +102,11 @@ impl Facts {
     /// The verifier keys of a log of ours, over time.
     pub(super) fn own_log(&self, origin: &str) -> Vec<VerifierKey> {
         self.log_keys.iter().filter_map(|key| VerifierKey::new(origin, *key).ok()).collect()
+    }
+
+    /// The same of the keys that stand in the home: a card in the database cannot add to them.
+    pub(super) fn in_home(&self, origin: &str) -> Vec<VerifierKey> {
+        self.in_home.iter().filter_map(|key| VerifierKey::new(origin, *key).ok()).collect()
     }
 
     /// A partner's keys; none where no card of it was kept.

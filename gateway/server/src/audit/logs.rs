@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use silkgate_ledger::entry::Kind;
 use silkgate_ledger::tree::{Edge, TileId, TileSource as _};
-use silkgate_ledger::{Entry, VerifierKey, leaf_hash};
+use silkgate_ledger::{Entry, Note, VerifierKey, leaf_hash};
 
 use super::notes::{self, Signed};
 use super::report::{CosignedReport, LogReport};
@@ -144,6 +144,9 @@ impl Log {
         if self.last_note != entries {
             audit.report.find(&place, "the newest entries have no checkpoint");
         }
+        if self.head.partner.is_none() && entries > 0 {
+            self.anchored(audit, conn).await?;
+        }
         self.beyond(audit, conn).await?;
         self.last_tiles(audit, conn).await?;
         self.verify_piece(audit).await;
@@ -161,6 +164,19 @@ impl Log {
         }
         let (origin, checkpoints) = (self.head.origin, self.checkpoints);
         Ok(LogReport { origin, entries, checkpoints, cosigned: Vec::<CosignedReport>::new() })
+    }
+
+    /// The newest checkpoint of the house log is signed by a key in the home. The house log states every card, and the
+    /// cards every other key: nobody without that key can sign a history of their own.
+    async fn anchored(&self, audit: &mut Audit<'_>, conn: &mut Connection) -> Result<(), StoreError> {
+        let note = ledger::checkpoint(conn, self.head.id, self.edge.size()).await?;
+        let note = note.and_then(|note| Note::parse(&note).ok());
+        let keys = audit.facts.in_home(&self.head.origin);
+        if note.is_none_or(|note| note.verify(&keys).is_err()) {
+            let place = format!("log {}", self.head.origin);
+            audit.report.find(place, "no log key of the home signed its newest checkpoint");
+        }
+        Ok(())
     }
 
     /// Checkpoints and cosignatures behind the last entry; there must be none.

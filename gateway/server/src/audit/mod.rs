@@ -22,9 +22,10 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 use silkgate_ledger::{Entry, Hash};
 use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
 
 use crate::config::Config;
-use crate::store::ledger::{self, Head};
+use crate::store::ledger::{self, Head, hash};
 use crate::store::message;
 use crate::store::{Connection, Store, StoreError, delivery, erasure, partner};
 use facts::Facts;
@@ -73,9 +74,11 @@ struct Audit<'a> {
     /// The house log.
     house: i64,
     /// What the house log states of alarms.
-    alarms: Vec<(String, [u8; 32], i64)>,
+    alarms: Vec<witnesses::Stated>,
     /// Reasons for erasures that the house log states: message id and digest.
     reasons: HashSet<(String, Hash)>,
+    /// Cards that the house log states.
+    cards: HashSet<Hash>,
     /// Reasons that rows have: place, message id and digest.
     noted: Vec<(String, String, Hash)>,
     /// The newest cosignature by log and partner: size and seconds since 1970.
@@ -93,7 +96,7 @@ pub async fn verify(
     let mut tx = store.read().await?;
     let cards = partner::cards(&mut tx).await?;
     let (facts, unsound) = Facts::new(config, &options.keys, &cards);
-    drop(cards);
+    let digests = cards.into_iter().map(|(of, bytes)| (of, hash(Digest::of(&bytes)))).collect::<Vec<_>>();
     let resume = Resume::new(options.progress_file, options.log_pkcs8, facts.digest(), options.fresh);
     let mut audit = Audit {
         store,
@@ -105,6 +108,7 @@ pub async fn verify(
         house: 0,
         alarms: Vec::new(),
         reasons: HashSet::new(),
+        cards: HashSet::new(),
         noted: Vec::new(),
         cosigned: HashMap::new(),
         observe,
@@ -114,6 +118,9 @@ pub async fn verify(
             audit.report.find(format!("card of {named}"), "the card's signature does not verify");
         }
         let passed = audit.pass(&mut tx, options.anchors).await;
+        if passed.is_ok() {
+            audit.compare_cards(&digests);
+        }
         audit.drain().await;
         if let Err(error) = passed {
             let what = error.damage().ok_or(error)?;
@@ -128,6 +135,7 @@ pub async fn verify(
         audit.cosigned.clear();
         audit.reasons.clear();
         audit.noted.clear();
+        audit.cards.clear();
     }
     audit.resume.done();
     Ok(audit.report)
@@ -236,6 +244,9 @@ impl Audit<'_> {
             loop {
                 let page = ledger::entries(conn, head.id, next, PAGE).await?;
                 let Some((last, _)) = page.last() else { break };
+                if *last >= head.size {
+                    break;
+                }
                 next = last + 1;
                 for (index, body) in page {
                     let fact =

@@ -19,8 +19,8 @@ const STATED_MAX: usize = 10_000;
 /// Reasons of erasures that are held in memory.
 const REASONS_MAX: usize = 100_000;
 
-/// What the house log states of an alarm: what, its digest, when.
-type Stated = (String, [u8; 32], i64);
+/// What the house log states of an alarm: what, its digest, when, with which partner.
+pub(super) type Stated = (String, [u8; 32], i64, String);
 
 impl Audit<'_> {
     /// Takes in what an entry of the house log states of alarms.
@@ -29,13 +29,29 @@ impl Audit<'_> {
         if let (Kind::Admin, Some(what), Some(digest)) = (entry.kind, what, entry.digest)
             && self.alarms.len() < STATED_MAX
         {
-            self.alarms.push((what.to_owned(), *digest.as_bytes(), entry.at.unix_ms()));
+            let partner = entry.to.clone().unwrap_or_default();
+            self.alarms.push((what.to_owned(), *digest.as_bytes(), entry.at.unix_ms(), partner));
+        }
+        if let (Kind::Admin, Some("own_card" | "partner_add"), Some(digest)) =
+            (entry.kind, entry.what.as_deref(), entry.digest)
+            && self.cards.len() < STATED_MAX
+        {
+            self.cards.insert(digest);
         }
         if let (Kind::Admin, Some("erase"), Some(of), Some(digest)) =
             (entry.kind, entry.what.as_deref(), &entry.of, entry.digest)
             && self.reasons.len() < REASONS_MAX
         {
             self.reasons.insert((of.clone(), digest));
+        }
+    }
+
+    /// Every card is one that the house log states: signatures count under the keys of no other.
+    pub(super) fn compare_cards(&mut self, cards: &[(String, Hash)]) {
+        for (of, digest) in cards {
+            if !self.cards.contains(digest) {
+                self.report.find(format!("card of {of}"), "the house log states no such card");
+            }
         }
     }
 
@@ -137,6 +153,9 @@ impl Audit<'_> {
         if if of_us { alarm.theirs.is_empty() } else { alarm.ours.is_empty() } {
             self.report.find(&place, "the checkpoint that it is about is gone");
         }
+        if alarm.goes_on.as_ref().is_some_and(Vec::is_empty) {
+            self.report.find(&place, "it goes on from nothing");
+        }
         if alarm.settled_at.is_none() && alarm.goes_on.is_some() {
             self.report.find(&place, "it goes on, and was not settled");
         }
@@ -160,12 +179,12 @@ impl Audit<'_> {
             }
         }
         if alarm.kind == AlarmKind::Fork {
-            stated.push(("alarm".to_owned(), alarm.digest(), alarm.at.0));
+            stated.push(("alarm".to_owned(), alarm.digest(), alarm.at.0, alarm.partner.clone()));
         }
         match alarm.settled_at {
             Some(at) => {
                 let digest = alarm.settled_digest(alarm.goes_on.as_deref());
-                stated.push(("alarm_settled".to_owned(), digest, at.0));
+                stated.push(("alarm_settled".to_owned(), digest, at.0, alarm.partner.clone()));
             }
             None => self.report.alarms.push(AlarmReport {
                 partner: alarm.partner.clone(),
@@ -179,17 +198,18 @@ impl Audit<'_> {
     /// What the rows say of alarms is what the house log states.
     fn compare_alarms(&mut self, mut rows: Vec<Stated>) {
         let stated = std::mem::take(&mut self.alarms);
-        for (what, digest, at) in stated {
-            match rows.iter().position(|row| (&row.0, row.1, row.2) == (&what, digest, at)) {
+        for stated in stated {
+            match rows.iter().position(|row| *row == stated) {
                 Some(place) => drop(rows.swap_remove(place)),
                 None => {
+                    let (what, digest, ..) = stated;
                     let name = Hash::from_bytes(digest);
                     self.report
                         .find("alarm", format!("the house log states `{what}` of {name}, and no row does"));
                 }
             }
         }
-        for (what, digest, _) in rows {
+        for (what, digest, ..) in rows {
             let name = Hash::from_bytes(digest);
             self.report.find("alarm", format!("a row says `{what}` of {name}, and the house log does not"));
         }

@@ -8,6 +8,9 @@ use sqlx::sqlite::SqliteRow;
 use super::ledger::{signed, unsigned};
 use super::{Connection, StoreError};
 
+/// Bytes of a reason's salt.
+pub const SALT_LEN: usize = 16;
+
 /// Why a payload was erased.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,9 +101,10 @@ fn read(row: &SqliteRow) -> Result<(i64, Erasure), StoreError> {
     let (salt, text): (Option<Vec<u8>>, Option<String>) = (row.try_get(4)?, row.try_get(5)?);
     let day: Option<i64> = row.try_get(6)?;
     let reason = match (salt, text, day) {
-        (Some(salt), Some(text), Some(day)) => Some(Reason { salt, text, day }),
+        // Of this length only: what salt and text are must not be a matter of where one ends.
+        (Some(salt), Some(text), Some(day)) if salt.len() == SALT_LEN => Some(Reason { salt, text, day }),
         (None, None, None) => None,
-        _ => return Err(StoreError::Corrupt("erasure.reason: a part of it is missing".into())),
+        _ => return Err(StoreError::Corrupt("erasure.reason, or its salt".into())),
     };
     let erasure = Erasure {
         entry: unsigned(row.try_get(1)?)?,

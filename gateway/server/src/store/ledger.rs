@@ -203,7 +203,12 @@ pub async fn named(conn: &mut Connection) -> Result<Vec<(&'static str, i64)>, St
     let mut named = Vec::new();
     for (table, next) in NEXT {
         let mut last = i64::MIN;
-        while let Some(log) = sqlx::query(next).bind(last).fetch_one(&mut *conn).await?.try_get(0)? {
+        while let Some(log) =
+            sqlx::query(next).bind(last).fetch_one(&mut *conn).await?.try_get::<Option<i64>, _>(0)?
+        {
+            if log <= last {
+                return Err(StoreError::Corrupt(format!("{table}: the rows are not in their order")));
+            }
             named.push((table, log));
             last = log;
         }

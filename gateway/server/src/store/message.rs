@@ -270,7 +270,13 @@ pub async fn next_hanging(conn: &mut Connection, seq: i64) -> Result<Option<i64>
              SELECT min(seq) FROM question WHERE seq > $1 UNION ALL
              SELECT min(seq) FROM outbox WHERE seq > $1) AS next",
     );
-    Ok(row.bind(seq).fetch_one(conn).await?.try_get(0)?)
+    let next: Option<i64> = row.bind(seq).fetch_one(conn).await?.try_get(0)?;
+    match next {
+        Some(next) if next <= seq => {
+            Err(StoreError::Corrupt("what hangs on messages: the rows are not in their order".into()))
+        }
+        next => Ok(next),
+    }
 }
 
 /// The last `seq` after `seq` and up to `last` so that the payloads between hold at most `bytes`; one at least.

@@ -105,10 +105,11 @@ impl Store {
             "SELECT p.seq, p.key_id, p.wrapped, p.bytes, m.partner, m.direction, m.digest
              FROM payload p LEFT JOIN message m ON m.seq = p.seq WHERE p.seq > $1 AND p.seq <= $2 ORDER BY p.seq",
         );
+        let encrypted = is_encrypted(conn).await?;
         let mut payloads = Vec::new();
         for row in rows.bind(seq).bind(last).fetch_all(conn).await? {
             let seq = row.try_get(0)?;
-            let opened = match self.opened(seq, &row).await {
+            let opened = match self.opened(seq, &row, encrypted).await {
                 Err(error) if !matches!(error, StoreError::Unreadable { .. }) => return Err(error),
                 opened => opened,
             };
@@ -117,10 +118,11 @@ impl Store {
         Ok(payloads)
     }
 
-    async fn opened(&self, seq: i64, row: &SqliteRow) -> Result<Vec<u8>, StoreError> {
+    /// `encrypted`: no payload of this store may stand in the clear any more, where no retention would reach it.
+    async fn opened(&self, seq: i64, row: &SqliteRow, encrypted: bool) -> Result<Vec<u8>, StoreError> {
         let key_id: i64 = row.try_get(1)?;
         let (wrapped, bytes): (Option<Vec<u8>>, Vec<u8>) = (row.try_get(2)?, row.try_get(3)?);
-        if key_id == 0 {
+        if key_id == 0 && wrapped.is_none() && !encrypted {
             // Of an older version; `serve` encrypts it at its start.
             return Ok(bytes);
         }
@@ -128,6 +130,9 @@ impl Store {
         let key = match self.keys.find(key_id).await? {
             Found::Key(key) => key,
             Found::Destroyed(at) => return Err(unreadable(format!("its day key was destroyed at {at}"))),
+            Found::Unknown if key_id == 0 => {
+                return Err(unreadable("it is not encrypted, and all are".into()));
+            }
             Found::Unknown => return Err(unreadable("the key store does not hold its day key".into())),
         };
         let Some(partner) = row.try_get::<Option<String>, _>(4)? else {
@@ -170,8 +175,7 @@ impl Store {
 
     /// Whether nothing of a payload stands in the clear any more.
     pub async fn is_encrypted(&self) -> Result<bool, StoreError> {
-        let row = sqlx::query("PRAGMA user_version").fetch_one(&self.writer).await?;
-        Ok(row.get::<i64, _>(0) >= ENCRYPTED)
+        is_encrypted(&mut *self.readers.acquire().await?).await
     }
 
     /// Writes the whole database anew, without any page or part of a page that is not in use, and notes that nothing
@@ -204,6 +208,11 @@ impl Store {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+async fn is_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
+    let row = sqlx::query("PRAGMA user_version").fetch_one(conn).await?;
+    Ok(row.try_get::<i64, _>(0)? >= ENCRYPTED)
 }
 
 /// The id of the day key that a payload is under, if the payload is there.

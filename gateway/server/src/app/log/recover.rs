@@ -100,7 +100,10 @@ pub(super) async fn recover(cx: &Cx, country: Country, code: Option<&str>) -> Re
     let (still, now) = self::known(&mut tx, country).await?;
     let unchanged =
         |gap: &Gap| now.iter().any(|now| now.origin == gap.origin && now.given_up == gap.given_up);
-    if still != whose || !gaps.iter().all(unchanged) {
+    // Not settled by another run of this command meanwhile.
+    let open: Vec<i64> = witness::open_alarms(&mut tx).await?.iter().map(|alarm| alarm.id).collect();
+    let all_open = |gap: &Gap| gap.alarms.iter().all(|alarm| open.contains(&alarm.id));
+    if still != whose || !gaps.iter().all(|gap| unchanged(gap) && all_open(gap)) {
         bail!("something was cosigned meanwhile; run the command again without --code");
     }
     let at = clock::now();
