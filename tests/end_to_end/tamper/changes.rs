@@ -148,7 +148,10 @@ impl Table {
             }
             ("alarm", "at_ms") => self.text(row, "kind") == "fork",
             ("refusal", "problem") => !kind.contains("flipped") && !kind.contains("another row"),
-            ("erasure", "reason" | "salt") => true,
+            ("erasure", "reason" | "salt")
+            | ("delivery", "notice")
+            | ("message", "state" | "version")
+            | ("question", "deadline_ms" | "ours") => true,
             ("timestamp", "token") => kind != "middle byte flipped",
             ("witnessed", "times") => !kind.contains("swapped"),
             _ => false,

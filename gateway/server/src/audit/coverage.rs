@@ -57,7 +57,7 @@ pub const EXCLUDED: [Excluded; 8] = [
 ];
 
 /// Columns of covered tables that no evidence rests on, or not in every row.
-pub const EXCLUDED_COLUMNS: [Excluded; 15] = [
+pub const EXCLUDED_COLUMNS: [Excluded; 20] = [
     column(
         "alarm",
         "at_ms",
@@ -72,6 +72,7 @@ pub const EXCLUDED_COLUMNS: [Excluded; 15] = [
         "an operator's reason may have been taken away; one that stands there is checked",
     ),
     column("erasure", "salt", "as the reason"),
+    column("delivery", "notice", "of an erased answer; of all others it is checked"),
     column("erasure", "reason_day", "when the reason is taken away, which leaves the log as it is"),
     column("log", "id", "a key; every row that names it is checked"),
     column(
@@ -85,12 +86,20 @@ pub const EXCLUDED_COLUMNS: [Excluded; 15] = [
         "signed_ms",
         "of a refused or erased message, whose body is not there; of all others it is checked",
     ),
+    column("message", "state", "whether it expired unsent, unanswered or was returned; all else is checked"),
     column(
         "message",
         "subject",
         "of a refused or erased message, whose body is not there; of all others it is checked",
     ),
     column("refusal", "problem", "the words that explain a refusal; its code and its form are checked"),
+    column("question", "deadline_ms", "of an erased message; of all others it is checked"),
+    column("question", "ours", "of an erased message; of all others it is checked"),
+    column(
+        "message",
+        "version",
+        "of a refused message of no edition that we hold; of all others it is checked",
+    ),
     column(
         "timestamp",
         "token",
