@@ -105,11 +105,11 @@ impl Store {
             "SELECT p.seq, p.key_id, p.wrapped, p.bytes, m.partner, m.direction, m.digest
              FROM payload p LEFT JOIN message m ON m.seq = p.seq WHERE p.seq > $1 AND p.seq <= $2 ORDER BY p.seq",
         );
-        let encrypted = is_encrypted(conn).await?;
+        let rows = rows.bind(seq).bind(last).fetch_all(&mut *conn).await?;
         let mut payloads = Vec::new();
-        for row in rows.bind(seq).bind(last).fetch_all(conn).await? {
+        for row in rows {
             let seq = row.try_get(0)?;
-            let opened = match self.opened(seq, &row, encrypted).await {
+            let opened = match self.opened(&mut *conn, seq, &row).await {
                 Err(error) if !matches!(error, StoreError::Unreadable { .. }) => return Err(error),
                 opened => opened,
             };
@@ -118,11 +118,11 @@ impl Store {
         Ok(payloads)
     }
 
-    /// `encrypted`: no payload of this store may stand in the clear any more, where no retention would reach it.
-    async fn opened(&self, seq: i64, row: &SqliteRow, encrypted: bool) -> Result<Vec<u8>, StoreError> {
+    async fn opened(&self, conn: &mut Connection, seq: i64, row: &SqliteRow) -> Result<Vec<u8>, StoreError> {
         let key_id: i64 = row.try_get(1)?;
         let (wrapped, bytes): (Option<Vec<u8>>, Vec<u8>) = (row.try_get(2)?, row.try_get(3)?);
-        if key_id == 0 && wrapped.is_none() && !encrypted {
+        // Once all are encrypted none may stand in the clear again: no retention would reach it.
+        if key_id == 0 && wrapped.is_none() && !is_encrypted(conn).await? {
             // Of an older version; `serve` encrypts it at its start.
             return Ok(bytes);
         }
