@@ -14,11 +14,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
-use support::Pair;
 use support::home::{Home, binary};
+use support::{Pair, event, sign};
 
 use changes::Change;
-use exchanged::{database, put};
+use exchanged::{IQ, JO, database, put};
 
 /// Bytes flipped in each page of the file.
 const FLIPS: usize = 8;
@@ -262,6 +262,47 @@ fn a_card_that_no_operator_added_and_a_log_without_the_homes_key_are_found() {
     std::fs::copy(stranger.jo.path.join("keys/log.key"), pair.jo.path.join("keys/log.key")).unwrap();
     let findings = pair.jo.audit();
     assert!(findings.iter().any(|found| found["what"].as_str().unwrap().contains("no log key of the home")));
+}
+
+/// The bytes fit every digest, and yet they are not as the gateway keeps them.
+#[test]
+fn a_payload_put_back_in_the_clear_and_a_reason_cut_at_another_place_are_found() {
+    let mut pair = exchanged::quick();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    let [kept, erased] = [(); 2].map(|()| sign(&pair.iq.message_key(), &event(IQ, JO)));
+    for message in [&kept, &erased] {
+        assert_eq!(client.message(&message.bytes).status, 200);
+    }
+    let back_end = pair.jo.back_end(JO);
+    for delivery in back_end.deliveries("?max=2") {
+        assert_eq!(back_end.acknowledge(&delivery).status, 200);
+    }
+    pair.jo.ok(&["erase", &erased.id, "--reason", "not covered by court order 4711"]);
+    exchanged::stop(&mut pair.jo);
+    let offline = || -> Value {
+        let output = pair.jo.run(&["audit", "verify", "--offline", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let path = database(&pair.jo);
+    let sound = std::fs::read(&path).unwrap();
+    for (sql, told) in [
+        ("UPDATE payload SET key_id = 0, wrapped = NULL, bytes = $1", "it is not encrypted, and all are"),
+        (
+            "UPDATE erasure SET salt = CAST(salt || 'not ' AS BLOB), reason = substr(reason, 5)",
+            "erasure.reason, or its salt",
+        ),
+    ] {
+        run(async {
+            let mut conn = open(&path).await;
+            sqlx::query(sql).bind(kept.bytes.clone()).execute(&mut conn).await.unwrap();
+            conn.close().await.unwrap();
+        });
+        let report = offline();
+        let findings = report["findings"].as_array().unwrap();
+        assert!(findings.iter().any(|found| found["what"].as_str().unwrap().contains(told)), "{report}");
+        put(&path, &sound);
+    }
+    assert_eq!(offline()["findings"], serde_json::json!([]));
 }
 
 /// A new table is covered or excluded on purpose.
