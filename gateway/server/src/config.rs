@@ -17,9 +17,12 @@ pub struct Config {
     pub party: Party,
     /// The gateway's name in certificates and logs.
     pub host: String,
-    /// The database file, relative to the home.
+    /// The database: a file, relative to the home, or `postgres://…`.
     #[serde(default = "database")]
-    pub database: PathBuf,
+    pub database: String,
+    /// The key store of the payloads: a file, relative to the home, or `postgres://…`.
+    #[serde(default = "key_store")]
+    pub key_store: String,
     /// International.
     pub partner_plane: PartnerPlane,
     /// National.
@@ -209,8 +212,34 @@ fn half_a_minute() -> u64 {
     30
 }
 
-fn database() -> PathBuf {
-    "silkgate.db".into()
+fn database() -> String {
+    "silkgate.db".to_owned()
+}
+
+fn key_store() -> String {
+    "keys/payload-keys.db".to_owned()
+}
+
+/// Where a database is. Shown without what stands before the server's name: that may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file of SQLite.
+    File(PathBuf),
+    /// A server of PostgreSQL, `postgres://…`.
+    Server(String),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::File(path) => write!(f, "{}", path.display()),
+            Place::Server(url) => {
+                let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+                let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+                write!(f, "postgres://{}", rest.split('?').next().unwrap_or_default())
+            }
+        }
+    }
 }
 
 impl Config {
@@ -234,23 +263,11 @@ impl Config {
         format!("{}/{}/witness", self.host, self.country())
     }
 
-    /// The text of a new configuration file.
-    pub fn text(
-        party: &Party,
-        host: &str,
-        partner_listen: &str,
-        endpoint: &str,
-        national_listen: &str,
-    ) -> String {
-        [
-            ("{party}", party.as_str()),
-            ("{host}", host),
-            ("{partner_listen}", partner_listen),
-            ("{endpoint}", endpoint),
-            ("{national_listen}", national_listen),
-        ]
-        .into_iter()
-        .fold(TEMPLATE.to_owned(), |text, (mark, value)| text.replace(mark, value))
+    /// The text of a new configuration file, with these values in the place of their names.
+    pub fn text(values: &[(&str, &str)]) -> String {
+        values
+            .iter()
+            .fold(TEMPLATE.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
     }
 
     /// Reads the configuration; the error names file, line and column.
@@ -299,9 +316,9 @@ impl Home {
         self.0.join("clients").join(format!("{name}.pem"))
     }
 
-    /// The key store of the payloads, mode 0600.
-    pub fn key_store(&self) -> PathBuf {
-        self.0.join("keys").join("payload-keys.db")
+    /// The key store of the payloads; a file has mode 0600.
+    pub fn key_store(&self, config: &Config) -> Place {
+        self.place(&config.key_store)
     }
 
     /// How far an interrupted audit came.
@@ -322,9 +339,17 @@ impl Home {
         Config::parse(&text).map_err(|what| anyhow::anyhow!("{}: {what}", file.display()))
     }
 
-    /// The database file.
-    pub fn database(&self, config: &Config) -> PathBuf {
-        self.0.join(&config.database)
+    /// The database.
+    pub fn database(&self, config: &Config) -> Place {
+        self.place(&config.database)
+    }
+
+    fn place(&self, stated: &str) -> Place {
+        if ["postgres://", "postgresql://"].iter().any(|scheme| stated.starts_with(scheme)) {
+            Place::Server(stated.to_owned())
+        } else {
+            Place::File(self.0.join(stated))
+        }
     }
 }
 
@@ -333,15 +358,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_password_is_never_shown() {
+        let place = Home::new("iq")
+            .place("postgres://silkgate:s3cret@db.example/iq?sslmode=verify-full&password=s3cret");
+        assert_eq!(place.to_string(), "postgres://db.example/iq");
+        assert_eq!(Home::new("iq").place("silkgate.db").to_string(), "iq/silkgate.db");
+    }
+
+    #[test]
     fn the_manual_is_the_default() {
         let party: Party = "IQ/traffic-police".parse().unwrap();
-        let text = Config::text(
-            &party,
-            "gw.iq.example",
-            "127.0.0.1:8443",
-            "https://gw.iq.example:8443",
-            "127.0.0.1:8444",
-        );
+        let text = Config::text(&[
+            ("party", party.as_str()),
+            ("host", "gw.iq.example"),
+            ("partner_listen", "127.0.0.1:8443"),
+            ("endpoint", "https://gw.iq.example:8443"),
+            ("national_listen", "127.0.0.1:8444"),
+            ("database", "silkgate.db"),
+            ("key_store", "keys/payload-keys.db"),
+        ]);
         let config = Config::parse(&text).unwrap();
         assert_eq!(config.channel_origin("JO".parse().unwrap()), "gw.iq.example/IQ/JO");
         // What the file states as defaults is what holds without it.

@@ -120,7 +120,7 @@ async fn take(
     let seconds = i64::try_from(gateway.config.deliveries.lease_seconds).unwrap_or(60);
     let until = now.plus_ms(seconds * 1000);
     let lease = clock::random::<16>();
-    let mut tx = gateway.store.write().await?;
+    let mut tx = gateway.store.lease().await?;
     let leased = delivery::lease(&mut tx, party.as_str(), now, until, &lease, max).await?;
     tx.commit().await?;
     let mut tx = gateway.store.read().await?;

@@ -110,7 +110,7 @@ async fn lease_due(
     lease: &Lease,
     limit: usize,
 ) -> Result<Vec<Leased>, StoreError> {
-    let mut tx = store.write().await?;
+    let mut tx = store.lease().await?;
     let leased = outbox::lease_due(&mut tx, partner, now, ends, lease, limit).await?;
     tx.commit().await?;
     Ok(leased)

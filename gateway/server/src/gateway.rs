@@ -125,9 +125,11 @@ impl Gateway {
         let directory = self.directory();
         let active = directory.partners().filter(|partner| partner.is_active());
         self.standing.await_only(&active.map(|partner| partner.country).collect());
-        for partner in witness::confirmed(conn).await? {
-            if let Ok(partner) = partner.parse() {
-                self.standing.confirm(partner);
+        let (doubts, doubted_at) = self.standing.doubted();
+        for (partner, at) in witness::confirmed(conn).await? {
+            // A word about the database before counts for nothing.
+            if let (Ok(partner), true) = (partner.parse(), doubted_at.is_none_or(|doubted| doubted < at)) {
+                self.standing.confirm(partner, doubts);
             }
         }
         Ok(())

@@ -54,12 +54,12 @@ async fn round(gateway: &Gateway, first: bool) -> Result<bool, StoreError> {
     if first {
         // A database from a backup holds what was erased since, and nobody can read it any more.
         for (key, partner) in store.keys().destroyed().await? {
-            if !payload::under(&mut *store.read().await?, key, 0, 1).await?.is_empty() {
+            if !payload::under(&mut store.read().await?, key, 0, 1).await?.is_empty() {
                 due.push((key, partner));
             }
         }
     }
-    let agrees = witness::clock_agrees(&mut *store.read().await?, clock::now()).await?;
+    let agrees = witness::clock_agrees(&mut store.read().await?, clock::now()).await?;
     if agrees {
         let mut tx = store.write().await?;
         erasure::forget_reasons(&mut tx, today).await?;
@@ -111,7 +111,7 @@ async fn erase_under(
     };
     let (mut erased, mut waiting, mut last) = (0, 0, 0);
     loop {
-        let seqs = payload::under(&mut *gateway.store.read().await?, key, last, PAGE).await?;
+        let seqs = payload::under(&mut gateway.store.read().await?, key, last, PAGE).await?;
         let Some(newest) = seqs.last() else { return Ok(Ok((erased, waiting))) };
         last = *newest;
         match gateway.accept.commit(Work::Erase(Due { partner, seqs })).await {

@@ -13,6 +13,8 @@ use silkgate_message::instant::Instant;
 use silkgate_message::party::Country;
 use tokio::sync::Notify;
 
+use crate::clock;
+
 /// How long a request waits, at most, for the word that is awaited at a start.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -34,6 +36,9 @@ struct Known {
     forked: BTreeSet<Country>,
     /// Counts the alarms that were added here.
     added: u64,
+    /// Counts how often the database was in doubt.
+    doubts: u64,
+    doubted_at: Option<Instant>,
     /// When the oldest entry of the channel was written that its partner has not cosigned.
     uncosigned: BTreeMap<Country, Instant>,
 }
@@ -65,11 +70,16 @@ impl Standing {
         self.write().awaited = partners.into_iter().map(|partner| (partner, false)).collect();
     }
 
-    /// The partner, or an operator in its place, has given its word: we hold all that it has seen.
-    pub fn confirm(&self, partner: Country) {
-        if let Some(confirmed) = self.write().awaited.get_mut(&partner) {
+    /// The partner, or an operator in its place, has given its word: we hold all that it has seen. `doubts`:
+    /// [`Standing::doubts`] before it was asked; a word about the database before counts for nothing.
+    pub fn confirm(&self, partner: Country, doubts: u64) {
+        let mut known = self.write();
+        if known.doubts == doubts
+            && let Some(confirmed) = known.awaited.get_mut(&partner)
+        {
             *confirmed = true;
         }
+        drop(known);
         self.changed.notify_waiters();
     }
 
@@ -85,6 +95,31 @@ impl Standing {
         if known.added == added {
             (known.forked, known.rolled_back) = (forked, rolled_back);
         }
+    }
+
+    /// A connection to the database was lost and made anew: what answers may be another database, an older one. Every word
+    /// that was given counts for the one before.
+    pub fn doubt(&self) {
+        let mut known = self.write();
+        known.awaited.values_mut().for_each(|confirmed| *confirmed = false);
+        known.doubts += 1;
+        known.doubted_at = Some(clock::now());
+    }
+
+    /// How often, and when last.
+    pub fn doubted(&self) -> (u64, Option<Instant>) {
+        let known = self.read();
+        (known.doubts, known.doubted_at)
+    }
+
+    /// How often the database was in doubt: a word is asked for again when it has grown.
+    pub fn doubts(&self) -> u64 {
+        self.read().doubts
+    }
+
+    /// The partner has witnessed our logs: from now on its word is asked for when the database is in doubt.
+    pub fn witnessed_by(&self, partner: Country) {
+        self.write().awaited.entry(partner).or_insert(true);
     }
 
     /// No longer waits for the word of partners that are not active.
@@ -212,7 +247,7 @@ mod tests {
         standing.await_word([country("JO"), country("SA")]);
         assert!(standing.closed(Some(country("JO"))).is_some() && standing.closed(None).is_some());
         assert_eq!(standing.closed(Some(country("TR"))), None, "who never witnessed is not waited for");
-        standing.confirm(country("JO"));
+        standing.confirm(country("JO"), 0);
         assert_eq!((standing.closed(Some(country("JO"))), standing.closed(None)), (None, None));
         assert!(standing.closed(Some(country("SA"))).is_some());
         standing.await_only(&BTreeSet::from([country("JO")]));

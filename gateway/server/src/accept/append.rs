@@ -14,6 +14,8 @@ use crate::store::{Connection, StoreError};
 pub struct Logs {
     keys: Vec<Vec<u8>>,
     edges: HashMap<i64, Edge>,
+    /// Entries of each log that were committed, as far as this process knows.
+    committed: HashMap<i64, u64>,
 }
 
 /// The logs as they grow in one transaction.
@@ -27,16 +29,35 @@ pub struct Growth<'a> {
 /// What a transaction added, to make receipts from.
 pub struct Grown {
     proofs: HashMap<(i64, u64), Vec<u8>>,
-    sizes: BTreeMap<i64, u64>,
+    signed: Signed,
+}
+
+/// The checkpoints of a transaction: by log, its size and its note.
+pub type Signed = BTreeMap<i64, (u64, Vec<u8>)>;
+
+/// Whether a transaction whose commit failed is there all the same: its checkpoints are. Call inside a write transaction,
+/// which waits for whoever still writes. One that signed none left nothing that anybody was told.
+pub async fn is_committed(conn: &mut Connection, signed: &Signed) -> Result<bool, StoreError> {
+    for (log, (size, note)) in signed {
+        if ledger::checkpoint(conn, *log, *size).await?.as_ref() != Some(note) {
+            return Ok(false);
+        }
+    }
+    Ok(!signed.is_empty())
 }
 
 impl Logs {
     /// With the log keys, PKCS#8: each signs every checkpoint.
     pub fn new(keys: Vec<Vec<u8>>) -> Self {
-        Self { keys, edges: HashMap::new() }
+        Self { keys, edges: HashMap::new(), committed: HashMap::new() }
     }
 
-    /// Forgets what it saw: the next transaction reads the edges again.
+    /// What a transaction signed is committed.
+    pub fn keep(&mut self, signed: &Signed) {
+        self.committed.extend(signed.iter().map(|(log, (size, _))| (*log, *size)));
+    }
+
+    /// Forgets the edges: the next transaction reads them again.
     pub fn forget(&mut self) {
         self.edges.clear();
     }
@@ -46,6 +67,14 @@ impl Logs {
     pub async fn begin(&mut self, conn: &mut Connection) -> Result<Growth<'_>, StoreError> {
         let heads: BTreeMap<i64, Head> =
             ledger::heads(conn).await?.into_iter().map(|head| (head.id, head)).collect();
+        for head in heads.values() {
+            let committed = self.committed.entry(head.id).or_insert(head.size);
+            if *committed > head.size {
+                // What was committed is gone: a database was put back under this process, or another one answers.
+                return Err(StoreError::Backwards(head.origin.clone()));
+            }
+            *committed = head.size;
+        }
         Ok(Growth { logs: self, heads, added: Vec::new(), sizes: BTreeMap::new() })
     }
 }
@@ -101,8 +130,7 @@ impl Growth<'_> {
         let corrupt =
             |what: &str, error: &dyn std::fmt::Display| StoreError::Corrupt(format!("{what}: {error}"));
         let mut proofs = HashMap::new();
-        let mut sizes = BTreeMap::new();
-        let mut notes = BTreeMap::new();
+        let mut signed_notes = Signed::new();
         for (log, old_size) in &self.sizes {
             let (Some(head), Some(edge)) = (self.heads.get(log), self.logs.edges.get_mut(log)) else {
                 continue;
@@ -120,14 +148,13 @@ impl Growth<'_> {
             let tiles = edge.take_changed().into_iter().map(|(id, tile)| (id, tile.to_bytes()));
             ledger::put_tiles(conn, *log, &tiles.collect::<Vec<_>>()).await?;
             ledger::move_head(conn, *log, *old_size, edge.size(), &root).await?;
-            notes.insert(*log, (edge.size(), note.encode()));
-            sizes.insert(*log, edge.size());
+            signed_notes.insert(*log, (edge.size(), note.encode()));
         }
         ledger::insert_entries(conn, &self.added).await?;
-        for (log, (size, note)) in notes {
-            ledger::put_checkpoint(conn, log, size, &note).await?;
+        for (log, (size, note)) in &signed_notes {
+            ledger::put_checkpoint(conn, *log, *size, note).await?;
         }
-        Ok(Grown { proofs, sizes })
+        Ok(Grown { proofs, signed: signed_notes })
     }
 }
 
@@ -139,12 +166,17 @@ impl Grown {
 
     /// Whether any log grew.
     pub fn any(&self) -> bool {
-        !self.sizes.is_empty()
+        !self.signed.is_empty()
     }
 
     /// The checkpoint's size of a log in this transaction.
     pub fn checkpoint(&self, log: i64) -> u64 {
-        self.sizes.get(&log).copied().unwrap_or(0)
+        self.signed.get(&log).map_or(0, |(size, _)| *size)
+    }
+
+    /// What was signed.
+    pub fn into_signed(self) -> Signed {
+        self.signed
     }
 }
 

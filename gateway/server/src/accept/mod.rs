@@ -12,6 +12,7 @@ mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use silkgate_message::problem::{Code, Problem};
 use tokio::sync::oneshot;
@@ -25,8 +26,11 @@ pub use work::{
 
 use crate::standing::Standing;
 use crate::store::{Store, StoreError};
+use append::Signed;
 use queue::Queue;
 
+/// How long a server is asked what became of a commit, before the gateway stops.
+const SETTLE_WAIT: Duration = Duration::from_secs(60);
 /// Jobs in one transaction, at most.
 const BATCH_MAX: usize = 256;
 
@@ -65,6 +69,7 @@ pub struct Committer {
     halted: Arc<AtomicBool>,
     store: Store,
     logs: Logs,
+    standing: Arc<Standing>,
 }
 
 impl Accept {
@@ -77,8 +82,8 @@ impl Accept {
     ) -> (Self, Committer) {
         let queue = Arc::new(Queue::new(queue_per_partner));
         let halted = Arc::new(AtomicBool::new(false));
-        let accept = Self { queue: queue.clone(), halted: halted.clone(), standing };
-        (accept, Committer { queue, halted, store, logs })
+        let accept = Self { queue: queue.clone(), halted: halted.clone(), standing: standing.clone() };
+        (accept, Committer { queue, halted, store, logs, standing })
     }
 
     /// Commits `work` and gives its answer. The work is done even if the caller goes away.
@@ -139,9 +144,18 @@ impl Committer {
                                 tracing::error!(%error, "job rolled back");
                                 answers.push(Answer::Failed(Problem::new(Code::Unavailable)));
                             }
+                            Err(Failure::Away(_)) => answers.push(away()),
                             Err(Failure::Commit(error)) => return Err(self.halt(error)),
                         }
                     }
+                }
+                Err(Failure::Away(error)) => {
+                    tracing::error!(
+                        error,
+                        jobs = works.len(),
+                        "the database cannot be reached; nothing was written"
+                    );
+                    answers.extend(works.iter().map(|_| away()));
                 }
                 Err(Failure::Commit(error)) => return Err(self.halt(error)),
             }
@@ -164,14 +178,19 @@ impl Committer {
     async fn batch(&mut self, works: &[Work]) -> Result<(Vec<Answer>, Changed), Failure> {
         // From the making of a key to the commit of what it wraps, none is destroyed.
         let _turn = self.store.keys().turn().await;
-        let mut tx = self.store.write().await.map_err(|error| Failure::Aborted(error.to_string()))?;
-        let done = batch::run(&mut tx, &mut self.logs, self.store.keys(), works).await;
+        let mut tx = self.store.write().await.map_err(|error| Failure::Away(error.to_string()))?;
+        let done = batch::run(&mut tx, &mut self.logs, self.store.keys(), &self.standing, works).await;
         match done {
-            Ok(done) => match tx.commit().await {
-                // From here on everything answered below survives a power cut.
-                Ok(()) => Ok(done),
-                Err(error) => Err(Failure::Commit(error.to_string())),
-            },
+            Ok(done) => {
+                let shared = tx.is_shared();
+                match tx.commit().await {
+                    // From here on everything answered below survives a power cut.
+                    Ok(()) => self.logs.keep(&done.signed),
+                    Err(error) if shared => self.settle(&done.signed, error).await?,
+                    Err(error) => return Err(Failure::Commit(error.to_string())),
+                }
+                Ok((done.answers, done.changed))
+            }
             // Not tried again, and nothing of it forgotten: only a start asks the witnesses.
             Err(error @ StoreError::Backwards(_)) => Err(Failure::Commit(error.to_string())),
             Err(error) => {
@@ -183,11 +202,45 @@ impl Committer {
             }
         }
     }
+
+    /// The line to a server broke at a commit: the server knows what became of it. A new transaction waits for the lost one,
+    /// which either stands, with its checkpoints, or is gone.
+    async fn settle(&mut self, signed: &Signed, error: StoreError) -> Result<(), Failure> {
+        tracing::error!(%error, "a commit was not confirmed; the server is asked what became of it");
+        let deadline = tokio::time::Instant::now() + SETTLE_WAIT;
+        loop {
+            let asked = async {
+                let mut tx = self.store.write().await?;
+                append::is_committed(&mut tx, signed).await
+            };
+            match asked.await {
+                Ok(true) => {
+                    self.logs.keep(signed);
+                    return Ok(());
+                }
+                Ok(false) => {
+                    self.logs.forget();
+                    return Err(Failure::Away("its last commit was lost".to_owned()));
+                }
+                Err(error) if tokio::time::Instant::now() < deadline => {
+                    tracing::warn!(%error, "the database cannot be reached");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Err(error) => return Err(Failure::Commit(error.to_string())),
+            }
+        }
+    }
+}
+
+fn away() -> Answer {
+    Answer::Failed(Problem::new(Code::Unavailable).detail("the database cannot be reached at present"))
 }
 
 enum Failure {
     /// Nothing was written.
     Aborted(String),
+    /// Nothing was written, and nothing can be at present.
+    Away(String),
     /// It is not known what was written.
     Commit(String),
 }

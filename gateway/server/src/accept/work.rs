@@ -48,16 +48,26 @@ impl Work {
         }
     }
 
-    /// Why it may not be written at present.
+    /// Why it may not be written at present; for what someone waits for, after a moment in which that may change.
     pub(super) async fn closed(&self, standing: &Standing) -> Option<String> {
         match self {
             Work::Receive(received) => standing.still_closed(Some(received.partner)).await,
             Work::Submit(submission) => {
                 standing.still_closed(Some(submission.envelope.recipient.country())).await
             }
+            Work::HandOver(_) => standing.still_closed(None).await,
+            _ => self.closed_now(standing),
+        }
+    }
+
+    /// The same at once.
+    pub(super) fn closed_now(&self, standing: &Standing) -> Option<String> {
+        match self {
+            Work::Receive(received) => standing.closed(Some(received.partner)),
+            Work::Submit(submission) => standing.closed(Some(submission.envelope.recipient.country())),
             // It cannot be undone: it waits for the partner's word that our log is whole.
             Work::Erase(due) => standing.closed(Some(due.partner)),
-            Work::HandOver(_) => standing.still_closed(None).await,
+            Work::HandOver(_) => standing.closed(None),
             Work::Note(note) => match note.log {
                 NoteLog::Channel(partner) => standing.closed(Some(partner)),
                 NoteLog::House => standing.closed(None),

@@ -1,6 +1,8 @@
 //! Administration from the command line: a transaction with its log entries, also beside a running
 //! gateway, which sees the change within a moment.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use silkgate_ledger::entry::{Entry, Kind};
 use silkgate_message::instant::Instant;
@@ -14,7 +16,7 @@ use crate::config::Config;
 use crate::keys;
 use crate::store::ledger::hash;
 use crate::store::witness::{self, AlarmKind};
-use crate::store::{Open, Store, Write};
+use crate::store::{Connection, Open, Store};
 
 /// Where an administrative entry goes.
 pub(super) enum Where {
@@ -46,18 +48,19 @@ impl Act {
 /// Opens the store of an initialised home.
 pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
     let config = cx.home.config()?;
-    let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Existing).await?;
+    let (place, keys) = (cx.home.database(&config), cx.home.key_store(&config));
+    let store = Store::open(&place, &keys, Open::Existing, Arc::new(|| {})).await?;
     Ok((config, store))
 }
 
 /// Logs `acts` in the transaction and commits it: the change and its entries stand together.
-pub(super) async fn commit(cx: &Cx, mut tx: Write, acts: &[Act]) -> Result<()> {
+pub(super) async fn commit(cx: &Cx, mut tx: Connection, acts: &[Act]) -> Result<()> {
     writable(&mut tx).await?;
     commit_settled(cx, tx, acts, clock::now()).await
 }
 
 /// The same at a time that the change itself holds, for the command that settles alarms: of several, one at a time.
-pub(super) async fn commit_settled(cx: &Cx, mut tx: Write, acts: &[Act], at: Instant) -> Result<()> {
+pub(super) async fn commit_settled(cx: &Cx, mut tx: Connection, acts: &[Act], at: Instant) -> Result<()> {
     let mut logs = Logs::new(keys::log(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
     for act in acts {
@@ -73,7 +76,7 @@ pub(super) async fn commit_settled(cx: &Cx, mut tx: Write, acts: &[Act], at: Ins
 }
 
 /// Refuses to write where a partner has seen another history of our logs.
-pub(super) async fn writable(tx: &mut Write) -> Result<()> {
+pub(super) async fn writable(tx: &mut Connection) -> Result<()> {
     let alarms = witness::open_alarms(tx).await?;
     if let Some(alarm) = alarms.iter().find(|alarm| alarm.kind == AlarmKind::Rollback) {
         bail!(

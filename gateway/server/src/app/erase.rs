@@ -17,7 +17,7 @@ use crate::keys;
 use crate::store::erasure::{self, Reason, Rule};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message};
-use crate::store::{Write, partner, payload};
+use crate::store::{Connection, partner, payload};
 
 /// Which message, and why.
 #[derive(clap::Args)]
@@ -119,7 +119,7 @@ fn told(row: &Message, at: Instant, rule: Rule, gone_from_backups: Option<String
 /// The payloads, their entries and the act itself go in one transaction.
 async fn commit(
     cx: &Cx,
-    mut tx: Write,
+    mut tx: Connection,
     id: &Uuid,
     rows: &[Message],
     text: String,

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use ring::rand::SystemRandom;
@@ -18,7 +19,7 @@ use time::UtcOffset;
 use super::admin::{self, Act, Where};
 use super::{Cx, Found};
 use crate::clock;
-use crate::config::{Config, Home};
+use crate::config::{Config, Home, Place};
 use crate::directory::address_of;
 use crate::store::partner::{self, ClientRow};
 use crate::store::{Open, Store, ledger};
@@ -46,6 +47,24 @@ pub(crate) struct Args {
     /// Where back ends connect.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
     national_listen: String,
+    /// A file in the home, or an empty database of a PostgreSQL server: postgres://HOST/NAME.
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        default_value = "silkgate.db",
+        env = "SILKGATE_DATABASE",
+        hide_env_values = true
+    )]
+    database: String,
+    /// Where the payloads' keys are kept: a file in the home, or for several gateways on one database a second one.
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        default_value = "keys/payload-keys.db",
+        env = "SILKGATE_KEY_STORE",
+        hide_env_values = true
+    )]
+    key_store: String,
 }
 
 /// Runs the command.
@@ -59,7 +78,15 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     }
     let endpoint = args.endpoint.clone().unwrap_or_else(|| format!("https://{}:8443", args.host));
     let address = address_of(&endpoint).map_err(|what| anyhow!("--endpoint: {what}"))?;
-    let text = Config::text(&args.party, &args.host, &args.listen, &endpoint, &args.national_listen);
+    let text = Config::text(&[
+        ("party", args.party.as_str()),
+        ("host", &args.host),
+        ("partner_listen", &args.listen),
+        ("endpoint", &endpoint),
+        ("national_listen", &args.national_listen),
+        ("database", &args.database),
+        ("key_store", &args.key_store),
+    ]);
     let config = Config::parse(&text).map_err(|what| anyhow!("{what}"))?;
     for folder in ["", "keys", "certs", "clients"] {
         private_folder(&home.path().join(folder))?;
@@ -71,7 +98,8 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     let operator = issue_client(home, "operator", "operator", "operator")?;
     let back_end =
         issue_client(home, "backend", args.party.as_str(), &format!("backend-{}", args.party.slug()))?;
-    let store = Store::open(&home.database(&config), &home.key_store(), Open::Create).await?;
+    let (place, keys) = (home.database(&config), home.key_store(&config));
+    let store = Store::open(&place, &keys, Open::Create, Arc::new(|| {})).await?;
     let mut tx = store.write().await?;
     ledger::create(&mut tx, &config.house_origin(), None).await?;
     for issued in [&operator, &back_end] {
@@ -86,7 +114,9 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     admin::commit(cx, tx, &acts).await?;
     store.close().await;
     // Last: a home without configuration is none, and `init` can be repeated on a new folder.
-    write_private(&home.config_file(), text.as_bytes(), 0o644)?;
+    // Private where it names a server, whose password may stand there.
+    let mode = if matches!(place, Place::Server(_)) { 0o600 } else { 0o644 };
+    write_private(&home.config_file(), text.as_bytes(), mode)?;
     let report = serde_json::json!({
         "home": home.path(), "party": args.party, "config": home.config_file(), "endpoint": endpoint,
         "national_listen": args.national_listen, "back_end": back_end.certificate, "operator": operator.certificate,

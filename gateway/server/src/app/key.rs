@@ -231,7 +231,7 @@ fn public_digest(cx: &Cx, config: &Config, name: Name, stage: &str) -> Result<Di
 
 /// Whether the key before stands on a card that was printed. Cards are kept for ever, and old evidence is judged by them.
 async fn is_on_a_card(cx: &Cx, config: &Config, store: &Store, name: Name) -> Result<bool> {
-    let cards = partner::cards(&mut *store.read().await?).await?;
+    let cards = partner::cards(&mut store.read().await?).await?;
     let cards = cards.iter().filter(|(of, _)| of == config.country().as_str());
     let cards: Vec<Card> = cards.filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
     let file = staged(name.as_str(), "previous");

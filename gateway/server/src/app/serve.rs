@@ -53,7 +53,10 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let _lock = lock(cx)?;
     let keys = Keys::read(&cx.home, &config)?;
     let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
-    let store = Store::open(&cx.home.database(&config), &cx.home.key_store(), Open::Migrate).await?;
+    let standing = Arc::new(Standing::default());
+    let (place, key_place) = (cx.home.database(&config), cx.home.key_store(&config));
+    let reconnected = standing.clone();
+    let store = Store::open(&place, &key_place, Open::Migrate, Arc::new(move || reconnected.doubt())).await?;
     recover(&store).await?;
     let directory = {
         let mut tx = store.read().await?;
@@ -63,7 +66,6 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
     retention::encrypt_plain(&store, &directory).await?;
     let logs = Logs::new(keys.log.clone());
-    let standing = Arc::new(Standing::default());
     let queue = config.limits.queue_per_partner;
     let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
     let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
@@ -162,10 +164,13 @@ fn lock(cx: &Cx) -> Result<File> {
     Ok(file)
 }
 
-/// After a crash: leases of the dead process are freed, and the ordinary path goes on from there.
+/// After a crash: leases of the dead process are freed, and the ordinary path goes on from there. Those in a database that
+/// other gateways use run out by themselves.
 async fn recover(store: &Store) -> Result<()> {
     let mut tx = store.write().await?;
-    outbox::free_leases(&mut tx).await?;
+    if !tx.is_shared() {
+        outbox::free_leases(&mut tx).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

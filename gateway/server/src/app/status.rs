@@ -7,6 +7,7 @@ use silkgate_message::instant::Instant;
 
 use super::{Cx, Found, admin, both_times};
 use crate::clock;
+use crate::config::Place;
 use crate::keys;
 use crate::store::witness::{self, Alarm, AlarmKind};
 use crate::store::{Connection, delivery, ledger, message, outbox, partner, timestamp};
@@ -34,13 +35,18 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let running =
         std::fs::File::open(cx.home.path().join("silkgate.lock")).is_ok_and(|file| file.try_lock().is_err());
     let certificates = certificates(cx)?;
+    let place = cx.home.database(&config);
+    let database = match &place {
+        Place::File(path) => json!({ "kind": "sqlite", "path": path }),
+        Place::Server(_) => json!({ "kind": "postgres", "server": place.to_string() }),
+    };
     let queue = |(name, count, oldest): &(String, i64, Instant)| json!({ "to": name, "waiting": count, "oldest_at": oldest.to_string() });
     let report = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "running": running,
         "party": config.party,
         "host": config.host,
-        "database": { "kind": "sqlite", "path": cx.home.database(&config) },
+        "database": database,
         "partner_plane": { "listen": config.partner_plane.listen.to_string(), "endpoint": config.partner_plane.endpoint },
         "national_plane": { "listen": config.national_plane.listen.to_string() },
         "partners": partners.iter().map(|row| json!({ "partner": row.country, "state": row.state })).collect::<Vec<_>>(),
@@ -72,7 +78,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             ),
             format!("  partner plane   {} as {}", config.partner_plane.listen, config.partner_plane.endpoint),
             format!("  national plane  {}", config.national_plane.listen),
-            format!("  database        {}", cx.home.database(&config).display()),
+            format!("  database        {place}"),
         ];
         for alarm in &alarms {
             lines.push(alarm_text(alarm));

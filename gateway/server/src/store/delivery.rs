@@ -1,9 +1,9 @@
 //! Table `delivery`: accepted messages to be handed over to a back end, once.
 
 use silkgate_message::instant::Instant;
-use sqlx::Row;
 
 use super::outbox::Lease;
+use super::sql::{either, sql};
 use super::{Connection, StoreError};
 
 /// What a delivery tells beside its message.
@@ -41,16 +41,14 @@ pub async fn insert(
     subject: &str,
     notice: Option<Notice>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO delivery (seq, recipient, partner, subject, notice) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(seq)
-    .bind(recipient.to_owned())
-    .bind(partner.to_owned())
-    .bind(subject.to_owned())
-    .bind(notice.map(Notice::as_str))
-    .execute(conn)
-    .await?;
+    sql("INSERT INTO delivery (seq, recipient, partner, subject, notice) VALUES ($1, $2, $3, $4, $5)")
+        .bind(seq)
+        .bind(recipient.to_owned())
+        .bind(partner.to_owned())
+        .bind(subject.to_owned())
+        .bind(notice.map(Notice::as_str))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -63,25 +61,28 @@ pub async fn lease(
     lease: &Lease,
     limit: u32,
 ) -> Result<Vec<(i64, Option<Notice>)>, StoreError> {
-    let rows = sqlx::query(
+    let waiting = either!(
+        conn,
         "UPDATE delivery SET lease = $1, lease_ms = $2, handed = handed + 1 WHERE seq IN (
              SELECT d.seq FROM delivery d
              WHERE d.recipient = $3 AND d.done_ms IS NULL AND d.lease_ms <= $4
                AND NOT EXISTS (SELECT 1 FROM delivery e
                                WHERE e.partner = d.partner AND e.subject = d.subject AND e.seq < d.seq
                                  AND e.done_ms IS NULL)
-             ORDER BY d.seq LIMIT $5)
-         RETURNING seq, notice",
-    )
-    .bind(lease.to_vec())
-    .bind(until.0)
-    .bind(recipient.to_owned())
-    .bind(now.0)
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await?;
+             ORDER BY d.seq LIMIT $5",
+        " FOR UPDATE OF d SKIP LOCKED",
+        ") RETURNING seq, notice"
+    );
+    let rows = sql(waiting)
+        .bind(lease.to_vec())
+        .bind(until.0)
+        .bind(recipient.to_owned())
+        .bind(now.0)
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
     let leased: Result<Vec<_>, StoreError> =
-        rows.into_iter().map(|row| Ok((row.get(0), Notice::read(row.get(1))?))).collect();
+        rows.into_iter().map(|row| Ok((row.get(0)?, Notice::read(row.get(1)?)?))).collect();
     let mut leased = leased?;
     leased.sort_unstable_by_key(|(seq, _)| *seq);
     Ok(leased)
@@ -93,9 +94,9 @@ pub async fn waits(
     recipient: &str,
     now: Instant,
 ) -> Result<(bool, Option<Instant>), StoreError> {
-    let row = sqlx::query("SELECT min(lease_ms) FROM delivery WHERE recipient = $1 AND done_ms IS NULL");
+    let row = sql("SELECT min(lease_ms) FROM delivery WHERE recipient = $1 AND done_ms IS NULL");
     let row = row.bind(recipient.to_owned()).fetch_one(conn).await?;
-    let earliest = row.get::<Option<i64>, _>(0).map(Instant);
+    let earliest = row.get::<Option<i64>>(0)?.map(Instant);
     Ok((earliest.is_some_and(|at| at <= now), earliest))
 }
 
@@ -114,14 +115,13 @@ pub struct Delivery {
 
 /// The hand-over of a message.
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, StoreError> {
-    let query =
-        sqlx::query("SELECT recipient, handed, lease, done_ms FROM delivery WHERE seq = $1").bind(seq);
+    let query = sql("SELECT recipient, handed, lease, done_ms FROM delivery WHERE seq = $1").bind(seq);
     let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
     Ok(Some(Delivery {
-        recipient: row.get(0),
-        handed: row.get(1),
-        lease: row.get(2),
-        done_at: row.get::<Option<i64>, _>(3).map(Instant),
+        recipient: row.get(0)?,
+        handed: row.get(1)?,
+        lease: row.get(2)?,
+        done_at: row.get::<Option<i64>>(3)?.map(Instant),
     }))
 }
 
@@ -144,38 +144,36 @@ pub struct HandedOver {
 
 /// Hand-overs of messages after `seq` and up to `last`, ascending.
 pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<HandedOver>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT seq, recipient, partner, subject, done_ms, notice FROM delivery
-         WHERE seq > $1 AND seq <= $2 ORDER BY seq",
-    );
+    let rows = sql("SELECT seq, recipient, partner, subject, done_ms, notice FROM delivery
+         WHERE seq > $1 AND seq <= $2 ORDER BY seq");
     let rows = rows.bind(seq).bind(last).fetch_all(conn).await?;
     rows.into_iter()
         .map(|row| {
             Ok(HandedOver {
-                seq: row.try_get(0)?,
-                recipient: row.try_get(1)?,
-                partner: row.try_get(2)?,
-                subject: row.try_get(3)?,
-                done_at: row.try_get::<Option<i64>, _>(4)?.map(Instant),
-                notice: Notice::read(row.try_get(5)?)?,
+                seq: row.get(0)?,
+                recipient: row.get(1)?,
+                partner: row.get(2)?,
+                subject: row.get(3)?,
+                done_at: row.get::<Option<i64>>(4)?.map(Instant),
+                notice: Notice::read(row.get(5)?)?,
             })
         })
         .collect()
 }
 
-/// Marks a hand-over as done.
-pub async fn finish(conn: &mut Connection, seq: i64, at: Instant) -> Result<(), StoreError> {
-    sqlx::query("UPDATE delivery SET done_ms = $1 WHERE seq = $2").bind(at.0).bind(seq).execute(conn).await?;
-    Ok(())
+/// Marks a hand-over as done. False where the lease is no longer the one in force: another gateway may have handed it out
+/// again since it was looked at.
+pub async fn finish(conn: &mut Connection, seq: i64, lease: &Lease, at: Instant) -> Result<bool, StoreError> {
+    let query = sql("UPDATE delivery SET done_ms = $1 WHERE seq = $2 AND lease = $3 AND done_ms IS NULL");
+    Ok(query.bind(at.0).bind(seq).bind(lease.to_vec()).execute(conn).await? == 1)
 }
 
 /// Messages waiting per recipient: count and the time of the oldest.
 pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT d.recipient, count(*), min(m.at_ms) FROM delivery d JOIN message m ON m.seq = d.seq
-         WHERE d.done_ms IS NULL GROUP BY d.recipient ORDER BY d.recipient",
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1), Instant(row.get(2)))).collect())
+    let rows =
+        sql("SELECT d.recipient, count(*), min(m.at_ms) FROM delivery d JOIN message m ON m.seq = d.seq
+         WHERE d.done_ms IS NULL GROUP BY d.recipient ORDER BY d.recipient")
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, Instant(row.get(2)?)))).collect()
 }

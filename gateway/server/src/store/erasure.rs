@@ -2,10 +2,9 @@
 
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 use super::ledger::{signed, unsigned};
+use super::sql::{Row, sql};
 use super::{Connection, StoreError};
 
 /// Bytes of a reason's salt.
@@ -65,10 +64,8 @@ impl Reason {
 /// Notes an erasure.
 pub async fn insert(conn: &mut Connection, seq: i64, erasure: &Erasure) -> Result<(), StoreError> {
     let reason = erasure.reason.as_ref();
-    sqlx::query(
-        "INSERT INTO erasure (seq, entry, rule, at_ms, salt, reason, reason_day)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
+    sql("INSERT INTO erasure (seq, entry, rule, at_ms, salt, reason, reason_day)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)")
     .bind(seq)
     .bind(signed(erasure.entry))
     .bind(erasure.rule.as_str())
@@ -88,18 +85,16 @@ pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Erasure>, St
 
 /// The erasures of messages after `seq` and up to `last`, ascending.
 pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<(i64, Erasure)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT seq, entry, rule, at_ms, salt, reason, reason_day
-         FROM erasure WHERE seq > $1 AND seq <= $2 ORDER BY seq",
-    );
+    let rows = sql("SELECT seq, entry, rule, at_ms, salt, reason, reason_day
+         FROM erasure WHERE seq > $1 AND seq <= $2 ORDER BY seq");
     rows.bind(seq).bind(last).fetch_all(conn).await?.iter().map(read).collect()
 }
 
-fn read(row: &SqliteRow) -> Result<(i64, Erasure), StoreError> {
-    let stored: String = row.try_get(2)?;
+fn read(row: &Row) -> Result<(i64, Erasure), StoreError> {
+    let stored: String = row.get(2)?;
     let rule = [Rule::Retention, Rule::Operator].into_iter().find(|rule| rule.as_str() == stored);
-    let (salt, text): (Option<Vec<u8>>, Option<String>) = (row.try_get(4)?, row.try_get(5)?);
-    let day: Option<i64> = row.try_get(6)?;
+    let (salt, text): (Option<Vec<u8>>, Option<String>) = (row.get(4)?, row.get(5)?);
+    let day: Option<i64> = row.get(6)?;
     let reason = match (salt, text, day) {
         // Of this length only: what salt and text are must not be a matter of where one ends.
         (Some(salt), Some(text), Some(day)) if salt.len() == SALT_LEN => Some(Reason { salt, text, day }),
@@ -107,20 +102,18 @@ fn read(row: &SqliteRow) -> Result<(i64, Erasure), StoreError> {
         _ => return Err(StoreError::Corrupt("erasure.reason, or its salt".into())),
     };
     let erasure = Erasure {
-        entry: unsigned(row.try_get(1)?)?,
+        entry: unsigned(row.get(1)?)?,
         rule: rule.ok_or_else(|| StoreError::Corrupt("erasure.rule".into()))?,
-        at: Instant(row.try_get(3)?),
+        at: Instant(row.get(3)?),
         reason,
     };
-    Ok((row.try_get(0)?, erasure))
+    Ok((row.get(0)?, erasure))
 }
 
 /// Takes the reasons away whose day has come.
 pub async fn forget_reasons(conn: &mut Connection, today: i64) -> Result<(), StoreError> {
-    let query = sqlx::query(
-        "UPDATE erasure SET salt = NULL, reason = NULL, reason_day = NULL
-         WHERE reason IS NOT NULL AND reason_day <= $1",
-    );
+    let query = sql("UPDATE erasure SET salt = NULL, reason = NULL, reason_day = NULL
+         WHERE reason IS NOT NULL AND reason_day <= $1");
     query.bind(today).execute(conn).await?;
     Ok(())
 }

@@ -1,26 +1,29 @@
-//! The key store: table `day_key` in a database file of its own, so that no backup of the data holds a key.
+//! The key store: table `day_key` in a database of its own, so that no backup of the data holds a key: a file, or for several
+//! gateways on one database a second database.
 //!
-//! A key is on the disk before a payload under it is committed. Only the gateway that serves a home makes and destroys
-//! keys; commands beside it read them.
+//! A key is on the disk before a payload under it is committed. Only gateways make and destroy keys; commands beside them read
+//! them.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use silkgate_message::instant::Instant;
-use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row};
 use zeroize::Zeroizing;
 
+use super::database::{self, POSTGRES_KEYS};
 use super::seal::Key;
-use super::{Open, StoreError, bytes32, step};
+use super::sql::{Connection, sql};
+use super::{Open, StoreError, bytes32};
 use crate::clock;
+use crate::config::Place;
 
 /// Keys held in memory, at most: a key for each day of five years and two partners.
 const KNOWN_MAX: usize = 4096;
@@ -78,49 +81,36 @@ impl Known {
 /// The key store of a home.
 #[derive(Clone)]
 pub struct KeyStore {
-    path: PathBuf,
+    /// For a reader.
+    shown: String,
     /// None where there is no key store yet, for commands on a home of an older version.
-    pool: Option<SqlitePool>,
+    pool: Option<Pool>,
     known: Arc<Mutex<Known>>,
     turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Clone)]
+enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
 }
 
 /// While it is held, no key is destroyed: from making a key to the commit of what it wraps.
 pub struct Turn(#[allow(dead_code, reason = "held for its drop")] tokio::sync::OwnedMutexGuard<()>);
 
 impl KeyStore {
-    /// Opens the key store at `path`. `needed`: whether payloads under its keys exist; then a missing file is never
-    /// made anew, since that would look as if all were well.
-    pub(super) async fn open(path: &Path, how: Open, needed: bool) -> Result<Self, StoreError> {
-        let shown = || path.display().to_string();
-        let found = std::fs::metadata(path).ok();
-        if found.as_ref().is_some_and(|found| found.permissions().mode() & 0o077 != 0) {
-            return Err(StoreError::KeysExposed(shown()));
-        }
-        let mut store =
-            Self { path: path.to_owned(), pool: None, known: Arc::default(), turn: Arc::default() };
-        match (found.map(|found| found.len()), how) {
-            (None, Open::Migrate) if needed => return Err(StoreError::KeysMissing(shown())),
-            (None, Open::Existing) | (Some(0), Open::Existing) => return Ok(store),
-            (None, _) => create(path).map_err(|error| StoreError::KeysUnusable(shown(), error))?,
-            (Some(_), _) => {}
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            // One file without a log beside it; a commit returns after file and folder are on the disk.
-            .journal_mode(SqliteJournalMode::Delete)
-            .synchronous(SqliteSynchronous::Extra)
-            .pragma("secure_delete", "ON")
-            .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
-        let migrations = migrations();
-        if how == Open::Existing {
-            super::schema_is_current(&pool, &migrations).await?;
-        } else {
-            migrations.run(&pool).await?;
-        }
-        store.pool = Some(pool);
-        Ok(store)
+    /// Opens the key store. `needed`: whether payloads under its keys exist; then a missing file is never made anew, since
+    /// that would look as if all were well.
+    pub(super) async fn open(place: &Place, how: Open, needed: bool) -> Result<Self, StoreError> {
+        let pool = match place {
+            Place::File(path) => file(path, how, needed).await?.map(Pool::Sqlite),
+            Place::Server(url) => {
+                let pool = database::postgres(url, None).await?;
+                database::prepare(&pool, how, POSTGRES_KEYS).await?;
+                Some(Pool::Postgres(pool))
+            }
+        };
+        Ok(Self { shown: place.to_string(), pool, known: Arc::default(), turn: Arc::default() })
     }
 
     /// Waits for the turn to make keys or to destroy them.
@@ -143,18 +133,16 @@ impl KeyStore {
     }
 
     async fn make(&self, partner: &str, day: i64) -> Result<DayKey, StoreError> {
-        let mut conn = self.pool()?.acquire().await?;
-        let mut tx = conn.begin_with("BEGIN IMMEDIATE").await?;
-        let query = sqlx::query(
-            "SELECT id, key FROM day_key WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL",
-        );
-        let row = query.bind(partner.to_owned()).bind(day).fetch_optional(&mut *tx).await?;
+        let mut tx = self.writing().await?;
+        let query =
+            sql("SELECT id, key FROM day_key WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL");
+        let row = query.bind(partner.to_owned()).bind(day).fetch_optional(&mut tx).await?;
         let key = match row {
             Some(row) => DayKey {
-                id: row.get(0),
+                id: row.get(0)?,
                 partner: partner.to_owned(),
                 day,
-                key: Zeroizing::new(bytes32(row.get(1), "day_key.key")?),
+                key: Zeroizing::new(bytes32(row.get(1)?, "day_key.key")?),
             },
             None => {
                 let id = i64::from_be_bytes(clock::random()) & i64::MAX;
@@ -164,16 +152,14 @@ impl KeyStore {
                     day,
                     key: Zeroizing::new(clock::random()),
                 };
-                sqlx::query(
-                    "INSERT INTO day_key (id, partner, day, key, made_ms) VALUES ($1, $2, $3, $4, $5)",
-                )
-                .bind(key.id)
-                .bind(partner.to_owned())
-                .bind(day)
-                .bind(key.key.to_vec())
-                .bind(clock::now().0)
-                .execute(&mut *tx)
-                .await?;
+                sql("INSERT INTO day_key (id, partner, day, key, made_ms) VALUES ($1, $2, $3, $4, $5)")
+                    .bind(key.id)
+                    .bind(partner.to_owned())
+                    .bind(day)
+                    .bind(key.key.to_vec())
+                    .bind(clock::now().0)
+                    .execute(&mut tx)
+                    .await?;
                 key
             }
         };
@@ -188,53 +174,79 @@ impl KeyStore {
         if let Some(key) = self.lock().by_id.get(&id) {
             return Ok(Found::Key(key.clone()));
         }
-        let Some(pool) = &self.pool else { return Ok(Found::Unknown) };
-        let query = sqlx::query("SELECT partner, day, key, destroyed_ms FROM day_key WHERE id = $1").bind(id);
-        let Some(row) = query.fetch_optional(pool).await? else { return Ok(Found::Unknown) };
-        if let Some(at) = row.get::<Option<i64>, _>(3) {
+        if self.pool.is_none() {
+            return Ok(Found::Unknown);
+        }
+        let query = sql("SELECT partner, day, key, destroyed_ms FROM day_key WHERE id = $1").bind(id);
+        let Some(row) = query.fetch_optional(&mut self.reading().await?).await? else {
+            return Ok(Found::Unknown);
+        };
+        if let Some(at) = row.get::<Option<i64>>(3)? {
             return Ok(Found::Destroyed(Instant(at)));
         }
-        let key = Zeroizing::new(bytes32(row.get(2), "day_key.key")?);
-        let key = DayKey { id, partner: row.get(0), day: row.get(1), key };
+        let key = Zeroizing::new(bytes32(row.get(2)?, "day_key.key")?);
+        let key = DayKey { id, partner: row.get(0)?, day: row.get(1)?, key };
         self.lock().remember(&key);
         Ok(Found::Key(key))
     }
 
     /// The keys that are not destroyed, of days up to `day`, the earliest first: id and partner's state.
     pub async fn live(&self, day: i64) -> Result<Vec<(i64, String)>, StoreError> {
-        let query = sqlx::query(
-            "SELECT id, partner FROM day_key WHERE destroyed_ms IS NULL AND day <= $1 ORDER BY day, id",
-        );
-        let rows = query.bind(day).fetch_all(self.pool()?).await?;
-        Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+        let query =
+            sql("SELECT id, partner FROM day_key WHERE destroyed_ms IS NULL AND day <= $1 ORDER BY day, id");
+        let rows = query.bind(day).fetch_all(&mut self.reading().await?).await?;
+        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
     }
 
     /// The keys that were destroyed: id and partner's state.
     pub async fn destroyed(&self) -> Result<Vec<(i64, String)>, StoreError> {
-        let query = sqlx::query("SELECT id, partner FROM day_key WHERE destroyed_ms IS NOT NULL");
-        let rows = query.fetch_all(self.pool()?).await?;
-        Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+        let query = sql("SELECT id, partner FROM day_key WHERE destroyed_ms IS NOT NULL");
+        let rows = query.fetch_all(&mut self.reading().await?).await?;
+        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
     }
 
     /// Overwrites a key; its row stays. Only under [`KeyStore::turn`].
     pub(super) async fn destroy(&self, id: i64, at: Instant) -> Result<(), StoreError> {
         self.lock().forget(id);
-        sqlx::query("UPDATE day_key SET key = zeroblob(32), destroyed_ms = $1 WHERE id = $2")
+        let mut tx = self.writing().await?;
+        sql("UPDATE day_key SET key = $1, destroyed_ms = $2 WHERE id = $3")
+            .bind(vec![0; 32])
             .bind(at.0)
             .bind(id)
-            .execute(self.pool()?)
+            .execute(&mut tx)
             .await?;
+        tx.commit().await?;
+        if let Some(Pool::Postgres(pool)) = &self.pool {
+            // PostgreSQL keeps the row's former version until the table is written anew.
+            sqlx::query("VACUUM FULL day_key").execute(pool).await?;
+        }
         Ok(())
     }
 
     pub(super) async fn close(&self) {
-        if let Some(pool) = &self.pool {
-            pool.close().await;
+        match &self.pool {
+            Some(Pool::Sqlite(pool)) => pool.close().await,
+            Some(Pool::Postgres(pool)) => pool.close().await,
+            None => {}
         }
     }
 
-    fn pool(&self) -> Result<&SqlitePool, StoreError> {
-        self.pool.as_ref().ok_or_else(|| StoreError::KeysMissing(self.path.display().to_string()))
+    async fn reading(&self) -> Result<Connection, StoreError> {
+        Ok(match self.pool()? {
+            Pool::Sqlite(pool) => Connection::Sqlite(pool.begin().await?),
+            Pool::Postgres(pool) => Connection::Postgres(pool.begin().await?),
+        })
+    }
+
+    async fn writing(&self) -> Result<Connection, StoreError> {
+        match self.pool()? {
+            Pool::Sqlite(pool) => Ok(Connection::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)),
+            Pool::Postgres(_) => self.reading().await,
+        }
+    }
+
+    fn pool(&self) -> Result<&Pool, StoreError> {
+        self.pool.as_ref().ok_or_else(|| StoreError::KeysMissing(self.shown.clone()))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -243,8 +255,29 @@ impl KeyStore {
     }
 }
 
-fn migrations() -> Migrator {
-    Migrator::with_migrations(vec![step(1, "day_keys", include_str!("migrations/keys/0001_day_keys.sql"))])
+/// Opens the key store in a file; None where there is none yet and `how` makes none.
+async fn file(path: &Path, how: Open, needed: bool) -> Result<Option<SqlitePool>, StoreError> {
+    let shown = || path.display().to_string();
+    let found = std::fs::metadata(path).ok();
+    if found.as_ref().is_some_and(|found| found.permissions().mode() & 0o077 != 0) {
+        return Err(StoreError::KeysExposed(shown()));
+    }
+    match (found.map(|found| found.len()), how) {
+        (None, Open::Migrate) if needed => return Err(StoreError::KeysMissing(shown())),
+        (None, Open::Existing) | (Some(0), Open::Existing) => return Ok(None),
+        (None, _) => create(path).map_err(|error| StoreError::KeysUnusable(shown(), error))?,
+        (Some(_), _) => {}
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        // One file without a log beside it; a commit returns after file and folder are on the disk.
+        .journal_mode(SqliteJournalMode::Delete)
+        .synchronous(SqliteSynchronous::Extra)
+        .pragma("secure_delete", "ON")
+        .busy_timeout(Duration::from_secs(10));
+    let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
+    database::prepare_keys(&pool, how).await?;
+    Ok(Some(pool))
 }
 
 /// An empty file, private from the first byte on.

@@ -3,9 +3,9 @@
 use silkgate_ledger::tree::{Hash, Tile, TileId, Tiles};
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
-use sqlx::{QueryBuilder, Row, Sqlite};
 
-use super::{Connection, StoreError, ascending, bytes32, pieces};
+use super::sql::{insert_all, sql};
+use super::{Connection, StoreError, ascending, bytes32};
 
 /// A log and how far it has come.
 #[derive(Clone, Debug)]
@@ -46,39 +46,38 @@ pub async fn create(
     origin: &str,
     partner: Option<Country>,
 ) -> Result<i64, StoreError> {
-    let row =
-        sqlx::query("INSERT INTO log (origin, partner, size, root) VALUES ($1, $2, 0, $3) RETURNING id")
-            .bind(origin)
-            .bind(partner.map(|country| country.as_str().to_owned()))
-            .bind(silkgate_ledger::tree::EMPTY_ROOT.as_bytes().to_vec())
-            .fetch_one(conn)
-            .await?;
-    Ok(row.get(0))
+    let row = sql("INSERT INTO log (origin, partner, size, root) VALUES ($1, $2, 0, $3) RETURNING id")
+        .bind(origin)
+        .bind(partner.map(|country| country.as_str().to_owned()))
+        .bind(silkgate_ledger::tree::EMPTY_ROOT.as_bytes().to_vec())
+        .fetch_one(conn)
+        .await?;
+    Ok(row.get(0)?)
 }
 
 /// Every log, in ascending id: the order in which they are written.
 pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT id, origin, partner, size, root, signed, cosigned, witnessed, alarms FROM log ORDER BY id",
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter()
         .map(|row| {
-            let partner: Option<String> = row.try_get(2)?;
+            let partner: Option<String> = row.get(2)?;
             Ok(Head {
-                id: row.try_get(0)?,
-                origin: row.try_get(1)?,
+                id: row.get(0)?,
+                origin: row.get(1)?,
                 partner: match partner {
                     Some(text) => Some(text.parse().map_err(|_| corrupt("log.partner is no country"))?),
                     None => None,
                 },
-                size: unsigned(row.try_get(3)?)?,
-                root: Hash::from_bytes(bytes32(row.try_get(4)?, "log.root")?),
-                signed: unsigned(row.try_get(5)?)?,
-                cosigned: row.try_get(6)?,
-                witnessed: row.try_get(7)?,
-                alarms: row.try_get(8)?,
+                size: unsigned(row.get(3)?)?,
+                root: Hash::from_bytes(bytes32(row.get(4)?, "log.root")?),
+                signed: unsigned(row.get(5)?)?,
+                cosigned: row.get(6)?,
+                witnessed: row.get(7)?,
+                alarms: row.get(8)?,
             })
         })
         .collect()
@@ -92,26 +91,21 @@ pub async fn move_head(
     size: u64,
     root: &Hash,
 ) -> Result<(), StoreError> {
-    let done =
-        sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3 AND size = $4")
-            .bind(signed(size))
-            .bind(root.as_bytes().to_vec())
-            .bind(log)
-            .bind(signed(old_size))
-            .execute(conn)
-            .await?;
-    if done.rows_affected() == 1 { Ok(()) } else { Err(corrupt("another writer moved the log's head")) }
+    let done = sql("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3 AND size = $4")
+        .bind(signed(size))
+        .bind(root.as_bytes().to_vec())
+        .bind(log)
+        .bind(signed(old_size))
+        .execute(conn)
+        .await?;
+    if done == 1 { Ok(()) } else { Err(corrupt("another writer moved the log's head")) }
 }
 
 /// Appends entries.
 pub async fn insert_entries(conn: &mut Connection, rows: &[EntryRow]) -> Result<(), StoreError> {
-    for piece in pieces(rows) {
-        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, idx, body) ");
-        query.push_values(piece, |mut values, row| {
-            values.push_bind(row.log).push_bind(signed(row.index)).push_bind(row.body.clone());
-        });
-        query.build().execute(&mut *conn).await?;
-    }
+    let values = |row: &EntryRow| vec![row.log.into(), signed(row.index).into(), row.body.clone().into()];
+    let rows = rows.iter().map(values).collect();
+    insert_all(conn, "INSERT INTO entry (log, idx, body)", "", rows).await?;
     Ok(())
 }
 
@@ -121,18 +115,12 @@ pub async fn put_tiles(
     log: i64,
     tiles: &[(TileId, Vec<u8>)],
 ) -> Result<(), StoreError> {
-    for (id, hashes) in tiles {
-        sqlx::query(
-            "INSERT INTO tile (log, level, idx, hashes) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (log, level, idx) DO UPDATE SET hashes = excluded.hashes",
-        )
-        .bind(log)
-        .bind(i64::from(id.level))
-        .bind(signed(id.index))
-        .bind(hashes.clone())
-        .execute(&mut *conn)
-        .await?;
-    }
+    let values = |(id, hashes): &(TileId, Vec<u8>)| {
+        vec![log.into(), i64::from(id.level).into(), signed(id.index).into(), hashes.clone().into()]
+    };
+    let head = "INSERT INTO tile (log, level, idx, hashes)";
+    let tail = "ON CONFLICT (log, level, idx) DO UPDATE SET hashes = excluded.hashes";
+    insert_all(conn, head, tail, tiles.iter().map(values).collect()).await?;
     Ok(())
 }
 
@@ -140,14 +128,14 @@ pub async fn put_tiles(
 pub async fn tiles(conn: &mut Connection, log: i64, ids: &[TileId]) -> Result<Tiles, StoreError> {
     let mut tiles = Tiles::default();
     for id in ids {
-        let row = sqlx::query("SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND idx = $3")
+        let row = sql("SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND idx = $3")
             .bind(log)
             .bind(i64::from(id.level))
             .bind(signed(id.index))
             .fetch_optional(&mut *conn)
             .await?;
         let row = row.ok_or_else(|| corrupt("a tile of the tree is missing"))?;
-        let bytes: Vec<u8> = row.get(0);
+        let bytes: Vec<u8> = row.get(0)?;
         tiles
             .insert(*id, Tile::from_bytes(&bytes).map_err(|_| corrupt("a tile does not hold whole hashes"))?);
     }
@@ -156,15 +144,15 @@ pub async fn tiles(conn: &mut Connection, log: i64, ids: &[TileId]) -> Result<Ti
 
 /// A stored tile's bytes, verbatim.
 pub async fn tile_bytes(conn: &mut Connection, log: i64, id: TileId) -> Result<Option<Vec<u8>>, StoreError> {
-    let query = sqlx::query("SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND idx = $3");
+    let query = sql("SELECT hashes FROM tile WHERE log = $1 AND level = $2 AND idx = $3");
     let query = query.bind(log).bind(i64::from(id.level)).bind(signed(id.index));
-    Ok(query.fetch_optional(conn).await?.map(|row| row.try_get(0)).transpose()?)
+    query.first(conn).await
 }
 
 /// How many tiles of a log are stored.
 pub async fn count_tiles(conn: &mut Connection, log: i64) -> Result<u64, StoreError> {
-    let row = sqlx::query("SELECT count(*) FROM tile WHERE log = $1").bind(log).fetch_one(conn).await?;
-    unsigned(row.try_get(0)?)
+    let row = sql("SELECT count(*) FROM tile WHERE log = $1").bind(log).fetch_one(conn).await?;
+    unsigned(row.get(0)?)
 }
 
 /// Level and index of stored tiles from above a pair on, at most `limit`; whatever numbers stand there.
@@ -174,22 +162,22 @@ pub async fn tile_keys(
     (level, index): (i64, i64),
     limit: u32,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT level, idx FROM tile WHERE log = $1 AND (level, idx) > ($2, $3) ORDER BY level, idx LIMIT $4",
     );
     let rows = rows.bind(log).bind(level).bind(index).bind(i64::from(limit)).fetch_all(conn).await?;
-    let keys = rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+    let keys = rows.into_iter().map(|row| Ok((row.get(0)?, row.get(1)?)));
     ascending((level, index), keys.collect::<Result<_, StoreError>>()?, |key| *key, "tile")
 }
 
 /// The lowest index of an entry and the lowest sizes of a checkpoint and of a cosignature, whatever numbers stand there.
 pub async fn lowest(conn: &mut Connection, log: i64) -> Result<[Option<i64>; 3], StoreError> {
-    let row = sqlx::query(
+    let row = sql(
         "SELECT (SELECT min(idx) FROM entry WHERE log = $1), (SELECT min(size) FROM checkpoint WHERE log = $1),
                 (SELECT min(size) FROM cosignature WHERE log = $1)",
     );
     let row = row.bind(log).fetch_one(conn).await?;
-    Ok([row.try_get(0)?, row.try_get(1)?, row.try_get(2)?])
+    Ok([row.get(0)?, row.get(1)?, row.get(2)?])
 }
 
 /// The logs that rows of a table name: table and log, each once. One look into the key for each.
@@ -203,9 +191,7 @@ pub async fn named(conn: &mut Connection) -> Result<Vec<(&'static str, i64)>, St
     let mut named = Vec::new();
     for (table, next) in NEXT {
         let mut last = i64::MIN;
-        while let Some(log) =
-            sqlx::query(next).bind(last).fetch_one(&mut *conn).await?.try_get::<Option<i64>, _>(0)?
-        {
+        while let Some(log) = sql(next).bind(last).fetch_one(&mut *conn).await?.get::<Option<i64>>(0)? {
             if log <= last {
                 return Err(StoreError::Corrupt(format!("{table}: the rows are not in their order")));
             }
@@ -223,7 +209,7 @@ pub async fn put_checkpoint(
     size: u64,
     note: &[u8],
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
+    sql("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
         .bind(log)
         .bind(signed(size))
         .bind(note.to_vec())
@@ -234,9 +220,8 @@ pub async fn put_checkpoint(
 
 /// The checkpoint of that size.
 pub async fn checkpoint(conn: &mut Connection, log: i64, size: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let query =
-        sqlx::query("SELECT note FROM checkpoint WHERE log = $1 AND size = $2").bind(log).bind(signed(size));
-    Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
+    let query = sql("SELECT note FROM checkpoint WHERE log = $1 AND size = $2").bind(log).bind(signed(size));
+    query.first(conn).await
 }
 
 /// Checkpoints by ascending size, from `after` on, at most `limit`.
@@ -246,22 +231,20 @@ pub async fn checkpoints(
     after: u64,
     limit: u32,
 ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-    let rows =
-        sqlx::query("SELECT size, note FROM checkpoint WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3")
-            .bind(log)
-            .bind(signed(after))
-            .bind(i64::from(limit))
-            .fetch_all(conn)
-            .await?;
-    let page = rows.into_iter().map(|row| Ok((unsigned(row.try_get(0)?)?, row.try_get(1)?)));
+    let rows = sql("SELECT size, note FROM checkpoint WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3")
+        .bind(log)
+        .bind(signed(after))
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    let page = rows.into_iter().map(|row| Ok((unsigned(row.get(0)?)?, row.get(1)?)));
     ascending(after, page.collect::<Result<_, StoreError>>()?, |row| row.0, "checkpoint")
 }
 
 /// One entry.
 pub async fn entry(conn: &mut Connection, log: i64, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let query =
-        sqlx::query("SELECT body FROM entry WHERE log = $1 AND idx = $2").bind(log).bind(signed(index));
-    Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
+    let query = sql("SELECT body FROM entry WHERE log = $1 AND idx = $2").bind(log).bind(signed(index));
+    query.first(conn).await
 }
 
 /// Entries from `from` on, at most `limit`, with their index.
@@ -271,13 +254,13 @@ pub async fn entries(
     from: u64,
     limit: u32,
 ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-    let rows = sqlx::query("SELECT idx, body FROM entry WHERE log = $1 AND idx >= $2 ORDER BY idx LIMIT $3")
+    let rows = sql("SELECT idx, body FROM entry WHERE log = $1 AND idx >= $2 ORDER BY idx LIMIT $3")
         .bind(log)
         .bind(signed(from))
         .bind(i64::from(limit))
         .fetch_all(conn)
         .await?;
-    let page = rows.into_iter().map(|row| Ok((unsigned(row.try_get(0)?)?, row.try_get(1)?)));
+    let page = rows.into_iter().map(|row| Ok((unsigned(row.get(0)?)?, row.get(1)?)));
     let before = signed(from).saturating_sub(1);
     ascending(before, page.collect::<Result<_, StoreError>>()?, |row| signed(row.0), "entry")
 }

@@ -2,12 +2,12 @@
 
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::ledger::signed;
-use super::{Connection, StoreError, ascending, bytes32, pieces};
+use super::sql::{Query, Row, insert_all, sql};
+use super::{Connection, StoreError, ascending, bytes32};
 
 /// Which way a message went.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -128,74 +128,74 @@ pub struct Message {
 const COLUMNS: &str = "seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
                        expires_ms, at_ms, log, entry, checkpoint, state, code, request";
 
-fn from_row(row: &SqliteRow) -> Result<Message, StoreError> {
+fn from_row(row: &Row) -> Result<Message, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("message.{what}"));
-    let way: String = row.try_get(1)?;
-    let id: Vec<u8> = row.try_get(5)?;
-    let state: String = row.try_get(16)?;
-    let request: Option<Vec<u8>> = row.try_get(18)?;
+    let way: String = row.get(1)?;
+    let id: Vec<u8> = row.get(5)?;
+    let state: String = row.get(16)?;
+    let request: Option<Vec<u8>> = row.get(18)?;
     let number =
-        |column: usize, what: &str| u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| corrupt(what));
+        |column: usize, what: &str| u64::try_from(row.get::<i64>(column)?).map_err(|_| corrupt(what));
     Ok(Message {
-        seq: row.try_get(0)?,
+        seq: row.get(0)?,
         way: [Way::Received, Way::Sent]
             .into_iter()
             .find(|w| w.as_str() == way)
             .ok_or_else(|| corrupt("direction"))?,
-        partner: row.try_get(2)?,
-        source: row.try_get(3)?,
-        recipient: row.try_get(4)?,
+        partner: row.get(2)?,
+        source: row.get(3)?,
+        recipient: row.get(4)?,
         id: Uuid::from_slice(&id).map_err(|_| corrupt("id"))?,
-        kind: row.try_get(6)?,
-        version: u32::try_from(row.try_get::<i64, _>(7)?).map_err(|_| corrupt("version"))?,
-        subject: row.try_get(8)?,
-        digest: Digest(bytes32(row.try_get(9)?, "message.digest")?),
-        signed_at: Instant(row.try_get(10)?),
-        expires_at: Instant(row.try_get(11)?),
-        at: Instant(row.try_get(12)?),
-        log: row.try_get(13)?,
+        kind: row.get(6)?,
+        version: u32::try_from(row.get::<i64>(7)?).map_err(|_| corrupt("version"))?,
+        subject: row.get(8)?,
+        digest: Digest(bytes32(row.get(9)?, "message.digest")?),
+        signed_at: Instant(row.get(10)?),
+        expires_at: Instant(row.get(11)?),
+        at: Instant(row.get(12)?),
+        log: row.get(13)?,
         entry: number(14, "entry")?,
         checkpoint: number(15, "checkpoint")?,
         state: State::ALL.into_iter().find(|s| s.as_str() == state).ok_or_else(|| corrupt("state"))?,
-        code: row.try_get(17)?,
+        code: row.get(17)?,
         request: request.map(|bytes| bytes32(bytes, "message.request").map(Digest)).transpose()?,
     })
 }
 
 /// The next free `seq`. Call inside the write transaction that uses it.
 pub async fn next_seq(conn: &mut Connection) -> Result<i64, StoreError> {
-    let row = sqlx::query("SELECT coalesce(max(seq), 0) + 1 FROM message").fetch_one(conn).await?;
-    Ok(row.get(0))
+    let row = sql("SELECT coalesce(max(seq), 0) + 1 FROM message").fetch_one(conn).await?;
+    Ok(row.get(0)?)
 }
 
 /// Inserts messages.
 pub async fn insert(conn: &mut Connection, rows: &[Message]) -> Result<(), StoreError> {
-    for piece in pieces(rows) {
-        let mut query = QueryBuilder::<Sqlite>::new(format!("INSERT INTO message ({COLUMNS}) "));
-        query.push_values(piece, |mut values, row| {
-            values
-                .push_bind(row.seq)
-                .push_bind(row.way.as_str())
-                .push_bind(row.partner.clone())
-                .push_bind(row.source.clone())
-                .push_bind(row.recipient.clone())
-                .push_bind(row.id.as_bytes().to_vec())
-                .push_bind(row.kind.clone())
-                .push_bind(i64::from(row.version))
-                .push_bind(row.subject.clone())
-                .push_bind(row.digest.0.to_vec())
-                .push_bind(row.signed_at.0)
-                .push_bind(row.expires_at.0)
-                .push_bind(row.at.0)
-                .push_bind(row.log)
-                .push_bind(signed(row.entry))
-                .push_bind(signed(row.checkpoint))
-                .push_bind(row.state.as_str())
-                .push_bind(row.code.clone())
-                .push_bind(row.request.map(|digest| digest.0.to_vec()));
-        });
-        query.build().execute(&mut *conn).await?;
-    }
+    let values = |row: &Message| {
+        vec![
+            row.seq.into(),
+            row.way.as_str().into(),
+            row.partner.as_str().into(),
+            row.source.as_str().into(),
+            row.recipient.as_str().into(),
+            row.id.as_bytes().as_slice().into(),
+            row.kind.as_str().into(),
+            i64::from(row.version).into(),
+            row.subject.as_str().into(),
+            row.digest.0.as_slice().into(),
+            row.signed_at.0.into(),
+            row.expires_at.0.into(),
+            row.at.0.into(),
+            row.log.into(),
+            signed(row.entry).into(),
+            signed(row.checkpoint).into(),
+            row.state.as_str().into(),
+            row.code.as_deref().into(),
+            row.request.as_ref().map(|digest| digest.0.as_slice()).into(),
+        ]
+    };
+    let head = "INSERT INTO message (seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
+                expires_ms, at_ms, log, entry, checkpoint, state, code, request)";
+    insert_all(conn, head, "", rows.iter().map(values).collect()).await?;
     Ok(())
 }
 
@@ -207,8 +207,8 @@ pub async fn find(
     id: &Uuid,
     source: &str,
 ) -> Result<Option<Message>, StoreError> {
-    let sql = const_format("WHERE partner = $1 AND direction = $2 AND id = $3 AND source = $4");
-    let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(partner.to_owned()).bind(way.as_str());
+    let query = select("WHERE partner = $1 AND direction = $2 AND id = $3 AND source = $4");
+    let query = query.bind(partner.to_owned()).bind(way.as_str());
     let query = query.bind(id.as_bytes().to_vec()).bind(source.to_owned());
     query.fetch_optional(conn).await?.as_ref().map(from_row).transpose()
 }
@@ -216,25 +216,25 @@ pub async fn find(
 /// Every message of that id, both ways and of all partners. Each pair of the two is looked up in the index of
 /// ids, which begins with them.
 pub async fn by_id(conn: &mut Connection, id: &Uuid) -> Result<Vec<Message>, StoreError> {
-    let sql = const_format(
+    let query = select(
         "WHERE partner IN (SELECT country FROM partner) AND direction IN ('received', 'sent') AND id = $1
          ORDER BY seq",
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_bytes().to_vec()).fetch_all(conn).await?;
+    let rows = query.bind(id.as_bytes().to_vec()).fetch_all(conn).await?;
     rows.iter().map(from_row).collect()
 }
 
 /// The message of that `seq`.
 pub async fn by_seq(conn: &mut Connection, seq: i64) -> Result<Option<Message>, StoreError> {
-    let sql = const_format("WHERE seq = $1");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(seq).fetch_optional(conn).await?;
+    let query = select("WHERE seq = $1");
+    let row = query.bind(seq).fetch_optional(conn).await?;
     row.as_ref().map(from_row).transpose()
 }
 
 /// Messages after `seq`, ascending, at most `limit`.
 pub async fn after(conn: &mut Connection, seq: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
-    let sql = const_format("WHERE seq > $1 ORDER BY seq LIMIT $2");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(seq).bind(i64::from(limit)).fetch_all(conn).await?;
+    let query = select("WHERE seq > $1 ORDER BY seq LIMIT $2");
+    let rows = query.bind(seq).bind(i64::from(limit)).fetch_all(conn).await?;
     let page = rows.iter().map(from_row).collect::<Result<_, _>>()?;
     ascending(seq, page, |row: &Message| row.seq, "message")
 }
@@ -253,24 +253,27 @@ pub async fn receipts(conn: &mut Connection, seq: i64, last: i64) -> Result<BySe
     by_seqs(conn, "SELECT seq, bytes FROM receipt WHERE seq > $1 AND seq <= $2 ORDER BY seq", seq, last).await
 }
 
-async fn by_seqs(conn: &mut Connection, sql: &'static str, seq: i64, last: i64) -> Result<BySeq, StoreError> {
-    let rows = sqlx::query(sql).bind(seq).bind(last).fetch_all(conn).await?;
-    rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+async fn by_seqs(
+    conn: &mut Connection,
+    text: &'static str,
+    seq: i64,
+    last: i64,
+) -> Result<BySeq, StoreError> {
+    let rows = sql(text).bind(seq).bind(last).fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// The lowest `seq` above `seq` that something hangs on, in any table of things that hang on messages.
 pub async fn next_hanging(conn: &mut Connection, seq: i64) -> Result<Option<i64>, StoreError> {
-    let row = sqlx::query(
-        "SELECT min(seq) FROM (
+    let row = sql("SELECT min(seq) FROM (
              SELECT min(seq) AS seq FROM payload WHERE seq > $1 UNION ALL
              SELECT min(seq) FROM erasure WHERE seq > $1 UNION ALL
              SELECT min(seq) FROM refusal WHERE seq > $1 UNION ALL
              SELECT min(seq) FROM receipt WHERE seq > $1 UNION ALL
              SELECT min(seq) FROM delivery WHERE seq > $1 UNION ALL
              SELECT min(seq) FROM question WHERE seq > $1 UNION ALL
-             SELECT min(seq) FROM outbox WHERE seq > $1) AS next",
-    );
-    let next: Option<i64> = row.bind(seq).fetch_one(conn).await?.try_get(0)?;
+             SELECT min(seq) FROM outbox WHERE seq > $1) AS next");
+    let next: Option<i64> = row.bind(seq).value(conn).await?;
     match next {
         Some(next) if next <= seq => {
             Err(StoreError::Corrupt("what hangs on messages: the rows are not in their order".into()))
@@ -281,20 +284,18 @@ pub async fn next_hanging(conn: &mut Connection, seq: i64) -> Result<Option<i64>
 
 /// The last `seq` after `seq` and up to `last` so that the payloads between hold at most `bytes`; one at least.
 pub async fn within_bytes(conn: &mut Connection, seq: i64, last: i64, bytes: i64) -> Result<i64, StoreError> {
-    let row = sqlx::query(
-        "SELECT min(seq) FROM (
+    let row = sql("SELECT min(seq) FROM (
              SELECT seq, sum(length(bytes)) OVER (ORDER BY seq) AS total
              FROM payload WHERE seq > $1 AND seq <= $2) AS sized
-         WHERE total > $3",
-    );
-    let first_over: Option<i64> = row.bind(seq).bind(last).bind(bytes).fetch_one(conn).await?.try_get(0)?;
+         WHERE total > $3");
+    let first_over: Option<i64> = row.bind(seq).bind(last).bind(bytes).value(conn).await?;
     Ok(first_over.map_or(last, |over| (over - 1).max(seq + 1)))
 }
 
 /// Messages of one record, in order.
 pub async fn by_subject(conn: &mut Connection, subject: &str) -> Result<Vec<Message>, StoreError> {
-    let sql = const_format("WHERE subject = $1 ORDER BY seq");
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(subject.to_owned()).fetch_all(conn).await?;
+    let query = select("WHERE subject = $1 ORDER BY seq");
+    let rows = query.bind(subject.to_owned()).fetch_all(conn).await?;
     rows.iter().map(from_row).collect()
 }
 
@@ -321,13 +322,13 @@ pub async fn matching(
     filter: &Filter,
     limit: usize,
 ) -> Result<Vec<Message>, StoreError> {
-    let sql = const_format(
+    let query = select(
         "WHERE ($1 IS NULL OR partner = $1) AND ($2 IS NULL OR type = $2) AND ($3 IS NULL OR subject = $3)
            AND ($4 IS NULL OR at_ms >= $4) AND ($5 IS NULL OR at_ms < $5)
            AND ($6 IS NULL OR CASE state WHEN 'rejected' THEN 0 WHEN 'accepted' THEN 1 WHEN 'receipted' THEN 1 END = $6)
          ORDER BY seq LIMIT $7",
     );
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+    let rows = query
         .bind(filter.partner.clone())
         .bind(filter.kind.clone())
         .bind(filter.record.clone())
@@ -340,9 +341,9 @@ pub async fn matching(
     rows.iter().map(from_row).collect()
 }
 
-fn const_format(rest: &'static str) -> String {
+fn select(rest: &'static str) -> Query {
     // COLUMNS and `rest` are constants of this file: no outside text reaches the statement.
-    format!("SELECT {COLUMNS} FROM message {rest}")
+    sql(AssertSqlSafe(format!("SELECT {COLUMNS} FROM message {rest}")))
 }
 
 /// Sets where a message stands.
@@ -352,7 +353,7 @@ pub async fn set_state(
     state: State,
     code: Option<&str>,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE message SET state = $1, code = $2 WHERE seq = $3")
+    sql("UPDATE message SET state = $1, code = $2 WHERE seq = $3")
         .bind(state.as_str())
         .bind(code.map(str::to_owned))
         .bind(seq)
@@ -363,16 +364,14 @@ pub async fn set_state(
 
 /// Messages that were given up, by partner.
 pub async fn dead(conn: &mut Connection) -> Result<Vec<(String, i64)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT partner, count(*) FROM message WHERE state = 'dead' GROUP BY partner ORDER BY partner",
-    );
-    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    let rows =
+        sql("SELECT partner, count(*) FROM message WHERE state = 'dead' GROUP BY partner ORDER BY partner");
+    rows.fetch_all(conn).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// Keeps the problem document of a refusal.
 pub async fn put_refusal(conn: &mut Connection, seq: i64, problem: &[u8]) -> Result<(), StoreError> {
-    let query =
-        sqlx::query("INSERT INTO refusal (seq, problem) VALUES ($1, $2)").bind(seq).bind(problem.to_vec());
+    let query = sql("INSERT INTO refusal (seq, problem) VALUES ($1, $2)").bind(seq).bind(problem.to_vec());
     query.execute(conn).await?;
     Ok(())
 }
@@ -384,10 +383,8 @@ pub async fn reduce_refusal(
     problem: Option<Vec<u8>>,
 ) -> Result<(), StoreError> {
     let query = match problem {
-        Some(problem) => {
-            sqlx::query("UPDATE refusal SET problem = $2 WHERE seq = $1").bind(seq).bind(problem)
-        }
-        None => sqlx::query("DELETE FROM refusal WHERE seq = $1").bind(seq),
+        Some(problem) => sql("UPDATE refusal SET problem = $2 WHERE seq = $1").bind(seq).bind(problem),
+        None => sql("DELETE FROM refusal WHERE seq = $1").bind(seq),
     };
     query.execute(conn).await?;
     Ok(())
@@ -395,21 +392,17 @@ pub async fn reduce_refusal(
 
 /// The problem document of a refusal.
 pub async fn refusal(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
-    let row =
-        sqlx::query("SELECT problem FROM refusal WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
-    Ok(row.map(|row| row.get(0)))
+    sql("SELECT problem FROM refusal WHERE seq = $1").bind(seq).first(conn).await
 }
 
 /// Keeps the partner's receipt.
 pub async fn put_receipt(conn: &mut Connection, seq: i64, receipt: &[u8]) -> Result<(), StoreError> {
-    let query =
-        sqlx::query("INSERT INTO receipt (seq, bytes) VALUES ($1, $2)").bind(seq).bind(receipt.to_vec());
+    let query = sql("INSERT INTO receipt (seq, bytes) VALUES ($1, $2)").bind(seq).bind(receipt.to_vec());
     query.execute(conn).await?;
     Ok(())
 }
 
 /// The partner's receipt for a message sent.
 pub async fn receipt(conn: &mut Connection, seq: i64) -> Result<Option<Vec<u8>>, StoreError> {
-    let row = sqlx::query("SELECT bytes FROM receipt WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
-    Ok(row.map(|row| row.get(0)))
+    sql("SELECT bytes FROM receipt WHERE seq = $1").bind(seq).first(conn).await
 }

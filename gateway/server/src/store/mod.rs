@@ -1,6 +1,7 @@
-//! The database: connections, transactions and migrations. Each table's SQL stands in one file
-//! below; no SQL stands anywhere else. Statements use `$1` placeholders, which PostgreSQL shares.
+//! The database, SQLite or PostgreSQL: connections, transactions and migrations. Each table's SQL stands in one file
+//! below; no SQL stands anywhere else.
 
+mod database;
 pub mod delivery;
 pub mod erasure;
 pub mod keys;
@@ -13,28 +14,17 @@ pub mod proof;
 pub mod question;
 pub mod record;
 mod seal;
+mod sql;
 pub mod timestamp;
 pub mod witness;
 
-use std::path::Path;
-use std::time::Duration;
-
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{Row, SqlSafeStr as _, Sqlite, Transaction};
-
+use database::Database;
 use keys::KeyStore;
 
-/// How long a writer waits for its turn.
-const WRITE_WAIT: Duration = Duration::from_secs(20);
+pub use database::OnReconnect;
+pub use sql::Connection;
 
-/// One connection or transaction.
-pub type Connection = SqliteConnection;
-/// A write transaction; dropped without [`commit`](Transaction::commit) it is rolled back.
-pub type Write = Transaction<'static, Sqlite>;
+use crate::config::Place;
 
 /// Why the database could not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +35,9 @@ pub enum StoreError {
     /// A migration failed.
     #[error("database migration: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// There is a gateway's state already.
+    #[error("this database holds a gateway's state already; `silkgate init` needs an empty one")]
+    Taken,
     /// There is no database.
     #[error("there is no database at {0}; run `silkgate init` first, or pick the gateway's home with -d")]
     Missing(String),
@@ -107,89 +100,37 @@ impl StoreError {
     }
 }
 
-/// An open store. Writers take turns on one connection; readers never wait for them (WAL).
+/// An open store.
 #[derive(Clone)]
 pub struct Store {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    database: Database,
     keys: KeyStore,
-}
-
-/// The schema's history. A migration that was released is never edited: its checksum is stored.
-fn migrations() -> Migrator {
-    let first = include_str!("migrations/sqlite/0001_first.sql");
-    let questions = include_str!("migrations/sqlite/0002_questions.sql");
-    let witness = include_str!("migrations/sqlite/0003_witness.sql");
-    let erasure = include_str!("migrations/sqlite/0004_erasure.sql");
-    let timestamp = include_str!("migrations/sqlite/0005_timestamp.sql");
-    Migrator::with_migrations(vec![
-        step(1, "first", first),
-        step(2, "questions", questions),
-        step(3, "witness", witness),
-        step(4, "erasure", erasure),
-        step(5, "timestamp", timestamp),
-    ])
-}
-
-fn step(version: i64, name: &'static str, sql: &'static str) -> Migration {
-    Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
 }
 
 /// Whether opening may change the schema.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Open {
-    /// Make the file if there is none (`init`).
+    /// Make the tables; there must be none (`init`).
     Create,
-    /// Migrate an existing file (`serve`).
+    /// Migrate what there is (`serve`).
     Migrate,
     /// Leave the schema as it is.
     Existing,
 }
 
 impl Store {
-    /// Opens the SQLite database at `path`, and the key store beside it.
-    pub async fn open(path: &Path, key_store: &Path, how: Open) -> Result<Self, StoreError> {
-        if how != Open::Create && !path.exists() {
-            return Err(StoreError::Missing(path.display().to_string()));
-        }
-        let fresh = !path.exists();
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(how == Open::Create)
-            .journal_mode(SqliteJournalMode::Wal)
-            // FULL: a commit returns after the WAL is on the disk. The receipt waits for it.
-            .synchronous(SqliteSynchronous::Full)
-            // What is deleted is overwritten, in pages that stay and in pages that become free.
-            .pragma("secure_delete", "ON")
-            .page_size(16_384)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10));
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_with(options.clone())
-            .await?;
-        let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&writer).await?.get(0);
-        if !at_least(&version, [3, 51, 3]) {
-            return Err(StoreError::Version(version));
-        }
-        if how == Open::Existing {
-            schema_is_current(&writer, &migrations()).await?;
-        } else {
-            migrations().run(&writer).await?;
-        }
-        let needed = payload::any_encrypted(&mut *writer.acquire().await?).await?;
+    /// Opens the database at `place`, and the key store. `reconnected` is called when a lost connection is made anew.
+    pub async fn open(
+        place: &Place,
+        key_store: &Place,
+        how: Open,
+        reconnected: OnReconnect,
+    ) -> Result<Self, StoreError> {
+        let fresh = how == Open::Create;
+        let database = Database::open(place, how, reconnected).await?;
+        let needed = payload::any_encrypted(&mut database.lease().await?).await?;
         let keys = KeyStore::open(key_store, how, needed).await?;
-        // From here on `write` waits in its own way. Opening, recovery and migration wait in SQLite's.
-        sqlx::query("PRAGMA busy_timeout = 0").execute(&writer).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .min_connections(0)
-            .acquire_timeout(Duration::from_secs(30))
-            .connect_lazy_with(options.read_only(true));
-        let store = Self { writer, readers, keys };
+        let store = Self { database, keys };
         if fresh {
             store.note_encrypted().await?;
         }
@@ -202,53 +143,25 @@ impl Store {
     }
 
     /// Begins the one write transaction; others wait their turn, in this process and in others.
-    ///
-    /// A busy gateway leaves the lock for a moment between two commits only. SQLite's own waiting asks
-    /// every tenth of a second and could miss those moments for ever; an operator who cuts off a
-    /// flooding partner must not. So it is asked for every millisecond, within a bound.
-    pub async fn write(&self) -> Result<Write, StoreError> {
-        let deadline = tokio::time::Instant::now() + WRITE_WAIT;
-        loop {
-            match self.writer.begin_with("BEGIN IMMEDIATE").await {
-                Err(error) if is_busy(&error) && tokio::time::Instant::now() < deadline => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                other => return Ok(other?),
-            }
-        }
+    pub async fn write(&self) -> Result<Connection, StoreError> {
+        self.database.write().await
+    }
+
+    /// Begins a transaction that grows no log: to lease what is to be done.
+    pub async fn lease(&self) -> Result<Connection, StoreError> {
+        self.database.lease().await
     }
 
     /// A consistent view for reading.
-    pub async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.readers.begin().await?)
+    pub async fn read(&self) -> Result<Connection, StoreError> {
+        self.database.read().await
     }
 
-    /// Closes every connection; SQLite then folds the WAL back into the file.
+    /// Closes every connection.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        self.database.close().await;
         self.keys.close().await;
     }
-}
-
-/// SQLITE_BUSY in any of its extended forms, whose last byte is 5: another connection writes or recovers.
-fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
-}
-
-async fn schema_is_current(pool: &SqlitePool, migrations: &Migrator) -> Result<(), StoreError> {
-    let found: i64 = sqlx::query("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
-        .fetch_one(pool)
-        .await?
-        .get(0);
-    let needed = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
-    if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
-}
-
-fn at_least(version: &str, floor: [u32; 3]) -> bool {
-    let parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
-    parts.as_slice() >= floor.as_slice()
 }
 
 /// 32 bytes, or a sentence about the row that does not hold them.
@@ -273,26 +186,4 @@ fn ascending<K: PartialOrd, T>(
         last = key;
     }
     Ok(page)
-}
-
-/// Cuts rows into pieces of 64, 16, 4 and 1, so that multi-row statements come in four sizes only
-/// and stay in the connection's statement cache.
-fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = [64, 16, 4, 1].into_iter().find(|size| *size <= rows.len())?;
-        let (piece, rest) = rows.split_at(size);
-        rows = rest;
-        Some(piece)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::at_least;
-
-    #[test]
-    fn versions_compare_by_number() {
-        assert!(at_least("3.51.3", [3, 51, 3]) && at_least("3.100.0", [3, 51, 3]));
-        assert!(!at_least("3.51.2", [3, 51, 3]) && !at_least("3.9.0", [3, 51, 3]));
-    }
 }

@@ -2,8 +2,8 @@
 
 use silkgate_message::instant::Instant;
 use silkgate_message::lifecycle::RecordState;
-use sqlx::Row;
 
+use super::sql::{Row, either, sql};
 use super::{Connection, StoreError, record};
 
 /// A leased row: this process, and no other, may attempt it until the lease runs out.
@@ -30,7 +30,7 @@ pub async fn insert(
     due: Instant,
     record: Option<&RecordState>,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO outbox (seq, partner, subject, due_ms, record) VALUES ($1, $2, $3, $4, $5)")
+    sql("INSERT INTO outbox (seq, partner, subject, due_ms, record) VALUES ($1, $2, $3, $4, $5)")
         .bind(seq)
         .bind(partner.to_owned())
         .bind(subject.to_owned())
@@ -43,14 +43,13 @@ pub async fn insert(
 
 /// Active partners that have something due.
 pub async fn due_partners(conn: &mut Connection, now: Instant) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query(
+    sql(
         "SELECT DISTINCT o.partner FROM outbox o JOIN partner p ON p.country = o.partner AND p.state = 'active'
          WHERE o.due_ms <= $1 AND o.lease_ms <= $1",
     )
     .bind(now.0)
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    .column(conn)
+    .await
 }
 
 /// Leases due rows of a partner. A row whose record has an earlier row here is passed over: versions
@@ -63,38 +62,44 @@ pub async fn lease_due(
     lease: &Lease,
     limit: usize,
 ) -> Result<Vec<Leased>, StoreError> {
-    let rows = sqlx::query(
+    let due = either!(
+        conn,
         "UPDATE outbox SET lease = $1, lease_ms = $2 WHERE seq IN (
              SELECT o.seq FROM outbox o
              WHERE o.partner = $5 AND o.due_ms <= $3 AND o.lease_ms <= $3
                AND NOT EXISTS (SELECT 1 FROM outbox e
                                WHERE e.partner = o.partner AND e.subject = o.subject AND e.seq < o.seq)
-             ORDER BY o.due_ms, o.seq LIMIT $4)
-         RETURNING seq, attempts, refusals",
-    )
-    .bind(lease.to_vec())
-    .bind(until.0)
-    .bind(now.0)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(partner.to_owned())
-    .fetch_all(conn)
-    .await?;
-    let mut leased: Vec<Leased> = rows
-        .into_iter()
-        .map(|row| Leased {
-            seq: row.get(0),
-            attempts: u32::try_from(row.get::<i64, _>(1)).unwrap_or(u32::MAX),
-            refusals: u32::try_from(row.get::<i64, _>(2)).unwrap_or(u32::MAX),
+             ORDER BY o.due_ms, o.seq LIMIT $4",
+        // A row that another gateway is leasing at this moment is passed over.
+        " FOR UPDATE OF o SKIP LOCKED",
+        ") RETURNING seq, attempts, refusals"
+    );
+    let rows = sql(due)
+        .bind(lease.to_vec())
+        .bind(until.0)
+        .bind(now.0)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(partner.to_owned())
+        .fetch_all(conn)
+        .await?;
+    let read = |row: &Row| {
+        Ok(Leased {
+            seq: row.get(0)?,
+            attempts: u32::try_from(row.get::<i64>(1)?).unwrap_or(u32::MAX),
+            refusals: u32::try_from(row.get::<i64>(2)?).unwrap_or(u32::MAX),
         })
-        .collect();
+    };
+    let mut leased = rows.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
     leased.sort_by_key(|row| row.seq);
     Ok(leased)
 }
 
 /// When something will be due: the earliest of due times and running leases.
 pub async fn next_due(conn: &mut Connection) -> Result<Option<Instant>, StoreError> {
-    let row = sqlx::query("SELECT min(max(due_ms, lease_ms)) FROM outbox").fetch_one(conn).await?;
-    Ok(row.get::<Option<i64>, _>(0).map(Instant))
+    let row = sql("SELECT min(CASE WHEN due_ms < lease_ms THEN lease_ms ELSE due_ms END) FROM outbox")
+        .fetch_one(conn)
+        .await?;
+    Ok(row.get::<Option<i64>>(0)?.map(Instant))
 }
 
 /// The row, if `lease` still holds it: attempts so far, and the state its record takes on success.
@@ -103,23 +108,22 @@ pub async fn held(
     seq: i64,
     lease: &Lease,
 ) -> Result<Option<(i64, Option<RecordState>)>, StoreError> {
-    let query = sqlx::query("SELECT attempts, record FROM outbox WHERE seq = $1 AND lease = $2");
+    let query = sql("SELECT attempts, record FROM outbox WHERE seq = $1 AND lease = $2");
     match query.bind(seq).bind(lease.to_vec()).fetch_optional(conn).await? {
-        Some(row) => Ok(Some((row.get(0), record::from_text(row.get(1))?))),
+        Some(row) => Ok(Some((row.get(0)?, record::from_text(row.get(1)?)?))),
         None => Ok(None),
     }
 }
 
 /// Messages after `seq` and up to `last` that wait to be sent, ascending.
 pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<i64>, StoreError> {
-    let rows = sqlx::query("SELECT seq FROM outbox WHERE seq > $1 AND seq <= $2 ORDER BY seq");
-    let rows = rows.bind(seq).bind(last).fetch_all(conn).await?;
-    rows.into_iter().map(|row| Ok(row.try_get(0)?)).collect()
+    let rows = sql("SELECT seq FROM outbox WHERE seq > $1 AND seq <= $2 ORDER BY seq");
+    rows.bind(seq).bind(last).column(conn).await
 }
 
 /// Whether a message waits to be sent.
 pub async fn contains(conn: &mut Connection, seq: i64) -> Result<bool, StoreError> {
-    Ok(sqlx::query("SELECT 1 FROM outbox WHERE seq = $1").bind(seq).fetch_optional(conn).await?.is_some())
+    Ok(sql("SELECT 1 FROM outbox WHERE seq = $1").bind(seq).fetch_optional(conn).await?.is_some())
 }
 
 /// Gives a row back, due again at `due`.
@@ -129,10 +133,8 @@ pub async fn put_back(
     due: Instant,
     refused: bool,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE outbox SET due_ms = $1, lease_ms = 0, lease = NULL, attempts = attempts + 1,
-                refusals = refusals + $2 WHERE seq = $3",
-    )
+    sql("UPDATE outbox SET due_ms = $1, lease_ms = 0, lease = NULL, attempts = attempts + 1,
+                refusals = refusals + $2 WHERE seq = $3")
     .bind(due.0)
     .bind(i64::from(refused))
     .bind(seq)
@@ -143,14 +145,14 @@ pub async fn put_back(
 
 /// Takes a row out: the message has its outcome.
 pub async fn remove(conn: &mut Connection, seq: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM outbox WHERE seq = $1").bind(seq).execute(conn).await?;
+    sql("DELETE FROM outbox WHERE seq = $1").bind(seq).execute(conn).await?;
     Ok(())
 }
 
 /// Frees every lease. Only for the sole gateway of a database, at its start: whatever held them died.
 pub async fn free_leases(conn: &mut Connection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE outbox SET lease_ms = 0, lease = NULL").execute(&mut *conn).await?;
-    sqlx::query("UPDATE delivery SET lease_ms = 0, lease = NULL WHERE done_ms IS NULL").execute(conn).await?;
+    sql("UPDATE outbox SET lease_ms = 0, lease = NULL").execute(&mut *conn).await?;
+    sql("UPDATE delivery SET lease_ms = 0, lease = NULL WHERE done_ms IS NULL").execute(conn).await?;
     Ok(())
 }
 
@@ -161,10 +163,8 @@ pub async fn later_of_record(
     subject: &str,
     seq: i64,
 ) -> Result<Vec<i64>, StoreError> {
-    let query =
-        sqlx::query("SELECT seq FROM outbox WHERE partner = $1 AND subject = $2 AND seq > $3 ORDER BY seq");
-    let rows = query.bind(partner.to_owned()).bind(subject.to_owned()).bind(seq).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    let query = sql("SELECT seq FROM outbox WHERE partner = $1 AND subject = $2 AND seq > $3 ORDER BY seq");
+    query.bind(partner.to_owned()).bind(subject.to_owned()).bind(seq).column(conn).await
 }
 
 /// Notes what became of an attempt.
@@ -174,10 +174,8 @@ pub async fn note_attempt(
     at: Instant,
     outcome: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO attempt (seq, n, at_ms, outcome)
-         SELECT $1, coalesce(max(n), 0) + 1, $2, $3 FROM attempt WHERE seq = $1",
-    )
+    sql("INSERT INTO attempt (seq, n, at_ms, outcome)
+         SELECT $1, coalesce(max(n), 0) + 1, $2, $3 FROM attempt WHERE seq = $1")
     .bind(seq)
     .bind(at.0)
     .bind(outcome.to_owned())
@@ -188,18 +186,16 @@ pub async fn note_attempt(
 
 /// The attempts of a message: number, time, outcome.
 pub async fn attempts(conn: &mut Connection, seq: i64) -> Result<Vec<(i64, Instant, String)>, StoreError> {
-    let rows = sqlx::query("SELECT n, at_ms, outcome FROM attempt WHERE seq = $1 ORDER BY n").bind(seq);
+    let rows = sql("SELECT n, at_ms, outcome FROM attempt WHERE seq = $1 ORDER BY n").bind(seq);
     let rows = rows.fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), Instant(row.get(1)), row.get(2))).collect())
+    rows.iter().map(|row| Ok((row.get(0)?, Instant(row.get(1)?), row.get(2)?))).collect()
 }
 
 /// Waiting messages per partner: count and the time of the oldest.
 pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT o.partner, count(*), min(m.at_ms) FROM outbox o JOIN message m ON m.seq = o.seq
-         GROUP BY o.partner ORDER BY o.partner",
-    )
+    let rows = sql("SELECT o.partner, count(*), min(m.at_ms) FROM outbox o JOIN message m ON m.seq = o.seq
+         GROUP BY o.partner ORDER BY o.partner")
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1), Instant(row.get(2)))).collect())
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, Instant(row.get(2)?)))).collect()
 }

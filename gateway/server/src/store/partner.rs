@@ -2,8 +2,8 @@
 
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
-use sqlx::Row;
 
+use super::sql::sql;
 use super::{Connection, StoreError};
 
 /// A row of `partner`.
@@ -38,19 +38,17 @@ pub struct ClientRow {
 
 /// Every partner, by country.
 pub async fn all(conn: &mut Connection) -> Result<Vec<PartnerRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT country, state, card, agreement, connect, added_ms FROM partner ORDER BY country",
-    );
+    let rows = sql("SELECT country, state, card, agreement, connect, added_ms FROM partner ORDER BY country");
     let rows = rows.fetch_all(conn).await?;
     rows.into_iter()
         .map(|row| {
             Ok(PartnerRow {
-                country: row.try_get(0)?,
-                state: row.try_get(1)?,
-                card: row.try_get(2)?,
-                agreement: row.try_get(3)?,
-                connect: row.try_get(4)?,
-                added_at: Instant(row.try_get(5)?),
+                country: row.get(0)?,
+                state: row.get(1)?,
+                card: row.get(2)?,
+                agreement: row.get(3)?,
+                connect: row.get(4)?,
+                added_at: Instant(row.get(5)?),
             })
         })
         .collect()
@@ -58,7 +56,7 @@ pub async fn all(conn: &mut Connection) -> Result<Vec<PartnerRow>, StoreError> {
 
 /// Inserts or replaces a partner.
 pub async fn put(conn: &mut Connection, row: &PartnerRow) -> Result<(), StoreError> {
-    sqlx::query(
+    sql(
         "INSERT INTO partner (country, state, card, agreement, connect, added_ms) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (country) DO UPDATE SET state = excluded.state, card = excluded.card,
              agreement = excluded.agreement, connect = excluded.connect",
@@ -76,8 +74,7 @@ pub async fn put(conn: &mut Connection, row: &PartnerRow) -> Result<(), StoreErr
 
 /// The partners that may exchange messages now.
 pub async fn active(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query("SELECT country FROM partner WHERE state = 'active'").fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    sql("SELECT country FROM partner WHERE state = 'active'").column(conn).await
 }
 
 /// Keeps a card for ever: entries of its time are judged by it.
@@ -88,52 +85,47 @@ pub async fn keep_card(
     bytes: &[u8],
     at: Instant,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO card (country, digest, bytes, at_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-    )
-    .bind(country.to_owned())
-    .bind(digest.0.to_vec())
-    .bind(bytes.to_vec())
-    .bind(at.0)
-    .execute(conn)
-    .await?;
+    sql("INSERT INTO card (country, digest, bytes, at_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+        .bind(country.to_owned())
+        .bind(digest.0.to_vec())
+        .bind(bytes.to_vec())
+        .bind(at.0)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
 /// Every card that was ever in force.
 pub async fn cards(conn: &mut Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let rows = sqlx::query("SELECT country, bytes FROM card ORDER BY at_ms").fetch_all(conn).await?;
-    rows.into_iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    let rows = sql("SELECT country, bytes FROM card ORDER BY at_ms").fetch_all(conn).await?;
+    rows.into_iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// Registers a certificate of the national plane.
 pub async fn add_client(conn: &mut Connection, row: &ClientRow, at: Instant) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO client (certificate, role, subject, until_ms, added_ms) VALUES ($1, $2, $3, $4, $5)",
-    )
-    .bind(row.certificate.0.to_vec())
-    .bind(row.role.clone())
-    .bind(row.subject.clone())
-    .bind(row.until.0)
-    .bind(at.0)
-    .execute(&mut *conn)
-    .await?;
+    sql("INSERT INTO client (certificate, role, subject, until_ms, added_ms) VALUES ($1, $2, $3, $4, $5)")
+        .bind(row.certificate.0.to_vec())
+        .bind(row.role.clone())
+        .bind(row.subject.clone())
+        .bind(row.until.0)
+        .bind(at.0)
+        .execute(&mut *conn)
+        .await?;
     touch(conn).await
 }
 
 /// Every certificate of the national plane.
 pub async fn clients(conn: &mut Connection) -> Result<Vec<ClientRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT certificate, role, subject, until_ms FROM client ORDER BY role, subject, added_ms",
-    );
+    let rows =
+        sql("SELECT certificate, role, subject, until_ms FROM client ORDER BY role, subject, added_ms");
     let rows = rows.fetch_all(conn).await?;
     rows.into_iter()
         .map(|row| {
             Ok(ClientRow {
-                certificate: Digest(super::bytes32(row.get(0), "client.certificate")?),
-                role: row.get(1),
-                subject: row.get(2),
-                until: Instant(row.get(3)),
+                certificate: Digest(super::bytes32(row.get(0)?, "client.certificate")?),
+                role: row.get(1)?,
+                subject: row.get(2)?,
+                until: Instant(row.get(3)?),
             })
         })
         .collect()
@@ -141,11 +133,11 @@ pub async fn clients(conn: &mut Connection) -> Result<Vec<ClientRow>, StoreError
 
 /// The number of changes to partners and clients so far.
 pub async fn generation(conn: &mut Connection) -> Result<i64, StoreError> {
-    Ok(sqlx::query("SELECT value FROM generation WHERE id = 1").fetch_one(conn).await?.get(0))
+    Ok(sql("SELECT value FROM generation WHERE id = 1").value(conn).await?)
 }
 
 /// Counts a change, so that a running gateway reads again.
 pub async fn touch(conn: &mut Connection) -> Result<(), StoreError> {
-    sqlx::query("UPDATE generation SET value = value + 1 WHERE id = 1").execute(conn).await?;
+    sql("UPDATE generation SET value = value + 1 WHERE id = 1").execute(conn).await?;
     Ok(())
 }

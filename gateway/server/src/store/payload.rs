@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use silkgate_message::jws::Digest;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
+use sqlx::AssertSqlSafe;
 
+use super::database::Database;
 use super::keys::{DayKey, Found, KeyStore};
 use super::message::Way;
 use super::seal::{self, Bound, Sealed};
-use super::{Connection, Store, StoreError, bytes32, pieces};
+use super::sql::{Row, insert_all, sql};
+use super::{Connection, Store, StoreError, bytes32};
 use crate::clock;
 
 /// `user_version` of a database in which no payload stands, or ever stood, in the clear.
@@ -36,25 +37,18 @@ type Stored = (i64, i64, Sealed);
 
 /// Encrypts payloads and inserts them. Call under [`KeyStore::turn`], held until the commit.
 pub async fn insert(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
-    let rows = seal_all(keys, payloads).await?;
-    for piece in pieces(&rows) {
-        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO payload (seq, key_id, wrapped, bytes) ");
-        query.push_values(piece, |mut values, (seq, key, sealed)| {
-            values
-                .push_bind(*seq)
-                .push_bind(*key)
-                .push_bind(sealed.wrapped.clone())
-                .push_bind(sealed.bytes.clone());
-        });
-        query.build().execute(&mut *conn).await?;
-    }
+    let rows = seal_all(keys, payloads).await?.into_iter();
+    let values =
+        |(seq, key, sealed): Stored| vec![seq.into(), key.into(), sealed.wrapped.into(), sealed.bytes.into()];
+    let head = "INSERT INTO payload (seq, key_id, wrapped, bytes)";
+    insert_all(conn, head, "", rows.map(values).collect()).await?;
     Ok(())
 }
 
 /// Puts encrypted payloads in the place of plain ones. Call under [`KeyStore::turn`], held until the commit.
 pub async fn replace(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
     for (seq, key, sealed) in seal_all(keys, payloads).await? {
-        sqlx::query("UPDATE payload SET key_id = $1, wrapped = $2, bytes = $3 WHERE seq = $4")
+        sql("UPDATE payload SET key_id = $1, wrapped = $2, bytes = $3 WHERE seq = $4")
             .bind(key)
             .bind(sealed.wrapped)
             .bind(sealed.bytes)
@@ -67,9 +61,9 @@ pub async fn replace(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload
 
 /// Payloads that are not encrypted, at most `limit`.
 pub async fn plain(conn: &mut Connection, limit: u32) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
-    let query = sqlx::query("SELECT seq, bytes FROM payload WHERE key_id = 0 ORDER BY seq LIMIT $1");
+    let query = sql("SELECT seq, bytes FROM payload WHERE key_id = 0 ORDER BY seq LIMIT $1");
     let rows = query.bind(i64::from(limit)).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 async fn seal_all(keys: &KeyStore, payloads: &[Payload]) -> Result<Vec<Stored>, StoreError> {
@@ -101,14 +95,14 @@ impl Store {
         seq: i64,
         last: i64,
     ) -> Result<Vec<(i64, Result<Vec<u8>, StoreError>)>, StoreError> {
-        let rows = sqlx::query(
+        let rows = sql(
             "SELECT p.seq, p.key_id, p.wrapped, p.bytes, m.partner, m.direction, m.digest
              FROM payload p LEFT JOIN message m ON m.seq = p.seq WHERE p.seq > $1 AND p.seq <= $2 ORDER BY p.seq",
         );
         let rows = rows.bind(seq).bind(last).fetch_all(&mut *conn).await?;
         let mut payloads = Vec::new();
         for row in rows {
-            let seq = row.try_get(0)?;
+            let seq = row.get(0)?;
             let opened = match self.opened(&mut *conn, seq, &row).await {
                 Err(error) if !matches!(error, StoreError::Unreadable { .. }) => return Err(error),
                 opened => opened,
@@ -118,9 +112,9 @@ impl Store {
         Ok(payloads)
     }
 
-    async fn opened(&self, conn: &mut Connection, seq: i64, row: &SqliteRow) -> Result<Vec<u8>, StoreError> {
-        let key_id: i64 = row.try_get(1)?;
-        let (wrapped, bytes): (Option<Vec<u8>>, Vec<u8>) = (row.try_get(2)?, row.try_get(3)?);
+    async fn opened(&self, conn: &mut Connection, seq: i64, row: &Row) -> Result<Vec<u8>, StoreError> {
+        let key_id: i64 = row.get(1)?;
+        let (wrapped, bytes): (Option<Vec<u8>>, Vec<u8>) = (row.get(2)?, row.get(3)?);
         // Once all are encrypted none may stand in the clear again: no retention would reach it.
         if key_id == 0 && wrapped.is_none() && !is_encrypted(conn).await? {
             // Of an older version; `serve` encrypts it at its start.
@@ -135,11 +129,11 @@ impl Store {
             }
             Found::Unknown => return Err(unreadable("the key store does not hold its day key".into())),
         };
-        let Some(partner) = row.try_get::<Option<String>, _>(4)? else {
+        let Some(partner) = row.get::<Option<String>>(4)? else {
             return Err(unreadable("there is no message for it".into()));
         };
-        let way = if row.try_get::<String, _>(5)? == "sent" { Way::Sent } else { Way::Received };
-        let digest = Digest(bytes32(row.try_get(6)?, "message.digest")?);
+        let way = if row.get::<String>(5)? == "sent" { Way::Sent } else { Way::Received };
+        let digest = Digest(bytes32(row.get(6)?, "message.digest")?);
         let bound = Bound { partner: &partner, way, digest };
         let opened = seal::open(&key, &bound, Sealed { wrapped: wrapped.unwrap_or_default(), bytes });
         opened.ok_or_else(|| unreadable("it is not what was encrypted for this message".into()))
@@ -175,31 +169,35 @@ impl Store {
 
     /// Whether nothing of a payload stands in the clear any more.
     pub async fn is_encrypted(&self) -> Result<bool, StoreError> {
-        is_encrypted(&mut *self.readers.acquire().await?).await
+        is_encrypted(&mut self.read().await?).await
     }
 
     /// Writes the whole database anew, without any page or part of a page that is not in use, and notes that nothing
     /// stands in the clear any more. Needs as much room again.
     pub async fn compact(&self) -> Result<(), StoreError> {
-        sqlx::query("VACUUM").execute(&self.writer).await?;
+        if let Database::Sqlite { writer, .. } = &self.database {
+            sqlx::query("VACUUM").execute(writer).await?;
+        }
         self.fold(Duration::from_secs(60)).await?;
         self.note_encrypted().await
     }
 
     pub(super) async fn note_encrypted(&self) -> Result<(), StoreError> {
-        sqlx::query(AssertSqlSafe(format!("PRAGMA user_version = {ENCRYPTED}")))
-            .execute(&self.writer)
-            .await?;
+        if let Database::Sqlite { writer, .. } = &self.database {
+            let text = AssertSqlSafe(format!("PRAGMA user_version = {ENCRYPTED}"));
+            sqlx::query(text).execute(writer).await?;
+        }
         Ok(())
     }
 
     /// Folds the write-ahead log into the database and empties it, so that nothing deleted is left in either. False
     /// where a reader held on to an older state for all of `patience`.
     pub async fn fold(&self, patience: Duration) -> Result<bool, StoreError> {
+        let Database::Sqlite { writer, .. } = &self.database else { return Ok(true) };
         let deadline = tokio::time::Instant::now() + patience;
         loop {
-            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.writer).await?;
-            if row.get::<i64, _>(0) == 0 {
+            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(writer).await?;
+            if sqlx::Row::try_get::<i64, _>(&row, 0)? == 0 {
                 return Ok(true);
             }
             if tokio::time::Instant::now() >= deadline {
@@ -211,31 +209,29 @@ impl Store {
 }
 
 async fn is_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
-    let row = sqlx::query("PRAGMA user_version").fetch_one(conn).await?;
-    Ok(row.try_get::<i64, _>(0)? >= ENCRYPTED)
+    // Of an older version only a file can be.
+    Ok(conn.is_shared() || sql("PRAGMA user_version").value::<i64>(conn).await? >= ENCRYPTED)
 }
 
 /// The id of the day key that a payload is under, if the payload is there.
 pub async fn key_of(conn: &mut Connection, seq: i64) -> Result<Option<i64>, StoreError> {
-    let row = sqlx::query("SELECT key_id FROM payload WHERE seq = $1").bind(seq).fetch_optional(conn).await?;
-    Ok(row.map(|row| row.get(0)))
+    sql("SELECT key_id FROM payload WHERE seq = $1").bind(seq).first(conn).await
 }
 
 /// Takes a payload and its wrapped key away. False where it is not there.
 pub async fn remove(conn: &mut Connection, seq: i64) -> Result<bool, StoreError> {
-    let done = sqlx::query("DELETE FROM payload WHERE seq = $1").bind(seq).execute(conn).await?;
-    Ok(done.rows_affected() == 1)
+    let done = sql("DELETE FROM payload WHERE seq = $1").bind(seq).execute(conn).await?;
+    Ok(done == 1)
 }
 
 /// Messages whose payload is under a day key, from above `after` on, at most `limit`.
 pub async fn under(conn: &mut Connection, key: i64, after: i64, limit: u32) -> Result<Vec<i64>, StoreError> {
-    let query = sqlx::query("SELECT seq FROM payload WHERE key_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-    let rows = query.bind(key).bind(after).bind(i64::from(limit)).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    let query = sql("SELECT seq FROM payload WHERE key_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+    query.bind(key).bind(after).bind(i64::from(limit)).column(conn).await
 }
 
 /// Whether payloads under keys of the key store exist.
 pub(super) async fn any_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
-    let query = sqlx::query("SELECT 1 FROM payload WHERE key_id > 0 LIMIT 1");
+    let query = sql("SELECT 1 FROM payload WHERE key_id > 0 LIMIT 1");
     Ok(query.fetch_optional(conn).await?.is_some())
 }

@@ -1,10 +1,9 @@
 //! Table `question`: questions, until their final answer or their deadline.
 
 use silkgate_message::instant::Instant;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use super::sql::{Row, sql};
 use super::{Connection, StoreError};
 
 /// How a question stands.
@@ -44,10 +43,8 @@ pub struct Question {
 
 /// Notes a question; the same again replaces its row.
 pub async fn put(conn: &mut Connection, seq: i64, question: &Question) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO question (seq, ours, deadline_ms, state, answer) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (seq) DO UPDATE SET state = excluded.state, answer = excluded.answer",
-    )
+    sql("INSERT INTO question (seq, ours, deadline_ms, state, answer) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (seq) DO UPDATE SET state = excluded.state, answer = excluded.answer")
     .bind(seq)
     .bind(i64::from(question.ours))
     .bind(question.deadline.0)
@@ -60,37 +57,37 @@ pub async fn put(conn: &mut Connection, seq: i64, question: &Question) -> Result
 
 /// The question that a message asked.
 pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Question>, StoreError> {
-    let query = sqlx::query("SELECT ours, deadline_ms, state, answer FROM question WHERE seq = $1").bind(seq);
+    let query = sql("SELECT ours, deadline_ms, state, answer FROM question WHERE seq = $1").bind(seq);
     query.fetch_optional(conn).await?.map(|row| read(&row, 0)).transpose()
 }
 
 /// Questions that messages after `seq` and up to `last` asked, ascending.
 pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<(i64, Question)>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT seq, ours, deadline_ms, state, answer FROM question WHERE seq > $1 AND seq <= $2 ORDER BY seq",
     );
     let rows = rows.bind(seq).bind(last).fetch_all(conn).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, read(row, 1)?))).collect()
+    rows.iter().map(|row| Ok((row.get(0)?, read(row, 1)?))).collect()
 }
 
 /// Reads the columns from `first` on.
-fn read(row: &SqliteRow, first: usize) -> Result<Question, StoreError> {
+fn read(row: &Row, first: usize) -> Result<Question, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("question.{what}"));
-    let ours: i64 = row.try_get(first)?;
-    let stored: String = row.try_get(first + 2)?;
+    let ours: i64 = row.get(first)?;
+    let stored: String = row.get(first + 2)?;
     let states = [QuestionState::Open, QuestionState::Answered, QuestionState::Missed];
     let state = states.into_iter().find(|state| state.as_str() == stored);
     Ok(Question {
         ours: if ours == 0 || ours == 1 { ours == 1 } else { return Err(corrupt("ours")) },
-        deadline: Instant(row.try_get(first + 1)?),
+        deadline: Instant(row.get(first + 1)?),
         state: state.ok_or_else(|| corrupt("state"))?,
-        answer: row.try_get(first + 3)?,
+        answer: row.get(first + 3)?,
     })
 }
 
 /// Opens the question again that this message had answered.
 pub async fn reopen(conn: &mut Connection, answer: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE question SET state = 'open', answer = NULL WHERE answer = $1")
+    sql("UPDATE question SET state = 'open', answer = NULL WHERE answer = $1")
         .bind(answer)
         .execute(conn)
         .await?;
@@ -103,22 +100,18 @@ pub async fn due(
     now: Instant,
     limit: u32,
 ) -> Result<(Vec<i64>, Option<Instant>), StoreError> {
-    let rows = sqlx::query(
-        "SELECT seq FROM question WHERE ours = 1 AND state = 'open' AND deadline_ms <= $1
-         ORDER BY deadline_ms LIMIT $2",
-    );
-    let rows = rows.bind(now.0).bind(i64::from(limit)).fetch_all(&mut *conn).await?;
-    let next = sqlx::query(
-        "SELECT min(deadline_ms) FROM question WHERE ours = 1 AND state = 'open' AND deadline_ms > $1",
-    );
-    let next: Option<i64> = next.bind(now.0).fetch_one(conn).await?.get(0);
-    Ok((rows.into_iter().map(|row| row.get(0)).collect(), next.map(Instant)))
+    let rows = sql("SELECT seq FROM question WHERE ours = 1 AND state = 'open' AND deadline_ms <= $1
+         ORDER BY deadline_ms LIMIT $2");
+    let rows = rows.bind(now.0).bind(i64::from(limit)).column(&mut *conn).await?;
+    let next =
+        sql("SELECT min(deadline_ms) FROM question WHERE ours = 1 AND state = 'open' AND deadline_ms > $1");
+    let next: Option<i64> = next.bind(now.0).value(conn).await?;
+    Ok((rows, next.map(Instant)))
 }
 
 /// The id of the message that answered finally.
 pub async fn answer(conn: &mut Connection, seq: i64) -> Result<Option<Uuid>, StoreError> {
-    let query =
-        sqlx::query("SELECT m.id FROM question q JOIN message m ON m.seq = q.answer WHERE q.seq = $1");
-    let id: Option<Vec<u8>> = query.bind(seq).fetch_optional(conn).await?.map(|row| row.get(0));
+    let query = sql("SELECT m.id FROM question q JOIN message m ON m.seq = q.answer WHERE q.seq = $1");
+    let id: Option<Vec<u8>> = query.bind(seq).first(conn).await?;
     id.map(|id| Uuid::from_slice(&id).map_err(|_| StoreError::Corrupt("message.id".into()))).transpose()
 }

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use silkgate_message::jws::Digest;
 use silkgate_message::lifecycle::{Facts, RecordState};
-use sqlx::Row;
 
 use super::message::Way;
+use super::sql::sql;
 use super::{Connection, StoreError};
 
 /// The key of a record: one channel, one direction, one subject.
@@ -43,12 +43,11 @@ struct Stored {
 
 /// Reads a record; an unknown one is empty.
 pub async fn load(conn: &mut Connection, key: &RecordKey) -> Result<Record, StoreError> {
-    let query = sqlx::query(
-        "SELECT head, settled FROM record WHERE partner = $1 AND direction = $2 AND subject = $3",
-    );
+    let query =
+        sql("SELECT head, settled FROM record WHERE partner = $1 AND direction = $2 AND subject = $3");
     let row = query.bind(key.partner.clone()).bind(key.way.as_str()).bind(key.subject.clone());
     match row.fetch_optional(conn).await? {
-        Some(row) => Ok(Record { head: from_text(row.get(0))?, settled: from_text(row.get(1))? }),
+        Some(row) => Ok(Record { head: from_text(row.get(0)?)?, settled: from_text(row.get(1)?)? }),
         None => Ok(Record::default()),
     }
 }
@@ -56,7 +55,7 @@ pub async fn load(conn: &mut Connection, key: &RecordKey) -> Result<Record, Stor
 /// Writes a record; one without any version is removed.
 pub async fn save(conn: &mut Connection, key: &RecordKey, record: &Record) -> Result<(), StoreError> {
     if record.head.is_none() && record.settled.is_none() {
-        sqlx::query("DELETE FROM record WHERE partner = $1 AND direction = $2 AND subject = $3")
+        sql("DELETE FROM record WHERE partner = $1 AND direction = $2 AND subject = $3")
             .bind(key.partner.clone())
             .bind(key.way.as_str())
             .bind(key.subject.clone())
@@ -64,7 +63,7 @@ pub async fn save(conn: &mut Connection, key: &RecordKey, record: &Record) -> Re
             .await?;
         return Ok(());
     }
-    sqlx::query(
+    sql(
         "INSERT INTO record (partner, direction, subject, head, settled) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (partner, direction, subject) DO UPDATE SET head = excluded.head, settled = excluded.settled",
     )

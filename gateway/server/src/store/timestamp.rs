@@ -1,9 +1,9 @@
 //! Table `timestamp`: what a time-stamping authority states about our checkpoints.
 
 use silkgate_message::instant::Instant;
-use sqlx::Row;
 
 use super::ledger::{signed, unsigned};
+use super::sql::{Row, sql};
 use super::{Connection, StoreError, ascending};
 
 /// A row of `timestamp`.
@@ -17,39 +17,36 @@ pub struct Stamp {
     pub token: Vec<u8>,
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Stamp, StoreError> {
-    Ok(Stamp { size: unsigned(row.try_get(0)?)?, at: Instant(row.try_get(1)?), token: row.try_get(2)? })
+fn read(row: &Row) -> Result<Stamp, StoreError> {
+    Ok(Stamp { size: unsigned(row.get(0)?)?, at: Instant(row.get(1)?), token: row.get(2)? })
 }
 
 /// Keeps a time-stamp that was verified; a second one over the same checkpoint is left out.
 pub async fn put(conn: &mut Connection, log: i64, stamp: &Stamp) -> Result<(), StoreError> {
-    let done = sqlx::query(
-        "INSERT INTO timestamp (log, size, at_ms, token) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-    )
-    .bind(log)
-    .bind(signed(stamp.size))
-    .bind(stamp.at.0)
-    .bind(stamp.token.clone())
-    .execute(&mut *conn)
-    .await?;
-    if done.rows_affected() == 1 {
-        sqlx::query("UPDATE log SET stamped = stamped + 1 WHERE id = $1").bind(log).execute(conn).await?;
+    let done =
+        sql("INSERT INTO timestamp (log, size, at_ms, token) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+            .bind(log)
+            .bind(signed(stamp.size))
+            .bind(stamp.at.0)
+            .bind(stamp.token.clone())
+            .execute(&mut *conn)
+            .await?;
+    if done == 1 {
+        sql("UPDATE log SET stamped = stamped + 1 WHERE id = $1").bind(log).execute(conn).await?;
     }
     Ok(())
 }
 
 /// The time-stamp over the largest checkpoint of a log.
 pub async fn newest(conn: &mut Connection, log: i64) -> Result<Option<Stamp>, StoreError> {
-    let query =
-        sqlx::query("SELECT size, at_ms, token FROM timestamp WHERE log = $1 ORDER BY size DESC LIMIT 1");
+    let query = sql("SELECT size, at_ms, token FROM timestamp WHERE log = $1 ORDER BY size DESC LIMIT 1");
     query.bind(log).fetch_optional(conn).await?.as_ref().map(read).transpose()
 }
 
 /// The first time-stamp over a checkpoint of at least `size` entries: the earliest proof by an authority that entry `size - 1` was there.
 pub async fn first_over(conn: &mut Connection, log: i64, size: u64) -> Result<Option<Stamp>, StoreError> {
-    let query = sqlx::query(
-        "SELECT size, at_ms, token FROM timestamp WHERE log = $1 AND size >= $2 ORDER BY size LIMIT 1",
-    );
+    let query =
+        sql("SELECT size, at_ms, token FROM timestamp WHERE log = $1 AND size >= $2 ORDER BY size LIMIT 1");
     query.bind(log).bind(signed(size)).fetch_optional(conn).await?.as_ref().map(read).transpose()
 }
 
@@ -60,9 +57,8 @@ pub async fn after(
     after: u64,
     limit: u32,
 ) -> Result<Vec<Stamp>, StoreError> {
-    let query = sqlx::query(
-        "SELECT size, at_ms, token FROM timestamp WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3",
-    );
+    let query =
+        sql("SELECT size, at_ms, token FROM timestamp WHERE log = $1 AND size > $2 ORDER BY size LIMIT $3");
     let rows = query.bind(log).bind(signed(after)).bind(i64::from(limit)).fetch_all(conn).await?;
     let page = rows.iter().map(read).collect::<Result<_, _>>()?;
     ascending(after, page, |stamp: &Stamp| stamp.size, "timestamp")
@@ -70,11 +66,11 @@ pub async fn after(
 
 /// How many time-stamps a log was given.
 pub async fn given(conn: &mut Connection, log: i64) -> Result<u64, StoreError> {
-    let row = sqlx::query("SELECT stamped FROM log WHERE id = $1").bind(log).fetch_one(conn).await?;
-    unsigned(row.try_get(0)?)
+    let row = sql("SELECT stamped FROM log WHERE id = $1").bind(log).fetch_one(conn).await?;
+    unsigned(row.get(0)?)
 }
 
 /// How many rows there are, of any log.
 pub async fn count(conn: &mut Connection) -> Result<u64, StoreError> {
-    unsigned(sqlx::query("SELECT count(*) FROM timestamp").fetch_one(conn).await?.try_get(0)?)
+    unsigned(sql("SELECT count(*) FROM timestamp").value(conn).await?)
 }

@@ -3,9 +3,9 @@
 use silkgate_ledger::{Checkpoint, Note, NoteError, NoteSignature};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
-use sqlx::Row;
 
 use super::ledger::{self, signed, unsigned};
+use super::sql::{Row, sql};
 use super::{Connection, StoreError, ascending};
 
 /// What we cosigned of a partner's log.
@@ -23,20 +23,15 @@ pub struct Witnessed {
 
 /// The newest checkpoint that we cosigned of a log.
 pub async fn witnessed(conn: &mut Connection, origin: &str) -> Result<Option<Vec<u8>>, StoreError> {
-    let query = sqlx::query("SELECT note FROM witnessed WHERE origin = $1").bind(origin.to_owned());
-    Ok(query.fetch_optional(conn).await?.map(|row| row.get(0)))
+    let query = sql("SELECT note FROM witnessed WHERE origin = $1").bind(origin.to_owned());
+    query.first(conn).await
 }
 
 /// Everything that we cosigned.
 pub async fn all_witnessed(conn: &mut Connection) -> Result<Vec<Witnessed>, StoreError> {
-    let rows = sqlx::query("SELECT origin, partner, note, times FROM witnessed ORDER BY origin");
-    let read = |row: sqlx::sqlite::SqliteRow| {
-        Ok(Witnessed {
-            origin: row.try_get(0)?,
-            partner: row.try_get(1)?,
-            note: row.try_get(2)?,
-            times: row.try_get(3)?,
-        })
+    let rows = sql("SELECT origin, partner, note, times FROM witnessed ORDER BY origin");
+    let read = |row: Row| {
+        Ok(Witnessed { origin: row.get(0)?, partner: row.get(1)?, note: row.get(2)?, times: row.get(3)? })
     };
     rows.fetch_all(conn).await?.into_iter().map(read).collect()
 }
@@ -48,10 +43,8 @@ pub async fn put_witnessed(
     partner: &str,
     note: &[u8],
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO witnessed (origin, partner, note, times) VALUES ($1, $2, $3, 1)
-         ON CONFLICT (origin) DO UPDATE SET note = excluded.note, times = witnessed.times + 1",
-    )
+    sql("INSERT INTO witnessed (origin, partner, note, times) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (origin) DO UPDATE SET note = excluded.note, times = witnessed.times + 1")
     .bind(origin.to_owned())
     .bind(partner.to_owned())
     .bind(note.to_vec())
@@ -68,10 +61,7 @@ pub async fn rewind_witnessed(
     partner: &str,
     note: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM witnessed WHERE origin = $1")
-        .bind(origin.to_owned())
-        .execute(&mut *conn)
-        .await?;
+    sql("DELETE FROM witnessed WHERE origin = $1").bind(origin.to_owned()).execute(&mut *conn).await?;
     match note {
         Some(note) => put_witnessed(conn, origin, partner, note).await,
         None => count_witnessed(conn, partner).await,
@@ -79,10 +69,8 @@ pub async fn rewind_witnessed(
 }
 
 async fn count_witnessed(conn: &mut Connection, partner: &str) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE log SET witnessed = (SELECT coalesce(sum(times), 0) FROM witnessed WHERE partner = $1)
-         WHERE partner = $1",
-    )
+    sql("UPDATE log SET witnessed = (SELECT coalesce(sum(times), 0) FROM witnessed WHERE partner = $1)
+         WHERE partner = $1")
     .bind(partner.to_owned())
     .execute(conn)
     .await?;
@@ -102,7 +90,7 @@ pub struct Cosigned {
 
 /// Keeps a partner's cosignature; a repeated one changes nothing.
 pub async fn put_cosignature(conn: &mut Connection, log: i64, cosigned: &Cosigned) -> Result<(), StoreError> {
-    let done = sqlx::query(
+    let done = sql(
         "INSERT INTO cosignature (log, size, witness, line) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
     )
     .bind(log)
@@ -111,12 +99,8 @@ pub async fn put_cosignature(conn: &mut Connection, log: i64, cosigned: &Cosigne
     .bind(cosigned.line.clone())
     .execute(&mut *conn)
     .await?;
-    let added = i64::try_from(done.rows_affected()).unwrap_or(0);
-    sqlx::query("UPDATE log SET cosigned = cosigned + $1 WHERE id = $2")
-        .bind(added)
-        .bind(log)
-        .execute(conn)
-        .await?;
+    let added = i64::try_from(done).unwrap_or(0);
+    sql("UPDATE log SET cosigned = cosigned + $1 WHERE id = $2").bind(added).bind(log).execute(conn).await?;
     Ok(())
 }
 
@@ -126,23 +110,22 @@ pub async fn newest_cosigned(
     log: i64,
     witness: &str,
 ) -> Result<Option<u64>, StoreError> {
-    let query = sqlx::query("SELECT max(size) FROM cosignature WHERE log = $1 AND witness = $2");
+    let query = sql("SELECT max(size) FROM cosignature WHERE log = $1 AND witness = $2");
     let row = query.bind(log).bind(witness.to_owned()).fetch_one(conn).await?;
-    row.get::<Option<i64>, _>(0).map(unsigned).transpose()
+    row.get::<Option<i64>>(0)?.map(unsigned).transpose()
 }
 
 /// The size of the first cosigned checkpoint of at least `size` entries.
 pub async fn first_cosigned(conn: &mut Connection, log: i64, size: u64) -> Result<Option<u64>, StoreError> {
-    let query = sqlx::query("SELECT min(size) FROM cosignature WHERE log = $1 AND size >= $2");
+    let query = sql("SELECT min(size) FROM cosignature WHERE log = $1 AND size >= $2");
     let row = query.bind(log).bind(signed(size)).fetch_one(conn).await?;
-    row.get::<Option<i64>, _>(0).map(unsigned).transpose()
+    row.get::<Option<i64>>(0)?.map(unsigned).transpose()
 }
 
 /// The cosignature lines of a checkpoint, by witness.
 pub async fn lines(conn: &mut Connection, log: i64, size: u64) -> Result<Vec<String>, StoreError> {
-    let query = sqlx::query("SELECT line FROM cosignature WHERE log = $1 AND size = $2 ORDER BY witness");
-    let rows = query.bind(log).bind(signed(size)).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|row| row.get(0)).collect())
+    let query = sql("SELECT line FROM cosignature WHERE log = $1 AND size = $2 ORDER BY witness");
+    query.bind(log).bind(signed(size)).column(conn).await
 }
 
 /// The checkpoint of that size with its cosignatures.
@@ -167,19 +150,17 @@ pub async fn cosignatures(
     (size, witness): (u64, &str),
     limit: u32,
 ) -> Result<Vec<Cosigned>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT size, witness, line FROM cosignature WHERE log = $1 AND (size, witness) > ($2, $3)
-         ORDER BY size, witness LIMIT $4",
-    )
-    .bind(log)
-    .bind(signed(size))
-    .bind(witness.to_owned())
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await?;
-    let read = |row: sqlx::sqlite::SqliteRow| {
-        Ok(Cosigned { size: unsigned(row.try_get(0)?)?, witness: row.try_get(1)?, line: row.try_get(2)? })
-    };
+    let rows =
+        sql("SELECT size, witness, line FROM cosignature WHERE log = $1 AND (size, witness) > ($2, $3)
+         ORDER BY size, witness LIMIT $4")
+        .bind(log)
+        .bind(signed(size))
+        .bind(witness.to_owned())
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    let read =
+        |row: Row| Ok(Cosigned { size: unsigned(row.get(0)?)?, witness: row.get(1)?, line: row.get(2)? });
     let page = rows.into_iter().map(read).collect::<Result<_, StoreError>>()?;
     let key = |row: &Cosigned| (row.size, row.witness.clone());
     ascending((size, witness.to_owned()), page, key, "cosignature")
@@ -197,7 +178,7 @@ pub async fn note_clock(
     theirs: Instant,
     ours: Instant,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql(
         "UPDATE partner SET clock_theirs_ms = $1, clock_ours_ms = $2, confirmed_ms = NULL WHERE country = $3",
     )
     .bind(theirs.0)
@@ -210,7 +191,7 @@ pub async fn note_clock(
 
 /// Notes an operator's word in a partner's place.
 pub async fn confirm(conn: &mut Connection, partner: &str, at: Instant) -> Result<(), StoreError> {
-    sqlx::query("UPDATE partner SET confirmed_ms = $1 WHERE country = $2")
+    sql("UPDATE partner SET confirmed_ms = $1 WHERE country = $2")
         .bind(at.0)
         .bind(partner.to_owned())
         .execute(&mut *conn)
@@ -218,10 +199,10 @@ pub async fn confirm(conn: &mut Connection, partner: &str, at: Instant) -> Resul
     super::partner::touch(conn).await
 }
 
-/// Partners for whom an operator gave the word since they last witnessed.
-pub async fn confirmed(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query("SELECT country FROM partner WHERE confirmed_ms IS NOT NULL");
-    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| row.get(0)).collect())
+/// Partners for whom an operator gave the word since they last witnessed, and when.
+pub async fn confirmed(conn: &mut Connection) -> Result<Vec<(String, Instant)>, StoreError> {
+    let rows = sql("SELECT country, confirmed_ms FROM partner WHERE confirmed_ms IS NOT NULL");
+    rows.fetch_all(conn).await?.iter().map(|row| Ok((row.get(0)?, Instant(row.get(1)?)))).collect()
 }
 
 /// When our logs were first shown to the partner: `now`, where that is the first time.
@@ -230,23 +211,22 @@ pub async fn first_shown(
     partner: &str,
     now: Instant,
 ) -> Result<Option<Instant>, StoreError> {
-    let query = sqlx::query(
-        "UPDATE partner SET shown_ms = coalesce(shown_ms, $1) WHERE country = $2 RETURNING shown_ms",
-    );
+    let query =
+        sql("UPDATE partner SET shown_ms = coalesce(shown_ms, $1) WHERE country = $2 RETURNING shown_ms");
     let row = query.bind(now.0).bind(partner.to_owned()).fetch_optional(conn).await?;
-    Ok(row.map(|row| Instant(row.get(0))))
+    row.map(|row| Ok(Instant(row.get(0)?))).transpose()
 }
 
 /// Partners that ever cosigned a log of ours.
 pub async fn witnesses(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query("SELECT country FROM partner WHERE clock_ours_ms IS NOT NULL ORDER BY country");
-    Ok(rows.fetch_all(conn).await?.into_iter().map(|row| row.get(0)).collect())
+    let rows = sql("SELECT country FROM partner WHERE clock_ours_ms IS NOT NULL ORDER BY country");
+    rows.column(conn).await
 }
 
 /// Whether a partner's cosignature of the last hour agrees with our clock within 300 s. What cannot be undone
 /// waits for it: a clock that jumped ahead must destroy nothing.
 pub async fn clock_agrees(conn: &mut Connection, now: Instant) -> Result<bool, StoreError> {
-    let query = sqlx::query(
+    let query = sql(
         "SELECT 1 FROM partner WHERE clock_ours_ms BETWEEN $1 AND $2 AND abs(clock_theirs_ms - clock_ours_ms) <= $3",
     );
     let query = query.bind(now.0 - CLOCK_RECENT_MS).bind(now.0).bind(CLOCK_SKEW_MS);
@@ -379,44 +359,43 @@ pub async fn raise(conn: &mut Connection, alarm: &Alarm) -> Result<Option<i64>, 
 
 /// Keeps an alarm; its number.
 pub async fn insert_alarm(conn: &mut Connection, alarm: &Alarm) -> Result<i64, StoreError> {
-    let row = sqlx::query(
-        "INSERT INTO alarm (partner, origin, kind, at_ms, ours, theirs) VALUES ($1, $2, $3, $4, $5, $6)
-         RETURNING id",
-    )
-    .bind(alarm.partner.clone())
-    .bind(alarm.origin.clone())
-    .bind(alarm.kind.as_str())
-    .bind(alarm.at.0)
-    .bind(alarm.ours.clone())
-    .bind(alarm.theirs.clone())
-    .fetch_one(&mut *conn)
-    .await?;
-    sqlx::query("UPDATE log SET alarms = alarms + 1 WHERE partner = $1")
+    let row =
+        sql("INSERT INTO alarm (partner, origin, kind, at_ms, ours, theirs) VALUES ($1, $2, $3, $4, $5, $6)
+         RETURNING id")
+        .bind(alarm.partner.clone())
+        .bind(alarm.origin.clone())
+        .bind(alarm.kind.as_str())
+        .bind(alarm.at.0)
+        .bind(alarm.ours.clone())
+        .bind(alarm.theirs.clone())
+        .fetch_one(&mut *conn)
+        .await?;
+    sql("UPDATE log SET alarms = alarms + 1 WHERE partner = $1")
         .bind(alarm.partner.clone())
         .execute(&mut *conn)
         .await?;
     super::partner::touch(conn).await?;
-    Ok(row.get(0))
+    Ok(row.get(0)?)
 }
 
 /// Every alarm, oldest first.
 pub async fn alarms(conn: &mut Connection) -> Result<Vec<Alarm>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT id, partner, origin, kind, at_ms, ours, theirs, settled_ms, goes_on FROM alarm ORDER BY id",
     );
-    let read = |row: sqlx::sqlite::SqliteRow| {
-        let kind: String = row.try_get(3)?;
+    let read = |row: Row| {
+        let kind: String = row.get(3)?;
         let known = [AlarmKind::Fork, AlarmKind::Rollback].into_iter().find(|k| k.as_str() == kind);
         Ok(Alarm {
-            id: row.try_get(0)?,
-            partner: row.try_get(1)?,
-            origin: row.try_get(2)?,
+            id: row.get(0)?,
+            partner: row.get(1)?,
+            origin: row.get(2)?,
             kind: known.ok_or_else(|| StoreError::Corrupt("alarm.kind".into()))?,
-            at: Instant(row.try_get(4)?),
-            ours: row.try_get(5)?,
-            theirs: row.try_get(6)?,
-            settled_at: row.try_get::<Option<i64>, _>(7)?.map(Instant),
-            goes_on: row.try_get(8)?,
+            at: Instant(row.get(4)?),
+            ours: row.get(5)?,
+            theirs: row.get(6)?,
+            settled_at: row.get::<Option<i64>>(7)?.map(Instant),
+            goes_on: row.get(8)?,
         })
     };
     rows.fetch_all(conn).await?.into_iter().map(read).collect()
@@ -434,7 +413,7 @@ pub async fn settle(
     at: Instant,
     goes_on: Option<&[u8]>,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE alarm SET settled_ms = $1, goes_on = $2 WHERE id = $3")
+    sql("UPDATE alarm SET settled_ms = $1, goes_on = $2 WHERE id = $3")
         .bind(at.0)
         .bind(goes_on.map(<[u8]>::to_vec))
         .bind(id)
@@ -445,6 +424,6 @@ pub async fn settle(
 
 /// Whether an open alarm says that this database was put back or altered.
 pub async fn is_rolled_back(conn: &mut Connection) -> Result<bool, StoreError> {
-    let query = sqlx::query("SELECT 1 FROM alarm WHERE kind = 'rollback' AND settled_ms IS NULL LIMIT 1");
+    let query = sql("SELECT 1 FROM alarm WHERE kind = 'rollback' AND settled_ms IS NULL LIMIT 1");
     Ok(query.fetch_optional(conn).await?.is_some())
 }

@@ -131,6 +131,7 @@ impl Partnership<'_> {
             witness::put_cosignature(&mut tx, head.id, &cosigned).await?;
             witness::note_clock(&mut tx, &cosigned.witness, theirs, clock::now()).await?;
             tx.commit().await?;
+            self.gateway.standing.witnessed_by(self.partner.country);
             Ok::<_, crate::store::StoreError>(())
         };
         write.await.map_err(|error| error.to_string())

@@ -60,8 +60,8 @@ pub async fn run(gateway: Arc<Gateway>, lines: Arc<Lines>, stop: CancellationTok
 /// What is remembered of one partner between rounds.
 #[derive(Default)]
 struct Memory {
-    /// Whether its word on our logs was heard since this start.
-    heard: bool,
+    /// The doubts about the database when its word on our logs was heard; None: not since this start.
+    heard: Option<u64>,
     /// When our logs were first shown to it.
     first_shown: Option<Instant>,
     failures: u32,
@@ -129,10 +129,11 @@ impl Partnership<'_> {
             memory.first_shown = self.first_shown().await.map_err(|error| error.to_string())?;
         }
         self.note_age(memory.first_shown).await.map_err(|error| error.to_string())?;
-        if !memory.heard {
+        let doubts = self.gateway.standing.doubts();
+        if memory.heard != Some(doubts) {
             self.guard().await?;
-            memory.heard = true;
-            self.gateway.standing.confirm(self.partner.country);
+            memory.heard = Some(doubts);
+            self.gateway.standing.confirm(self.partner.country, doubts);
             tracing::info!(partner = %self.partner.country, "the partner has seen nothing of our logs that we do not hold");
             self.gateway.outbox.notify_one();
         }

@@ -14,10 +14,11 @@ use silkgate_message::problem::{Code, Problem};
 use uuid::Uuid;
 
 use super::Changed;
-use super::append::{Growth, Logs};
+use super::append::{Growth, Logs, Signed};
 use super::erase::{erase, needed};
 use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
+use crate::standing::Standing;
 use crate::store::delivery::Notice;
 use crate::store::erasure::Rule;
 use crate::store::keys::KeyStore;
@@ -29,13 +30,23 @@ use crate::store::record::{self, Record, RecordKey};
 use crate::store::witness::{self as witness_store, clock_agrees};
 use crate::store::{Connection, StoreError, delivery, outbox, partner};
 
+/// A batch that is written and not yet committed.
+pub(super) struct Done {
+    /// One for each job, in order.
+    pub(super) answers: Vec<Answer>,
+    pub(super) changed: Changed,
+    /// The checkpoints by which its commit can be told.
+    pub(super) signed: Signed,
+}
+
 /// Decides and writes `works`; the caller commits. One answer for each job, in order.
 pub(super) async fn run(
     conn: &mut Connection,
     logs: &mut Logs,
     keys: &KeyStore,
+    standing: &Standing,
     works: &[Work],
-) -> Result<(Vec<Answer>, Changed), StoreError> {
+) -> Result<Done, StoreError> {
     // Asked here and not only at the door: what waits was let in before the alarm.
     let read_only = witness_store::is_rolled_back(conn).await?;
     let growth = logs.begin(conn).await?;
@@ -61,9 +72,11 @@ pub(super) async fn run(
     let mut drafts = Vec::with_capacity(works.len());
     for (place, work) in order {
         let draft = match work {
-            work if read_only && !matches!(work, Work::Witness(_)) => Draft::Ready(Answer::Failed(
-                Problem::new(Code::Unavailable).detail("the gateway is read-only"),
-            )),
+            work if read_only && !matches!(work, Work::Witness(_)) => unavailable("the gateway is read-only"),
+            // Since it was let in, the connection may have been made anew, and the database be another.
+            work if work.closed_now(standing).is_some() => {
+                unavailable(work.closed_now(standing).unwrap_or_default())
+            }
             Work::Receive(received) => batch.receive(conn, received).await?,
             Work::Submit(submission) => batch.submit(conn, submission).await?,
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,
@@ -77,6 +90,10 @@ pub(super) async fn run(
     }
     drafts.sort_by_key(|(place, _)| *place);
     batch.write(conn, keys, drafts.into_iter().map(|(_, draft)| draft).collect()).await
+}
+
+fn unavailable(why: impl Into<String>) -> Draft {
+    Draft::Ready(Answer::Failed(Problem::new(Code::Unavailable).detail(why)))
 }
 
 /// An answer that still lacks its receipt.
@@ -123,12 +140,14 @@ impl Batch<'_> {
         let Some(row) = message::by_seq(conn, hand_over.seq).await? else {
             return Err(StoreError::Corrupt("a delivery without its message".into()));
         };
+        if !delivery::finish(conn, hand_over.seq, &hand_over.lease, self.now).await? {
+            return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::LeaseLost))));
+        }
         let mut entry = entry_at(Kind::Delivered, self.now);
         fill(&mut entry, Some(&row.id), &row.source, &row.recipient, &row.kind);
         entry.jws = Some(hash(row.digest));
         let house = self.growth.house()?;
         self.growth.append(conn, house, &entry).await?;
-        delivery::finish(conn, hand_over.seq, self.now).await?;
         // The next version of the record may be fetched now.
         self.changed.recipients.push(row.recipient);
         Ok(Draft::Ready(Answer::Done))
@@ -184,7 +203,7 @@ impl Batch<'_> {
         conn: &mut Connection,
         keys: &KeyStore,
         drafts: Vec<Draft>,
-    ) -> Result<(Vec<Answer>, Changed), StoreError> {
+    ) -> Result<Done, StoreError> {
         let Batch {
             growth,
             mut messages,
@@ -229,7 +248,8 @@ impl Batch<'_> {
                 Answer::Received(Verdict::Rejected(problem))
             }
         });
-        Ok((answers.collect(), changed))
+        let answers = answers.collect();
+        Ok(Done { answers, changed, signed: grown.into_signed() })
     }
 
     /// Notes what the message at `seq` asks.

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::directory::{self, Partner};
 use crate::keys::{self, Identity};
 use crate::store::witness::{self, Alarm, AlarmKind};
-use crate::store::{Connection, Write, ledger, partner};
+use crate::store::{Connection, ledger, partner};
 use crate::witness::origin_hash;
 
 /// Gives the word in the place of a partner that cannot be reached.
@@ -250,7 +250,7 @@ fn head(note: &[u8]) -> Result<Checkpoint> {
 
 /// Settles the alarms; of the partner's log, our witness goes back to the checkpoint that both sides hold.
 async fn settle(
-    tx: &mut Write,
+    tx: &mut Connection,
     country: Country,
     whose: Whose,
     gaps: &[Gap],

@@ -1,0 +1,325 @@
+//! The two databases: how each is opened, migrated and entered.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
+
+use super::sql::{Connection, sql};
+use super::{Open, StoreError};
+use crate::config::Place;
+
+/// How long a writer waits for its turn.
+const WRITE_WAIT: Duration = Duration::from_secs(20);
+/// For a connection out of the pool.
+const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
+/// Connections of one gateway to PostgreSQL: one writes, the others lease and read.
+const CONNECTIONS: u32 = 8;
+/// Migrations in force.
+type History = &'static [(i64, &'static str, &'static str)];
+
+const SQLITE: History = &[
+    (1, "first", include_str!("migrations/sqlite/0001_first.sql")),
+    (2, "questions", include_str!("migrations/sqlite/0002_questions.sql")),
+    (3, "witness", include_str!("migrations/sqlite/0003_witness.sql")),
+    (4, "erasure", include_str!("migrations/sqlite/0004_erasure.sql")),
+    (5, "timestamp", include_str!("migrations/sqlite/0005_timestamp.sql")),
+];
+const POSTGRES: History = &[(5, "first", include_str!("migrations/postgres/0005_first.sql"))];
+pub(super) const SQLITE_KEYS: History =
+    &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];
+pub(super) const POSTGRES_KEYS: History =
+    &[(1, "day_keys", include_str!("migrations/postgres_keys/0001_day_keys.sql"))];
+
+/// An open database.
+#[derive(Clone)]
+pub(super) enum Database {
+    /// A file: writers take turns on one connection, readers never wait for them (WAL).
+    Sqlite {
+        /// The one that writes.
+        writer: SqlitePool,
+        /// Those that read.
+        readers: SqlitePool,
+    },
+    /// A server, which other gateways may use too.
+    Postgres(PgPool),
+}
+
+/// Called when a connection to the database was lost and is made anew: what answers may be another database.
+pub type OnReconnect = Arc<dyn Fn() + Send + Sync>;
+
+impl Database {
+    /// Opens the gateway's own database.
+    pub(super) async fn open(place: &Place, how: Open, reconnected: OnReconnect) -> Result<Self, StoreError> {
+        match place {
+            Place::File(path) => sqlite(path, how).await,
+            Place::Server(url) => {
+                let pool = postgres(url, Some(reconnected)).await?;
+                prepare(&pool, how, POSTGRES).await?;
+                Ok(Database::Postgres(pool))
+            }
+        }
+    }
+
+    /// Begins the one write transaction; others wait their turn, in this process and in others.
+    ///
+    /// SQLite: a busy gateway leaves the lock for a moment between two commits only. SQLite's own waiting asks every
+    /// tenth of a second and could miss those moments for ever; an operator who cuts off a flooding partner must not. So
+    /// it is asked for every millisecond, within a bound. PostgreSQL: whoever holds the heads of the logs writes, which
+    /// are locked in ascending id; the heads are what one history needs, so nothing else is locked.
+    pub(super) async fn write(&self) -> Result<Connection, StoreError> {
+        if !matches!(self, Database::Sqlite { .. }) {
+            let mut conn = self.lease().await?;
+            sql("SELECT id FROM log ORDER BY id FOR UPDATE").fetch_all(&mut conn).await?;
+            return Ok(conn);
+        }
+        self.lease().await
+    }
+
+    /// Begins a transaction that grows no log: on PostgreSQL it does not wait for the one that does.
+    pub(super) async fn lease(&self) -> Result<Connection, StoreError> {
+        let writer = match self {
+            Database::Postgres(pool) => return Ok(Connection::Postgres(pool.begin().await?)),
+            Database::Sqlite { writer, .. } => writer,
+        };
+        let deadline = tokio::time::Instant::now() + WRITE_WAIT;
+        loop {
+            match writer.begin_with("BEGIN IMMEDIATE").await {
+                Err(error) if is_busy(&error) && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                other => return Ok(Connection::Sqlite(other?)),
+            }
+        }
+    }
+
+    /// A consistent view for reading.
+    pub(super) async fn read(&self) -> Result<Connection, StoreError> {
+        Ok(match self {
+            Database::Sqlite { readers, .. } => Connection::Sqlite(readers.begin().await?),
+            Database::Postgres(pool) => {
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Connection::Postgres(pool.begin_with(begin).await?)
+            }
+        })
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            // SQLite folds the write-ahead log back into the file when the last connection ends.
+            Database::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Database::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
+    if how != Open::Create && !path.exists() {
+        return Err(StoreError::Missing(path.display().to_string()));
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(how == Open::Create)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: a commit returns after the WAL is on the disk. The receipt waits for it.
+        .synchronous(SqliteSynchronous::Full)
+        // What is deleted is overwritten, in pages that stay and in pages that become free.
+        .pragma("secure_delete", "ON")
+        .page_size(16_384)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10));
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_with(options.clone())
+        .await?;
+    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&writer).await?.try_get(0)?;
+    if !at_least(&version, [3, 51, 3]) {
+        return Err(StoreError::Version(version));
+    }
+    prepare_sqlite(&writer, how, SQLITE).await?;
+    // From here on `write` waits in its own way. Opening, recovery and migration wait in SQLite's.
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&writer).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(4)
+        .min_connections(0)
+        .acquire_timeout(Duration::from_secs(30))
+        .connect_lazy_with(options.read_only(true));
+    Ok(Database::Sqlite { writer, readers })
+}
+
+/// Connects to a PostgreSQL server. Every connection is made at once, so that a later one takes the place of one that was
+/// lost: `reconnected` is called before it is used.
+pub(super) async fn postgres(url: &str, reconnected: Option<OnReconnect>) -> Result<PgPool, StoreError> {
+    let options: PgConnectOptions = url.parse()?;
+    let options = if url.contains("sslmode=") || is_near(&options) {
+        options
+    } else {
+        // The safe choice needs no flag: the server proves its name.
+        options.ssl_mode(PgSslMode::VerifyFull)
+    };
+    let options = options.application_name("silkgate").options([
+        // A commit returns once it is on the disk, of the synchronous standbys too where there are any.
+        ("synchronous_commit", "on"),
+        // A gateway that is paused in a transaction, or whose machine is gone, must not keep the others waiting.
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("lock_timeout", "20s"),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+    ]);
+    let count = Arc::new(AtomicU32::new(0));
+    let pool = PgPoolOptions::new()
+        .min_connections(CONNECTIONS)
+        .max_connections(CONNECTIONS)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_WAIT)
+        .after_connect(move |conn, _| {
+            let (count, reconnected) = (count.clone(), reconnected.clone());
+            Box::pin(async move {
+                if let Some(unfit) = unfit(conn).await? {
+                    return Err(sqlx::Error::Configuration(unfit.into()));
+                }
+                if count.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS
+                    && let Some(reconnected) = reconnected
+                {
+                    reconnected();
+                }
+                Ok(())
+            })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
+/// Whether nothing but this machine lies between: a socket, or the loopback.
+fn is_near(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some()
+        || matches!(options.get_host(), "localhost" | "127.0.0.1" | "::1")
+        || options.get_host().starts_with('/')
+}
+
+/// Why a server may not hold a gateway's state.
+async fn unfit(conn: &mut sqlx::PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let row = conn
+        .fetch_one(
+            "SELECT current_setting('server_version_num')::bigint, current_setting('fsync'),
+                    current_setting('full_page_writes'), current_setting('server_encoding'), pg_is_in_recovery()",
+        )
+        .await?;
+    let version: i64 = row.try_get(0)?;
+    if version < 130_000 {
+        return Ok(Some(format!("PostgreSQL 13 or later is needed, this is {}", version / 10_000)));
+    }
+    for (column, setting) in [(1, "fsync"), (2, "full_page_writes")] {
+        if row.try_get::<String, _>(column)? != "on" {
+            return Ok(Some(format!(
+                "`{setting}` is off: a power cut would lose messages that were acknowledged; set it to `on`"
+            )));
+        }
+    }
+    let encoding: String = row.try_get(3)?;
+    if encoding != "UTF8" {
+        return Ok(Some(format!("the database's encoding is {encoding}; create it with ENCODING 'UTF8'")));
+    }
+    let standby: bool = row.try_get(4)?;
+    Ok(standby.then(|| "this server is a standby; name the primary".to_owned()))
+}
+
+async fn prepare_sqlite(pool: &SqlitePool, how: Open, history: History) -> Result<(), StoreError> {
+    if how != Open::Existing {
+        return Ok(migrator(history).run(pool).await?);
+    }
+    let query = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
+    current(sqlx::query(query).fetch_one(pool).await?.try_get(0)?, history)
+}
+
+/// The same for a key store's file.
+pub(super) async fn prepare_keys(pool: &SqlitePool, how: Open) -> Result<(), StoreError> {
+    prepare_sqlite(pool, how, SQLITE_KEYS).await
+}
+
+/// Brings the schema up to date, or tells that it is not.
+pub(super) async fn prepare(pool: &PgPool, how: Open, history: History) -> Result<(), StoreError> {
+    let begun: bool = sqlx::query("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(pool)
+        .await?
+        .try_get(0)?;
+    match how {
+        Open::Create if begun => Err(StoreError::Taken),
+        Open::Migrate | Open::Existing if !begun => Err(StoreError::Missing(shown(pool))),
+        Open::Create | Open::Migrate => Ok(migrator(history).run(pool).await?),
+        Open::Existing => {
+            let query = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
+            current(sqlx::query(query).fetch_one(pool).await?.try_get(0)?, history)
+        }
+    }
+}
+
+/// A server's database for a reader: never the password.
+fn shown(pool: &PgPool) -> String {
+    let options = pool.connect_options();
+    format!(
+        "postgres://{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or("")
+    )
+}
+
+fn current(found: i64, history: History) -> Result<(), StoreError> {
+    let needed = history.iter().map(|(version, _, _)| *version).max().unwrap_or(0);
+    if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
+}
+
+/// A schema's history. A migration that was released is never edited: its checksum is stored.
+fn migrator(history: History) -> Migrator {
+    let step = |(version, name, text): &(i64, &'static str, &'static str)| {
+        let (kind, text) = (MigrationType::Simple, (*text).into_sql_str());
+        Migration::new(*version, (*name).into(), kind, text, false)
+    };
+    Migrator::with_migrations(history.iter().map(step).collect())
+}
+
+/// SQLITE_BUSY in any of its extended forms, whose last byte is 5: another connection writes or recovers.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
+}
+
+fn at_least(version: &str, floor: [u32; 3]) -> bool {
+    let parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+    parts.as_slice() >= floor.as_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(at_least("3.51.3", [3, 51, 3]) && at_least("3.100.0", [3, 51, 3]));
+        assert!(!at_least("3.51.2", [3, 51, 3]) && !at_least("3.9.0", [3, 51, 3]));
+    }
+
+    #[test]
+    fn both_schemas_have_one_version() {
+        let newest = |history: History| history.last().map(|(version, _, _)| *version);
+        assert_eq!(newest(SQLITE), newest(POSTGRES));
+        assert_eq!(newest(SQLITE_KEYS), newest(POSTGRES_KEYS));
+    }
+}

@@ -1,0 +1,282 @@
+//! One way to ask two databases: statements, their values and their rows, for SQLite and PostgreSQL.
+//!
+//! Every value is one of three kinds, in each of which NULL is possible: 64-bit integers, text and bytes. Statements use
+//! `$1` placeholders and the SQL that both understand; where they differ, the file of the table tells them apart.
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Transaction};
+
+use super::StoreError;
+
+/// A transaction on either database; dropped without [`commit`](Connection::commit) it is rolled back.
+pub enum Connection {
+    /// SQLite.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// PostgreSQL.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Connection {
+    /// Commits. After an error it is not known whether what was written is there.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Connection::Sqlite(tx) => tx.commit().await?,
+            Connection::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Takes back what was written.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        match self {
+            Connection::Sqlite(tx) => tx.rollback().await?,
+            Connection::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+
+    /// Whether several gateways may write to this database at once.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Connection::Postgres(_))
+    }
+}
+
+/// A statement that PostgreSQL needs a clause for which SQLite, where writers take turns, does without: what both have, the
+/// clause, and what follows it.
+macro_rules! either {
+    ($conn:expr, $head:literal, $postgres:literal, $tail:literal) => {
+        if $conn.is_shared() { concat!($head, $postgres, $tail) } else { concat!($head, $tail) }
+    };
+}
+pub(super) use either;
+
+/// A value given to a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// `INTEGER`, `BIGINT`.
+    Int(Option<i64>),
+    /// `TEXT`.
+    Text(Option<String>),
+    /// `BLOB`, `BYTEA`.
+    Bytes(Option<Vec<u8>>),
+}
+
+macro_rules! values {
+    ($($from:ty => $kind:ident($make:expr)),* $(,)?) => { $(
+        impl From<$from> for Value {
+            fn from(value: $from) -> Self {
+                Value::$kind(Some($make(value)))
+            }
+        }
+        impl From<Option<$from>> for Value {
+            fn from(value: Option<$from>) -> Self {
+                Value::$kind(value.map($make))
+            }
+        }
+    )* };
+}
+
+values! {
+    i64 => Int(|value| value),
+    String => Text(|value| value),
+    &str => Text(str::to_owned),
+    Vec<u8> => Bytes(|value| value),
+    &[u8] => Bytes(<[u8]>::to_vec),
+}
+
+/// A row of an answer.
+pub enum Row {
+    /// Of SQLite.
+    Sqlite(SqliteRow),
+    /// Of PostgreSQL.
+    Postgres(PgRow),
+}
+
+/// What a column can be read as.
+pub trait Column:
+    for<'r> sqlx::Decode<'r, Sqlite>
+    + sqlx::Type<Sqlite>
+    + for<'r> sqlx::Decode<'r, Postgres>
+    + sqlx::Type<Postgres>
+{
+}
+
+impl<T> Column for T where
+    T: for<'r> sqlx::Decode<'r, Sqlite>
+        + sqlx::Type<Sqlite>
+        + for<'r> sqlx::Decode<'r, Postgres>
+        + sqlx::Type<Postgres>
+{
+}
+
+impl Row {
+    /// The column at `index`, from 0.
+    pub fn get<T: Column>(&self, index: usize) -> Result<T, StoreError> {
+        Ok(match self {
+            Row::Sqlite(row) => row.try_get(index)?,
+            Row::Postgres(row) => row.try_get(index)?,
+        })
+    }
+}
+
+/// A statement with its values.
+pub struct Query {
+    text: SqlStr,
+    values: Vec<Value>,
+}
+
+/// A statement.
+pub fn sql(text: impl SqlSafeStr) -> Query {
+    Query { text: text.into_sql_str(), values: Vec::new() }
+}
+
+impl Query {
+    /// Gives the next placeholder its value.
+    pub fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Runs it; the number of rows that it changed.
+    pub async fn execute(self, conn: &mut Connection) -> Result<u64, StoreError> {
+        Ok(match conn {
+            Connection::Sqlite(tx) => self.of_sqlite().execute(&mut **tx).await?.rows_affected(),
+            Connection::Postgres(tx) => self.of_postgres().execute(&mut **tx).await?.rows_affected(),
+        })
+    }
+
+    /// Every row.
+    pub async fn fetch_all(self, conn: &mut Connection) -> Result<Vec<Row>, StoreError> {
+        Ok(match conn {
+            Connection::Sqlite(tx) => {
+                self.of_sqlite().fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
+            }
+            Connection::Postgres(tx) => {
+                self.of_postgres().fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    /// The first row, if there is one.
+    pub async fn fetch_optional(self, conn: &mut Connection) -> Result<Option<Row>, StoreError> {
+        Ok(match conn {
+            Connection::Sqlite(tx) => self.of_sqlite().fetch_optional(&mut **tx).await?.map(Row::Sqlite),
+            Connection::Postgres(tx) => {
+                self.of_postgres().fetch_optional(&mut **tx).await?.map(Row::Postgres)
+            }
+        })
+    }
+
+    /// The first row, which there is always.
+    pub async fn fetch_one(self, conn: &mut Connection) -> Result<Row, StoreError> {
+        self.fetch_optional(conn).await?.ok_or(StoreError::Sql(sqlx::Error::RowNotFound))
+    }
+
+    /// The first column of every row.
+    pub async fn column<T: Column>(self, conn: &mut Connection) -> Result<Vec<T>, StoreError> {
+        self.fetch_all(conn).await?.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// The first column of the first row, if there is one.
+    pub async fn first<T: Column>(self, conn: &mut Connection) -> Result<Option<T>, StoreError> {
+        self.fetch_optional(conn).await?.map(|row| row.get(0)).transpose()
+    }
+
+    /// The first column of the first row, which there is always.
+    pub async fn value<T: Column>(self, conn: &mut Connection) -> Result<T, StoreError> {
+        self.fetch_one(conn).await?.get(0)
+    }
+
+    fn of_sqlite(self) -> sqlx::query::Query<'static, Sqlite, SqliteArguments> {
+        self.values.into_iter().fold(sqlx::query(self.text), |query, value| match value {
+            Value::Int(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::Bytes(value) => query.bind(value),
+        })
+    }
+
+    fn of_postgres(self) -> sqlx::query::Query<'static, Postgres, PgArguments> {
+        self.values.into_iter().fold(sqlx::query(self.text), |query, value| match value {
+            Value::Int(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::Bytes(value) => query.bind(value),
+        })
+    }
+}
+
+/// Inserts rows of equal kinds with few statements. `head` is `INSERT INTO table (columns)`, `tail` what follows the rows,
+/// such as `ON CONFLICT DO NOTHING`; both are constants of the caller. The number of rows inserted or updated.
+pub async fn insert_all(
+    conn: &mut Connection,
+    head: &'static str,
+    tail: &'static str,
+    rows: Vec<Vec<Value>>,
+) -> Result<u64, StoreError> {
+    let Some(width) = rows.first().map(Vec::len) else { return Ok(0) };
+    if let Connection::Postgres(tx) = conn {
+        return insert_columns(tx, head, tail, width, rows).await;
+    }
+    let mut inserted = 0;
+    let mut rows = rows.into_iter();
+    // Pieces of four sizes only, so that the statements stay in the connection's cache.
+    while let Some(size) = [64, 16, 4, 1].into_iter().find(|size| *size <= rows.len()) {
+        let tuple = |n: usize| {
+            let places = (n * width + 1..=(n + 1) * width).map(|place| format!("${place}"));
+            format!("({})", places.collect::<Vec<_>>().join(", "))
+        };
+        let tuples = (0..size).map(tuple).collect::<Vec<_>>().join(", ");
+        // No outside text reaches the statement: it is made of constants and numbers.
+        let mut query = sql(AssertSqlSafe(format!("{head} VALUES {tuples} {tail}")));
+        query.values = rows.by_ref().take(size).flatten().collect();
+        inserted += query.execute(conn).await?;
+    }
+    Ok(inserted)
+}
+
+/// PostgreSQL takes each column as one array: one statement, whatever the number of rows.
+async fn insert_columns(
+    tx: &mut Transaction<'static, Postgres>,
+    head: &'static str,
+    tail: &'static str,
+    width: usize,
+    rows: Vec<Vec<Value>>,
+) -> Result<u64, StoreError> {
+    let mut columns: Vec<Vec<Value>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    let kind = |column: &Vec<Value>| match column.first() {
+        Some(Value::Text(_)) => "text",
+        Some(Value::Bytes(_)) => "bytea",
+        Some(Value::Int(_)) | None => "bigint",
+    };
+    let places = columns.iter().enumerate().map(|(n, column)| format!("${}::{}[]", n + 1, kind(column)));
+    let places = places.collect::<Vec<_>>().join(", ");
+    let text = AssertSqlSafe(format!("{head} SELECT * FROM unnest({places}) {tail}"));
+    let mut query = sqlx::query(text.into_sql_str());
+    for column in columns {
+        query = match column.first() {
+            Some(Value::Text(_)) => query.bind(column.into_iter().map(Value::text).collect::<Vec<_>>()),
+            Some(Value::Bytes(_)) => query.bind(column.into_iter().map(Value::bytes).collect::<Vec<_>>()),
+            Some(Value::Int(_)) | None => query.bind(column.into_iter().map(Value::int).collect::<Vec<_>>()),
+        };
+    }
+    Ok(query.execute(&mut **tx).await?.rows_affected())
+}
+
+impl Value {
+    fn int(self) -> Option<i64> {
+        if let Value::Int(value) = self { value } else { None }
+    }
+
+    fn text(self) -> Option<String> {
+        if let Value::Text(value) = self { value } else { None }
+    }
+
+    fn bytes(self) -> Option<Vec<u8>> {
+        if let Value::Bytes(value) = self { value } else { None }
+    }
+}
