@@ -52,7 +52,7 @@ pub async fn create(
         .bind(silkgate_ledger::tree::EMPTY_ROOT.as_bytes().to_vec())
         .fetch_one(conn)
         .await?;
-    Ok(row.get(0)?)
+    row.get(0)
 }
 
 /// Every log, in ascending id: the order in which they are written.

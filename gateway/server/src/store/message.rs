@@ -165,7 +165,7 @@ fn from_row(row: &Row) -> Result<Message, StoreError> {
 /// The next free `seq`. Call inside the write transaction that uses it.
 pub async fn next_seq(conn: &mut Connection) -> Result<i64, StoreError> {
     let row = sql("SELECT coalesce(max(seq), 0) + 1 FROM message").fetch_one(conn).await?;
-    Ok(row.get(0)?)
+    row.get(0)
 }
 
 /// Inserts messages.

@@ -375,7 +375,7 @@ pub async fn insert_alarm(conn: &mut Connection, alarm: &Alarm) -> Result<i64, S
         .execute(&mut *conn)
         .await?;
     super::partner::touch(conn).await?;
-    Ok(row.get(0)?)
+    row.get(0)
 }
 
 /// Every alarm, oldest first.
