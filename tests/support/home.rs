@@ -10,6 +10,7 @@ use serde_json::Value;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
 use tempfile::TempDir;
 
+use crate::postgres::{Cluster, Database};
 use crate::wait_for;
 use crate::wire::{self, Client, Identity};
 
@@ -39,12 +40,43 @@ pub struct Home {
     pub partner_plane: String,
     /// `127.0.0.1:PORT` of the national plane.
     pub national_plane: String,
+    /// Its database on the tests' server; None: a file in the home.
+    pub database: Option<Database>,
     gateway: Option<Child>,
 }
 
+/// Where a home keeps its state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// A file.
+    Sqlite,
+    /// A database of the tests' server.
+    Postgres,
+}
+
+impl Backend {
+    /// What this run of the tests is about: `SILKGATE_TEST_DATABASE=postgres`, or files.
+    pub fn of_this_run() -> Self {
+        match std::env::var("SILKGATE_TEST_DATABASE").as_deref() {
+            Ok("postgres") => Backend::Postgres,
+            _ => Backend::Sqlite,
+        }
+    }
+}
+
 impl Home {
-    /// `silkgate init` in `folder`.
+    /// `silkgate init` in `folder`, on the database that this run of the tests is about.
     pub fn init(folder: &Path, party: &str) -> Self {
+        Self::init_on(folder, party, Backend::of_this_run())
+    }
+
+    /// The same on a file, for tests that look into it.
+    pub fn init_file(folder: &Path, party: &str) -> Self {
+        Self::init_on(folder, party, Backend::Sqlite)
+    }
+
+    /// The same on either.
+    pub fn init_on(folder: &Path, party: &str, backend: Backend) -> Self {
         let country = party[..2].to_owned();
         let host = format!("gateway.{}.example", country.to_lowercase());
         let [partner, national] = free_ports();
@@ -55,10 +87,12 @@ impl Home {
             partner_plane: format!("127.0.0.1:{partner}"),
             national_plane: format!("127.0.0.1:{national}"),
             host,
+            database: (backend == Backend::Postgres).then(|| Cluster::shared().database("home")),
             gateway: None,
         };
+        let url = home.database.as_ref().map(Database::url);
         let endpoint = format!("https://{}", home.partner_plane);
-        home.ok(&[
+        let mut args = vec![
             "init",
             party,
             "--host",
@@ -69,7 +103,9 @@ impl Home {
             &endpoint,
             "--national-listen",
             &home.national_plane,
-        ]);
+        ];
+        args.extend(url.iter().flat_map(|url| ["--database", url]));
+        home.ok(&args);
         home
     }
 
@@ -259,7 +295,12 @@ pub struct Pair {
 impl Pair {
     /// Both set up and started.
     pub fn start() -> Self {
-        let mut pair = Self::set_up(None);
+        Self::start_on(Backend::of_this_run())
+    }
+
+    /// The same on either.
+    pub fn start_on(backend: Backend) -> Self {
+        let mut pair = Self::set_up_on(None, backend);
         pair.iq.start();
         pair.jo.start();
         pair
@@ -267,9 +308,19 @@ impl Pair {
 
     /// Both set up. `connect`: where Iraq dials Jordan instead of its endpoint.
     pub fn set_up(connect: Option<&str>) -> Self {
+        Self::set_up_on(connect, Backend::of_this_run())
+    }
+
+    /// The same on files, for tests that look into them.
+    pub fn set_up_files(connect: Option<&str>) -> Self {
+        Self::set_up_on(connect, Backend::Sqlite)
+    }
+
+    /// The same on either.
+    pub fn set_up_on(connect: Option<&str>, backend: Backend) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let iq = Home::init(folder.path(), "IQ/traffic-police");
-        let jo = Home::init(folder.path(), "JO/public-security");
+        let iq = Home::init_on(folder.path(), "IQ/traffic-police", backend);
+        let jo = Home::init_on(folder.path(), "JO/public-security", backend);
         iq.add_partner(&jo, connect);
         jo.add_partner(&iq, None);
         Self { iq, jo, folder }

@@ -4,6 +4,7 @@
 
 pub mod home;
 pub mod peer;
+pub mod postgres;
 pub mod trace;
 pub mod tsa;
 pub mod wire;
