@@ -19,6 +19,7 @@ mod protocol;
 mod queries;
 mod readme;
 mod reconcile;
+mod replicas;
 mod retention;
 mod rollover;
 mod strangers;

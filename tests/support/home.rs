@@ -10,6 +10,7 @@ use serde_json::Value;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
 use tempfile::TempDir;
 
+use crate::balancer::Behind;
 use crate::postgres::{Cluster, Database};
 use crate::wait_for;
 use crate::wire::{self, Client, Identity};
@@ -42,6 +43,8 @@ pub struct Home {
     pub national_plane: String,
     /// Its database on the tests' server; None: a file in the home.
     pub database: Option<Database>,
+    /// `127.0.0.1:PORT` of the operations plane, where it has one.
+    pub operations: Option<String>,
     gateway: Option<Child>,
 }
 
@@ -52,6 +55,8 @@ pub enum Backend {
     Sqlite,
     /// A database of the tests' server.
     Postgres,
+    /// The same, and the keys in a second one: several gateways may use both.
+    Shared,
 }
 
 impl Backend {
@@ -87,10 +92,12 @@ impl Home {
             partner_plane: format!("127.0.0.1:{partner}"),
             national_plane: format!("127.0.0.1:{national}"),
             host,
-            database: (backend == Backend::Postgres).then(|| Cluster::shared().database("home")),
+            operations: None,
+            database: (backend != Backend::Sqlite).then(|| Cluster::shared().database("home")),
             gateway: None,
         };
         let url = home.database.as_ref().map(Database::url);
+        let keys = (backend == Backend::Shared).then(|| Cluster::shared().database("keys").url());
         let endpoint = format!("https://{}", home.partner_plane);
         let mut args = vec![
             "init",
@@ -105,8 +112,53 @@ impl Home {
             &home.national_plane,
         ];
         args.extend(url.iter().flat_map(|url| ["--database", url]));
+        args.extend(keys.iter().flat_map(|url| ["--key-store", url]));
         home.ok(&args);
         home
+    }
+
+    /// Another gateway of the same state: the same keys and databases, ports of its own.
+    pub fn replica(&self, name: &str) -> Self {
+        let path = self.path.with_file_name(name);
+        let copied = Command::new("cp").arg("-a").arg(&self.path).arg(&path).status();
+        assert!(copied.is_ok_and(|status| status.success()), "the home is copied");
+        let _ = fs::remove_file(path.join("gateway.log"));
+        let [partner, national] = free_ports();
+        let replica = Self {
+            path,
+            country: self.country.clone(),
+            party: self.party.clone(),
+            host: self.host.clone(),
+            partner_plane: format!("127.0.0.1:{partner}"),
+            national_plane: format!("127.0.0.1:{national}"),
+            database: self.database.clone(),
+            operations: self.operations.as_ref().map(|_| format!("127.0.0.1:{}", free_ports()[0])),
+            gateway: None,
+        };
+        let file = replica.path.join("silkgate.toml");
+        let text = fs::read_to_string(&file).expect("the configuration");
+        let listen = |address: &str| format!("listen = \"{address}\"");
+        let text = text.replace(&listen(&self.partner_plane), &listen(&replica.partner_plane));
+        let text = text.replace(&listen(&self.national_plane), &listen(&replica.national_plane));
+        let text = match (&self.operations, &replica.operations) {
+            (Some(old), Some(new)) => text.replace(&listen(old), &listen(new)),
+            _ => text,
+        };
+        fs::write(&file, text).expect("the configuration is written");
+        replica
+    }
+
+    /// Gives the gateway an operations plane at its next start.
+    pub fn with_operations(&mut self) {
+        let address = format!("127.0.0.1:{}", free_ports()[0]);
+        set(self, "# listen", &format!("\"{address}\""));
+        self.operations = Some(address);
+    }
+
+    /// As a balancer sees this gateway's partner plane.
+    pub fn behind(&self) -> Behind {
+        let operations = self.operations.clone().expect("an operations plane");
+        Behind { address: self.partner_plane.clone(), operations }
     }
 
     /// Runs a command on this home.

@@ -2,6 +2,7 @@
 //! over the wire what a gateway never would.
 #![allow(clippy::panic, reason = "a test that cannot go on says why and ends")]
 
+pub mod balancer;
 pub mod home;
 pub mod peer;
 pub mod postgres;

@@ -80,7 +80,10 @@ impl Cluster {
 
     /// Stops it as a power cut would, and waits for the end.
     pub fn stop(&self) {
-        run_as_postgres(&tool("pg_ctl"), &["-D", &text(&self.folder.join("data")), "-m", "immediate", "-w", "stop"]);
+        run_as_postgres(
+            &tool("pg_ctl"),
+            &["-D", &text(&self.folder.join("data")), "-m", "immediate", "-w", "stop"],
+        );
     }
 
     /// Starts it again.
@@ -155,6 +158,10 @@ fn start(folder: &Path, watched: bool) -> u16 {
     {
         return port;
     }
+    if watched {
+        // What an ended run left would be recovered first, and nobody asks for it.
+        let _ = fs::remove_dir_all(&data);
+    }
     if !data.join("PG_VERSION").exists() {
         let made = folder.join("making");
         let _ = fs::remove_dir_all(&made);
@@ -166,11 +173,14 @@ fn start(folder: &Path, watched: bool) -> u16 {
     }
     let port = known.unwrap_or_else(|| crate::home::free_ports()[0]);
     let options = format!(
-        "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=400 -c shared_buffers=64MB -c log_min_messages=fatal",
+        "-p {port} -k {} -c listen_addresses=127.0.0.1 -c max_connections=400 -c shared_buffers=64MB -c log_min_messages=fatal -c recovery_init_sync_method=syncfs",
         text(folder)
     );
     let log = text(&folder.join("server.log"));
-    run_as_postgres(&tool("pg_ctl"), &["-D", &text(&data), "-w", "-t", "60", "-l", &log, "-o", &options, "start"]);
+    run_as_postgres(
+        &tool("pg_ctl"),
+        &["-D", &text(&data), "-w", "-t", "60", "-l", &log, "-o", &options, "start"],
+    );
     fs::write(&port_file, port.to_string()).expect("the port is written");
     if watched {
         let mut watchdog = as_postgres("sh");

@@ -159,6 +159,14 @@ impl Gateway {
         }
     }
 
+    /// Wakes everyone: something may have changed, and nobody knows what.
+    pub fn changed_perhaps(&self) {
+        self.bells.ring_all();
+        self.questions.notify_one();
+        self.outbox.notify_one();
+        self.grown.send_replace(());
+    }
+
     /// Waits until `rung`, the deadline, or the end of the gateway; true where it is worth looking again.
     pub async fn wait(&self, rung: impl Future<Output = ()>, until: tokio::time::Instant) -> bool {
         tokio::select! {
@@ -185,6 +193,11 @@ impl Bells {
         if let Some(notify) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
             notify.notify_waiters();
         }
+    }
+
+    fn ring_all(&self) {
+        let bells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.values().for_each(|notify| notify.notify_waiters());
     }
 }
 

@@ -133,7 +133,6 @@ pub async fn encrypt_plain(store: &Store, directory: &Directory) -> Result<(), S
     }
     let mut count = 0;
     loop {
-        let _turn = store.keys().turn().await;
         let mut tx = store.write().await?;
         let page = payload::plain(&mut tx, PAGE).await?;
         if page.is_empty() {

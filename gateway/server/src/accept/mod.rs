@@ -25,7 +25,7 @@ pub use work::{
 };
 
 use crate::standing::Standing;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, bell};
 use append::Signed;
 use queue::Queue;
 
@@ -41,7 +41,7 @@ struct Job {
 }
 
 /// What a finished transaction changed, for those who wait.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Changed {
     /// Recipients with something new to fetch.
     pub recipients: Vec<String>,
@@ -176,13 +176,17 @@ impl Committer {
     }
 
     async fn batch(&mut self, works: &[Work]) -> Result<(Vec<Answer>, Changed), Failure> {
-        // From the making of a key to the commit of what it wraps, none is destroyed.
-        let _turn = self.store.keys().turn().await;
         let mut tx = self.store.write().await.map_err(|error| Failure::Away(error.to_string()))?;
         let done = batch::run(&mut tx, &mut self.logs, self.store.keys(), &self.standing, works).await;
         match done {
             Ok(done) => {
                 let shared = tx.is_shared();
+                if shared
+                    && let Err(error) = bell::ring(&mut tx, serde_json::to_string(&done.changed).ok()).await
+                {
+                    self.logs.forget();
+                    return Err(Failure::Aborted(error.to_string()));
+                }
                 match tx.commit().await {
                     // From here on everything answered below survives a power cut.
                     Ok(()) => self.logs.keep(&done.signed),

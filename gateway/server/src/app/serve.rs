@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use axum::Router;
 use axum::extract::{Extension, Request};
 use axum::middleware::{self, Next};
@@ -27,13 +27,19 @@ use crate::line::Lines;
 use crate::send::Sender;
 use crate::stamp::{self, Authority};
 use crate::standing::Standing;
-use crate::store::{Open, Store, outbox, witness as store_witness};
+use crate::store::bell::{Ear, Heard};
+use crate::store::{Open, Store, StoreError, outbox, witness as store_witness};
 use crate::{
     channel, deadlines, deliver, dispatch, operations, receive, retention, submit, tiles, tls, witness,
 };
 
 /// A message's, where there is no partner yet: seven days.
 const LIFETIME_MS: i64 = 7 * 86_400_000;
+
+/// For which a gateway claims the key store for itself and its like.
+const CLAIM_MS: i64 = 15_000;
+/// How often that is renewed.
+const CLAIM_EVERY: Duration = Duration::from_secs(5);
 
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -57,6 +63,13 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let (place, key_place) = (cx.home.database(&config), cx.home.key_store(&config));
     let reconnected = standing.clone();
     let store = Store::open(&place, &key_place, Open::Migrate, Arc::new(move || reconnected.doubt())).await?;
+    if !store.claim_keys(CLAIM_MS).await? {
+        bail!(
+            "another gateway uses this database with another key store: give both the same one, \
+             `key_store = \"postgres://…\"`, or stop the other and wait {} s",
+            CLAIM_MS / 1000
+        );
+    }
     recover(&store).await?;
     let directory = {
         let mut tx = store.read().await?;
@@ -118,6 +131,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
         tokio::spawn(retention::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
+        tokio::spawn(hear(gateway.clone(), stop.clone())),
         tokio::spawn(time_stamps(gateway.clone(), tsa, stop.clone())),
     ];
     let mut commits = commits;
@@ -138,8 +152,48 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     }
     gateway.accept.close();
     commits.await.context("the committer died")??;
+    gateway.store.drop_duties().await?;
     gateway.store.close().await;
     Ok(Found::Good)
+}
+
+/// Hears what other gateways on the same database have committed, and wakes those who wait for it here.
+async fn hear(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut ear: Option<Ear> = None;
+    loop {
+        let heard = async {
+            match &mut ear {
+                Some(ear) => Ok(Some(ear.hear().await?)),
+                None => {
+                    ear = gateway.store.listen().await?;
+                    Ok::<_, StoreError>(ear.is_some().then_some(Heard::Perhaps))
+                }
+            }
+        };
+        let heard = tokio::select! {
+            heard = heard => heard,
+            () = stop.cancelled() => return,
+        };
+        match heard {
+            // A file: nobody else is there.
+            Ok(None) => return,
+            Ok(Some(Heard::Text(text))) => match serde_json::from_str(&text) {
+                Ok(changed) => gateway.changed(&changed),
+                // Of another version of the gateway.
+                Err(_) => gateway.changed_perhaps(),
+            },
+            Ok(Some(Heard::Perhaps)) => gateway.changed_perhaps(),
+            Err(error) => {
+                tracing::warn!(%error, "the database tells no news; looking for them instead");
+                ear = None;
+                gateway.changed_perhaps();
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+        }
+    }
 }
 
 /// Nothing to do where no authority is configured.
@@ -209,12 +263,18 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
 async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: CancellationToken) {
     let mut refresh = tokio::time::interval(REFRESH);
     let mut minute = tokio::time::interval(Duration::from_secs(60));
+    let mut claim = tokio::time::interval(CLAIM_EVERY);
     loop {
         tokio::select! {
             _ = refresh.tick() => match gateway.refresh().await {
                 Ok(true) => tracing::info!("partners and clients read again"),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "partners could not be read; the old ones stay in force"),
+            },
+            _ = claim.tick() => match gateway.store.claim_keys(CLAIM_MS).await {
+                Ok(true) => {}
+                Ok(false) => tracing::error!("ALARM: another gateway uses this database with another key store"),
+                Err(error) => tracing::warn!(%error, "the database cannot be reached"),
             },
             _ = minute.tick() => {
                 alarm(&gateway);

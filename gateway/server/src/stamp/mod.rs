@@ -21,6 +21,8 @@ pub use authority::Authority;
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The first pause after a failure; it doubles up to the interval.
 const BACKOFF_FIRST: Duration = Duration::from_secs(5);
+/// Longer than the longest pause and the longest answer.
+const DUTY_MS: i64 = 180_000;
 /// How far the authority's clock and ours may be apart before the operator is told.
 const SKEW_MS: i64 = 60_000;
 
@@ -67,6 +69,10 @@ pub async fn run(gateway: Arc<Gateway>, authority: Authority, stop: Cancellation
 /// Stamps the newest checkpoint of each log that is due. The first failure ends the round, since the authority is the same for all; the next
 /// round begins with another log, so that one that fails for itself does not keep the others waiting.
 async fn round(gateway: &Gateway, authority: &Authority, failures: u32) -> Result<()> {
+    // Of several gateways one asks; another one takes over when it is silent.
+    if !gateway.store.has_duty("time-stamp", DUTY_MS).await? {
+        return Ok(());
+    }
     let mut due = due(gateway, authority.every).await?;
     if !due.is_empty() {
         let first = usize::try_from(failures)? % due.len();

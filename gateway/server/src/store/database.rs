@@ -31,8 +31,12 @@ const SQLITE: History = &[
     (3, "witness", include_str!("migrations/sqlite/0003_witness.sql")),
     (4, "erasure", include_str!("migrations/sqlite/0004_erasure.sql")),
     (5, "timestamp", include_str!("migrations/sqlite/0005_timestamp.sql")),
+    (8, "duty", include_str!("migrations/sqlite/0008_duty.sql")),
 ];
-const POSTGRES: History = &[(5, "first", include_str!("migrations/postgres/0005_first.sql"))];
+const POSTGRES: History = &[
+    (5, "first", include_str!("migrations/postgres/0005_first.sql")),
+    (8, "duty", include_str!("migrations/postgres/0008_duty.sql")),
+];
 pub(super) const SQLITE_KEYS: History =
     &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];
 pub(super) const POSTGRES_KEYS: History =
@@ -68,6 +72,11 @@ impl Database {
         }
     }
 
+    /// Whether several gateways may use it at once.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Database::Postgres(_))
+    }
+
     /// Begins the one write transaction; others wait their turn, in this process and in others.
     ///
     /// SQLite: a busy gateway leaves the lock for a moment between two commits only. SQLite's own waiting asks every
@@ -75,12 +84,11 @@ impl Database {
     /// it is asked for every millisecond, within a bound. PostgreSQL: whoever holds the heads of the logs writes, which
     /// are locked in ascending id; the heads are what one history needs, so nothing else is locked.
     pub(super) async fn write(&self) -> Result<Connection, StoreError> {
-        if !matches!(self, Database::Sqlite { .. }) {
-            let mut conn = self.lease().await?;
+        let mut conn = self.lease().await?;
+        if self.is_shared() {
             sql("SELECT id FROM log ORDER BY id FOR UPDATE").fetch_all(&mut conn).await?;
-            return Ok(conn);
         }
-        self.lease().await
+        Ok(conn)
     }
 
     /// Begins a transaction that grows no log: on PostgreSQL it does not wait for the one that does.

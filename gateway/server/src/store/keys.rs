@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use silkgate_message::instant::Instant;
+use silkgate_message::jws::Digest;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -86,7 +87,6 @@ pub struct KeyStore {
     /// None where there is no key store yet, for commands on a home of an older version.
     pool: Option<Pool>,
     known: Arc<Mutex<Known>>,
-    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Clone)]
@@ -94,9 +94,6 @@ enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
 }
-
-/// While it is held, no key is destroyed: from making a key to the commit of what it wraps.
-pub struct Turn(#[allow(dead_code, reason = "held for its drop")] tokio::sync::OwnedMutexGuard<()>);
 
 impl KeyStore {
     /// Opens the key store. `needed`: whether payloads under its keys exist; then a missing file is never made anew, since
@@ -110,20 +107,37 @@ impl KeyStore {
                 Some(Pool::Postgres(pool))
             }
         };
-        Ok(Self { shown: place.to_string(), pool, known: Arc::default(), turn: Arc::default() })
+        Ok(Self { shown: place.to_string(), pool, known: Arc::default() })
     }
 
-    /// Waits for the turn to make keys or to destroy them.
-    pub async fn turn(&self) -> Turn {
-        Turn(self.turn.clone().lock_owned().await)
+    /// Tells this key store from others: gateways on one database must have one.
+    pub(super) async fn identity(&self) -> Result<Vec<u8>, StoreError> {
+        let text = match self.pool()? {
+            Pool::Postgres(_) => {
+                sql("SELECT (SELECT system_identifier FROM pg_control_system()) || ' ' || oid
+                     FROM pg_database WHERE datname = current_database()")
+                .value(&mut self.reading().await?)
+                .await?
+            }
+            Pool::Sqlite(_) => {
+                let unusable = |error| StoreError::KeysUnusable(self.shown.clone(), error);
+                let found = std::fs::metadata(&self.shown).map_err(unusable)?;
+                let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+                format!("{machine} {} {} {}", self.shown, found.dev(), found.ino())
+            }
+        };
+        Ok(Digest::of(text.as_bytes()).0.to_vec())
     }
 
     /// The keys of these partners and days, in order; those that are not there yet are made, and are on the disk when
-    /// this returns.
+    /// this returns. Call inside the write transaction that uses them: from the making of a key to the commit of what it
+    /// wraps none is destroyed.
     pub(super) async fn ensure(&self, wanted: &[(&str, i64)]) -> Result<Vec<DayKey>, StoreError> {
         let mut keys = Vec::with_capacity(wanted.len());
+        let today = clock::now().day();
         for (partner, day) in wanted {
-            let known = self.lock().of_day(partner, *day);
+            // A key whose day has come may have been destroyed by another gateway since it was read here.
+            let known = self.lock().of_day(partner, *day).filter(|_| *day > today + 1);
             keys.push(match known {
                 Some(key) => key,
                 None => self.make(partner, *day).await?,
@@ -205,7 +219,7 @@ impl KeyStore {
         rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
     }
 
-    /// Overwrites a key; its row stays. Only under [`KeyStore::turn`].
+    /// Overwrites a key; its row stays. Only inside the write transaction that saw it unused.
     pub(super) async fn destroy(&self, id: i64, at: Instant) -> Result<(), StoreError> {
         self.lock().forget(id);
         let mut tx = self.writing().await?;

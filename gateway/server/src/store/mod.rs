@@ -1,8 +1,10 @@
 //! The database, SQLite or PostgreSQL: connections, transactions and migrations. Each table's SQL stands in one file
 //! below; no SQL stands anywhere else.
 
+pub mod bell;
 mod database;
 pub mod delivery;
+pub mod duty;
 pub mod erasure;
 pub mod keys;
 pub mod ledger;
@@ -24,6 +26,7 @@ use keys::KeyStore;
 pub use database::OnReconnect;
 pub use sql::Connection;
 
+use crate::clock;
 use crate::config::Place;
 
 /// Why the database could not do its part.
@@ -105,6 +108,8 @@ impl StoreError {
 pub struct Store {
     database: Database,
     keys: KeyStore,
+    /// Tells this process from others on the same database.
+    process: [u8; 16],
 }
 
 /// Whether opening may change the schema.
@@ -130,7 +135,7 @@ impl Store {
         let database = Database::open(place, how, reconnected).await?;
         let needed = payload::any_encrypted(&mut database.lease().await?).await?;
         let keys = KeyStore::open(key_store, how, needed).await?;
-        let store = Self { database, keys };
+        let store = Self { database, keys, process: clock::random() };
         if fresh {
             store.note_encrypted().await?;
         }
@@ -150,6 +155,41 @@ impl Store {
     /// Begins a transaction that grows no log: to lease what is to be done.
     pub async fn lease(&self) -> Result<Connection, StoreError> {
         self.database.lease().await
+    }
+
+    /// Whether it is this process that has a duty, for the next `ms`: with a file it always is.
+    pub async fn has_duty(&self, name: &str, ms: i64) -> Result<bool, StoreError> {
+        if !self.database.is_shared() {
+            return Ok(true);
+        }
+        let now = clock::now();
+        let mut tx = self.lease().await?;
+        let has = duty::take(&mut tx, name, &self.process, now, now.plus_ms(ms)).await?;
+        tx.commit().await?;
+        Ok(has)
+    }
+
+    /// Says, for the next `ms`, that this gateway is here with its key store. False where another is here with another one:
+    /// neither could read what the other writes.
+    pub async fn claim_keys(&self, ms: i64) -> Result<bool, StoreError> {
+        if !self.database.is_shared() {
+            return Ok(true);
+        }
+        let (identity, now) = (self.keys.identity().await?, clock::now());
+        let mut tx = self.lease().await?;
+        let one = duty::take(&mut tx, "key store", &identity, now, now.plus_ms(ms)).await?;
+        tx.commit().await?;
+        Ok(one)
+    }
+
+    /// Gives up every duty, before the process ends.
+    pub async fn drop_duties(&self) -> Result<(), StoreError> {
+        if self.database.is_shared() {
+            let mut tx = self.lease().await?;
+            duty::drop_all(&mut tx, &self.process).await?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// A consistent view for reading.

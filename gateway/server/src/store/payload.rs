@@ -35,7 +35,7 @@ pub struct Payload {
 /// A row of `payload`: `seq`, `key_id` and what is sealed.
 type Stored = (i64, i64, Sealed);
 
-/// Encrypts payloads and inserts them. Call under [`KeyStore::turn`], held until the commit.
+/// Encrypts payloads and inserts them.
 pub async fn insert(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
     let rows = seal_all(keys, payloads).await?.into_iter();
     let values =
@@ -45,7 +45,7 @@ pub async fn insert(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]
     Ok(())
 }
 
-/// Puts encrypted payloads in the place of plain ones. Call under [`KeyStore::turn`], held until the commit.
+/// Puts encrypted payloads in the place of plain ones.
 pub async fn replace(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
     for (seq, key, sealed) in seal_all(keys, payloads).await? {
         sql("UPDATE payload SET key_id = $1, wrapped = $2, bytes = $3 WHERE seq = $4")
@@ -154,9 +154,8 @@ impl Store {
     /// crash left undone: an erasure is committed before its key is destroyed. Keys of later days stay, used or not:
     /// another database in the place of ours must not cost the keys of what is to be kept.
     pub async fn destroy_unused(&self, keys: &[i64]) -> Result<usize, StoreError> {
-        // No batch is under way: what uses a key is committed, and seen here.
-        let _turn = self.keys.turn().await;
-        let mut tx = self.read().await?;
+        // Nobody else writes meanwhile: what uses a key is committed, and seen here.
+        let mut tx = self.write().await?;
         let mut destroyed = 0;
         for id in keys {
             if under(&mut tx, *id, 0, 1).await?.is_empty() {

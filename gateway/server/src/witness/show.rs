@@ -27,6 +27,8 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How often a log is looked at that did not grow here: an operator's command appends to it too.
 const POLL: Duration = Duration::from_secs(3);
+/// For which a gateway keeps the duty of showing; a little longer than its pauses.
+const DUTY_MS: i64 = 8_000;
 /// How often new partners are looked for.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -137,8 +139,11 @@ impl Partnership<'_> {
             tracing::info!(partner = %self.partner.country, "the partner has seen nothing of our logs that we do not hold");
             self.gateway.outbox.notify_one();
         }
-        // A history that is known to be the wrong one is shown to nobody.
-        if self.gateway.standing.read_only().is_some() {
+        // A history that is known to be the wrong one is shown to nobody; of several gateways one shows it.
+        let duty = format!("witness {}", self.partner.country);
+        let has_duty =
+            self.gateway.store.has_duty(&duty, DUTY_MS).await.map_err(|error| error.to_string())?;
+        if self.gateway.standing.read_only().is_some() || !has_duty {
             return Ok(());
         }
         for head in self.heads().await? {

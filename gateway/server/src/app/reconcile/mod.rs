@@ -95,6 +95,16 @@ pub(super) async fn regularly(gateway: Arc<Gateway>) {
         }
         let directory = gateway.directory();
         for partner in directory.partners().filter(|partner| partner.is_active()) {
+            // Of several gateways one does it; half the time, since each begins at another moment.
+            let half = i64::try_from(every).unwrap_or(i64::MAX / 1000).saturating_mul(500);
+            match gateway.store.has_duty(&format!("reconcile {}", partner.country), half).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    tracing::warn!(partner = %partner.country, %error, "not reconciled");
+                    continue;
+                }
+            }
             let tls = &gateway.keys.tls;
             let identity = Identity { chain: tls.chain.clone(), key: tls.key.clone_key() };
             let read = tokio::select! {
