@@ -213,6 +213,10 @@ fn with_a_refused_message_go_the_partners_words_about_it() {
     let refused = pair.jo.run(&["erase", id, "--reason", "refused"]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("its body never kept"));
+    // Words that came back would be noticed.
+    let words = r#"UPDATE refusal SET problem = CAST(replace(CAST(problem AS TEXT), '}', ',"detail":"no"}') AS BLOB)"#;
+    execute(&database(&pair.iq), words);
+    assert_eq!(pair.iq.audit()[0]["what"], "the kept refusal is not the one logged");
 }
 
 /// Logs, receipts, replays and references of an erased message.

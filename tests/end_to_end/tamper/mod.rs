@@ -3,6 +3,7 @@
 mod changes;
 mod exchanged;
 mod neighbour;
+mod outcomes;
 mod resume;
 
 use std::collections::BTreeMap;
@@ -161,6 +162,33 @@ fn change(home: &Path, sound: &[u8], change: &Change) -> Outcome {
     }
 }
 
+/// Changes to several rows or tables at once.
+const OF_SEVERAL_ROWS: [(&str, &str); 8] = [
+    ("cards deleted", "DELETE FROM card"),
+    ("attempts deleted", "DELETE FROM attempt"),
+    (
+        "attempt invented",
+        "INSERT INTO attempt SELECT seq, 1, at_ms, 'accepted' FROM message WHERE state = 'expired'",
+    ),
+    ("edition invented", "UPDATE message SET version = 7 WHERE version = 0"),
+    (
+        "final answer forgotten",
+        "UPDATE question SET state = 'open', answer = NULL WHERE answer IN (SELECT seq FROM payload)",
+    ),
+    (
+        "question of one refused",
+        "INSERT INTO question SELECT seq, 0, at_ms, 'open', NULL FROM message WHERE direction = 'received' AND state = 'rejected'",
+    ),
+    (
+        "erased payload put back",
+        "INSERT INTO payload SELECT e.seq, p.key_id, p.wrapped, p.bytes FROM erasure e, payload p LIMIT 1",
+    ),
+    (
+        "erased, and signed later",
+        "UPDATE message SET signed_ms = signed_ms + 600000 WHERE seq IN (SELECT seq FROM erasure)",
+    ),
+];
+
 #[test]
 fn every_kind_of_change_to_every_column_is_found() {
     let pair = exchanged::exchanged();
@@ -174,9 +202,7 @@ fn every_kind_of_change_to_every_column_is_found() {
             changes.extend(changes::of_table(&mut conn, table, &coverage).await);
         }
         conn.close().await.unwrap();
-        changes.push(Change { kind: "cards deleted", sql: "DELETE FROM card".into() });
-        let put_back = "INSERT INTO payload SELECT e.seq, p.key_id, p.wrapped, p.bytes FROM erasure e, payload p LIMIT 1";
-        changes.push(Change { kind: "erased payload put back", sql: put_back.into() });
+        changes.extend(OF_SEVERAL_ROWS.map(|(kind, sql)| Change { kind, sql: sql.into() }));
         changes
     });
     let (by_kind, missed) =

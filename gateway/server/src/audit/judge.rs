@@ -30,11 +30,13 @@ pub(super) struct Item {
     pub(super) refusal: Option<Vec<u8>>,
     pub(super) receipt: Option<Vec<u8>>,
     pub(super) question: Option<Question>,
-    /// What its hand-over has to tell beside it. None: not known any more, as the answer was erased.
+    /// What its hand-over has to tell beside it. None: not known any more, of an erased answer that was not the final one.
     pub(super) notice: Option<Option<Notice>>,
     pub(super) delivery: Option<HandedOver>,
     /// Whether it stands in the outbox.
     pub(super) queued: bool,
+    /// Whether an attempt to send it was noted. Asked only of one that expired: there it decides.
+    pub(super) attempted: bool,
     /// An earlier run verified its signatures.
     pub(super) skip: bool,
 }
@@ -79,6 +81,9 @@ impl One<'_> {
             }
         }
         self.queue();
+        self.expiry();
+        self.unread();
+        self.asker();
         self.hand_over();
         match (payload, row.way, row.state) {
             _ if self.item.unreadable => {}
@@ -86,7 +91,7 @@ impl One<'_> {
                 self.find("the log states that the payload was erased, and it is still there");
             }
             (Some(payload), _, _) => self.payload(payload),
-            (None, _, _) if erasure.is_some() => self.done.erased += 1,
+            (None, _, _) if erasure.is_some() => self.erased(),
             // Bodies of refused messages are not kept.
             (None, Way::Received, State::Rejected) => {}
             (None, _, _) => self.find("the payload is gone, and the log holds no `erased` entry"),
@@ -132,15 +137,19 @@ impl One<'_> {
         self.done.payloads += 1;
     }
 
+    /// What still binds an erased message to a time of signing: the time in its id, which the log states.
+    fn erased(&mut self) {
+        self.done.erased += 1;
+        let row = &self.item.row;
+        if event::uuid_instant(&row.id).0.abs_diff(row.signed_at.0) > event::SKEW_MS.unsigned_abs() {
+            self.find("`signed_ms` is too far from the time in its id");
+        }
+    }
+
     /// A question's row is what its payload asks. A message that asks none has no row.
     fn question(&mut self, jws: &Jws) {
-        let fits = match (&self.item.question, asked(jws)) {
-            (None, None) => true,
-            (Some(stored), Some(asked)) => {
-                stored.deadline == asked.deadline && stored.ours == (self.item.row.way == Way::Sent)
-            }
-            _ => false,
-        };
+        let stored = self.item.question.as_ref().map(|stored| stored.deadline);
+        let fits = stored == asked(jws).map(|asked| asked.deadline);
         if !fits {
             self.find("its question is not what the payload asks");
         }
@@ -196,6 +205,21 @@ impl One<'_> {
         self.done.receipts += 1;
     }
 
+    /// What holds of a question also without its payload: who asked follows from its direction, and only who asked here
+    /// is told that the answer is missing.
+    fn asker(&mut self) {
+        let Item { row, question, .. } = self.item;
+        let Some(stored) = question else { return };
+        let ours = row.way == Way::Sent;
+        let fits = row.kind == "query.request"
+            && (ours || row.state == State::Accepted)
+            && stored.ours == ours
+            && (ours || stored.state != QuestionState::Missed);
+        if !fits {
+            self.find("its question is none that it can have asked");
+        }
+    }
+
     /// A message without its outcome waits to be sent, and no other does.
     fn queue(&mut self) {
         let Item { row, queued, .. } = self.item;
@@ -214,6 +238,36 @@ impl One<'_> {
         if row.code.is_some() && matches!(row.state, State::Accepted | State::Queued | State::Receipted) {
             self.find("it was not refused, and has a code");
         }
+        if row.request.is_some() != (row.way == Way::Sent) {
+            self.find("a back end submitted each message of ours, and no other");
+        }
+    }
+
+    /// Of what was not sent in time the log states by the code whether it was returned. Whether the partner may have it
+    /// follows from the attempts, which nobody signs.
+    fn expiry(&mut self) {
+        let Item { row, attempted, .. } = self.item;
+        let code = match row.state {
+            State::Returned => Code::PredecessorRefused,
+            State::Expired | State::Unknown => Code::Expired,
+            _ => return,
+        };
+        if row.code.as_deref() != Some(code.as_str()) {
+            self.find("its state is not what the code in the log stands for");
+        } else if row.state != State::Returned && *attempted != (row.state == State::Unknown) {
+            self.find("its state does not fit whether it was attempted to send it");
+        }
+    }
+
+    /// Of a refused message whose envelope could not be read, as the code in the log says, neither subject nor expiry
+    /// was taken; the time of its signing stands for the latter.
+    fn unread(&mut self) {
+        let row = &self.item.row;
+        let refused = row.way == Way::Received && row.state == State::Rejected;
+        let unread = refused && row.code.as_deref() == Some(Code::EventInvalid.as_str());
+        if row.subject.is_empty() != unread || (unread && row.expires_at != row.signed_at) {
+            self.find("its subject or expiry is not one of an envelope that was read, or not read, as the log states");
+        }
     }
 
     /// An accepted message is up for hand-over; a question of ours that was not answered in time is, too. When it was
@@ -227,10 +281,11 @@ impl One<'_> {
                     && copied(found)
                     && found.recipient == row.recipient
                     && notice.is_none_or(|notice| found.notice == notice)
+                    && found.notice != Some(Notice::AnswerMissing)
             }
             (Way::Received, None) => row.state != State::Accepted,
             (Way::Sent, Some(told)) => {
-                question.is_some()
+                question.as_ref().is_some_and(|asked| asked.state != QuestionState::Open)
                     && copied(told)
                     && told.recipient == row.source
                     && told.notice == Some(Notice::AnswerMissing)
@@ -245,9 +300,9 @@ impl One<'_> {
     /// The kept answer to a refused message has the code that was logged, and is as this program writes it.
     fn refusal(&mut self) {
         let Item { row, refusal, .. } = self.item;
+        // With a payload its partner's words are erased; what is left of those is a code that this program knows.
+        let of_erased = self.item.erasure.is_some() && row.way == Way::Sent;
         let Some(bytes) = refusal else {
-            // With a payload its partner's words are erased; what is left of those is a code that this program knows.
-            let of_erased = self.item.erasure.is_some() && row.way == Way::Sent;
             let unknown = row.code.as_deref().and_then(Code::parse).is_none();
             if row.state == State::Rejected && !(of_erased && unknown) {
                 self.find("the kept refusal is gone");
@@ -258,9 +313,11 @@ impl One<'_> {
         let fits = row.state == State::Rejected
             && problem.is_some_and(|problem| {
                 let code = problem.code;
+                let words = !problem.detail.is_empty() || !problem.violations.is_empty();
                 Some(code.to_string()) == row.code
                     && problem.status == code.status()
                     && problem.to_json() == *bytes
+                    && !(of_erased && (words || problem.receipt.is_some()))
             });
         if !fits {
             self.find("the kept refusal is not the one logged");
@@ -294,13 +351,10 @@ fn differs(row: &Message, entry: &Entry) -> Option<&'static str> {
     };
     let said = |text: &Option<String>| text.clone().unwrap_or_default();
     let from = entry.from.clone().filter(|from| from.contains('/')).unwrap_or_default();
-    // An edition that this program does not hold is taken as it is.
+    // A message that was refused before its edition was known has version 0.
     let edition = Catalogue::embedded().find(&row.kind, row.version).map(|t| hash(Digest(t.digest())));
     let checks = [
-        (
-            "version",
-            edition.is_none() == entry.schema.is_none() && edition.is_none_or(|e| entry.schema == Some(e)),
-        ),
+        ("version", entry.schema == edition && (edition.is_some() || row.version == 0)),
         ("kind", entry.kind == kind),
         ("jws", entry.jws == Some(hash(row.digest))),
         ("id", said(&entry.id) == row.id.to_string()),

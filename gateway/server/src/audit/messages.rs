@@ -8,7 +8,7 @@ use super::sums::{Fact, Side};
 use super::{Audit, PAGE};
 use crate::store::delivery::{self, HandedOver};
 use crate::store::erasure::{self, Erasure};
-use crate::store::message::{self, Message};
+use crate::store::message::{self, Message, State};
 use crate::store::question::{self, Question};
 use crate::store::{Connection, Store, StoreError, outbox};
 
@@ -159,10 +159,15 @@ impl Audit<'_> {
             }
         };
         let question = hanging.questions.remove(&seq);
-        if let Some(question) = &question {
-            self.answer(conn, &place, &row, question).await?;
+        match &question {
+            Some(question) => self.answer(conn, &place, &row, question).await?,
+            None if payload.is_none() => self.asked_nothing(conn, &place, &row).await?,
+            // The payload tells.
+            None => {}
         }
-        let notice = self.notice_of(conn, &row, payload.as_deref()).await?;
+        let notice = self.notice_of(conn, &place, &row, payload.as_deref()).await?;
+        let expired = matches!(row.state, State::Expired | State::Unknown);
+        let attempted = expired && outbox::attempted(conn, seq).await?;
         Ok(Item {
             skip: self.resume.skips(None, seq),
             payload,
@@ -174,6 +179,7 @@ impl Audit<'_> {
             receipt: hanging.receipts.remove(&seq),
             delivery: hanging.deliveries.remove(&seq),
             queued: hanging.queued.remove(&seq),
+            attempted,
             entry,
             place,
             row,

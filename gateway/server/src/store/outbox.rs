@@ -184,6 +184,12 @@ pub async fn note_attempt(
     Ok(())
 }
 
+/// Whether an attempt to send a message was noted.
+pub async fn attempted(conn: &mut Connection, seq: i64) -> Result<bool, StoreError> {
+    let query = sql("SELECT 1 FROM attempt WHERE seq = $1 LIMIT 1").bind(seq);
+    Ok(query.fetch_optional(conn).await?.is_some())
+}
+
 /// The attempts of a message: number, time, outcome.
 pub async fn attempts(conn: &mut Connection, seq: i64) -> Result<Vec<(i64, Instant, String)>, StoreError> {
     let rows = sql("SELECT n, at_ms, outcome FROM attempt WHERE seq = $1 ORDER BY n").bind(seq);

@@ -61,6 +61,13 @@ pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Question>, S
     query.fetch_optional(conn).await?.map(|row| read(&row, 0)).transpose()
 }
 
+/// The questions whose final answer this message is: one at most, and two at most are read.
+pub async fn answered_by(conn: &mut Connection, answer: i64) -> Result<Vec<Question>, StoreError> {
+    let query =
+        sql("SELECT ours, deadline_ms, state, answer FROM question WHERE answer = $1 LIMIT 2");
+    query.bind(answer).fetch_all(conn).await?.iter().map(|row| read(row, 0)).collect()
+}
+
 /// Questions that messages after `seq` and up to `last` asked, ascending.
 pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<(i64, Question)>, StoreError> {
     let rows = sql(
