@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use silkgate_message::instant::Instant;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use support::home::Backend;
 use support::peer::example;
 use support::trace::{forms, found};
 use support::{Home, Pair, event, question, sign, wait_for};
@@ -110,7 +111,7 @@ pub(crate) fn erased(home: &Home, partner: &str) -> Vec<Value> {
 
 #[test]
 fn the_search_finds_what_is_there() {
-    let pair = Pair::set_up(None);
+    let pair = Pair::set_up_files(None);
     for engine in [&URL_SAFE_NO_PAD, &STANDARD_NO_PAD] {
         for before in ["", "x", "xy", "xyz"] {
             let text = engine.encode(format!("{before}22 A 12345 and more"));
@@ -122,7 +123,7 @@ fn the_search_finds_what_is_there() {
 
 #[test]
 fn an_operator_erases_a_message_and_nothing_of_it_is_left() {
-    let mut pair = Pair::start();
+    let mut pair = Pair::start_on(Backend::Sqlite);
     let first = alert(IQ, JO);
     let long = manifest(IQ, JO);
     let (id, long_id) = (exchange(&pair, &first), exchange(&pair, &long));
@@ -191,7 +192,7 @@ fn an_open_question_stays(pair: &Pair) {
 /// What a partner said when it refused may repeat what it refused: its code is what stays.
 #[test]
 fn with_a_refused_message_go_the_partners_words_about_it() {
-    let pair = Pair::start();
+    let pair = Pair::start_on(Backend::Sqlite);
     pair.iq.ok(&["partner", "allow", "JO", "--purpose", "customs-control"]);
     let mut event = event(IQ, JO);
     event["purpose"] = json!("customs-control");

@@ -22,6 +22,7 @@ mod reconcile;
 mod replicas;
 mod retention;
 mod rollover;
+mod schema;
 mod strangers;
 mod tamper;
 mod tiles;

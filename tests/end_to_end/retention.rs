@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use silkgate_message::instant::Instant;
+use support::home::Backend;
 use support::home::set;
 use support::trace::found;
 use support::{Home, Pair, event, now_ms, wait_for};
@@ -32,7 +33,7 @@ fn look_often(home: &Home) {
 
 #[test]
 fn the_schedule_erases_what_is_due_and_destroys_its_keys() {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     look_often(&pair.jo);
     // Iraq is asked for a cosignature also while nothing is exchanged.
     set(&pair.jo, "idle_seconds", "1");
@@ -124,7 +125,7 @@ fn a_backup_cannot_show_it(pair: &Pair, backup: &Path, id: &str) {
 /// Of a database that comes from a backup: its keys were destroyed since.
 #[test]
 fn what_a_backup_brings_back_without_its_key_is_erased_again() {
-    let mut pair = Pair::start();
+    let mut pair = Pair::start_on(Backend::Sqlite);
     let id = exchange(&pair, &alert(IQ, JO));
     assert_eq!(pair.jo.stop(), Some(0));
     let now = now_ms();
@@ -139,7 +140,7 @@ fn what_a_backup_brings_back_without_its_key_is_erased_again() {
 
 #[test]
 fn how_long_is_what_type_agreement_and_record_say() {
-    let pair = Pair::set_up(None);
+    let pair = Pair::set_up_files(None);
     let kept = |pair: &Pair, event: &Value| {
         let id = exchange(pair, event);
         pair.jo.json(&["show", &id])["kept_until"].as_str().unwrap().to_owned()
@@ -182,7 +183,7 @@ fn how_long_is_what_type_agreement_and_record_say() {
 
 #[test]
 fn without_its_key_store_a_gateway_does_not_start_as_if_all_were_well() {
-    let mut pair = Pair::start();
+    let mut pair = Pair::start_on(Backend::Sqlite);
     let id = exchange(&pair, &alert(IQ, JO));
     assert_eq!(pair.jo.stop(), Some(0));
     std::fs::remove_file(key_store(&pair.jo)).unwrap();

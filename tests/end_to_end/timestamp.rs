@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
-use support::home::{Home, free_ports, set};
+use support::home::{Backend, Home, free_ports, set};
 use support::tsa::{Answer, Kind, Tsa, TsaServer};
 use support::{Pair, event, sign, wait_for};
 
@@ -79,7 +79,7 @@ fn send(pair: &Pair) {
 #[test]
 fn checkpoints_are_time_stamped_and_openssl_agrees() {
     for kind in [Kind::Rsa(2048), Kind::P384] {
-        let mut pair = Pair::set_up(None);
+        let mut pair = Pair::set_up_files(None);
         let folder = pair.folder.path().to_owned();
         let tsa = Tsa::create(&folder, "tsa", kind);
         let server = TsaServer::start(tsa.clone());
@@ -129,7 +129,7 @@ fn checkpoints_are_time_stamped_and_openssl_agrees() {
 
 #[test]
 fn a_changed_time_stamp_is_found_by_the_audit() {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
     tsa.configure(&pair.jo, &TsaServer::start(tsa.clone()).url, "every_seconds = 1");
     pair.jo.start();
@@ -183,7 +183,7 @@ fn a_changed_time_stamp_is_found_by_the_audit() {
 
 #[test]
 fn a_lying_authority_leaves_nothing_but_a_warning() {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     let folder = pair.folder.path().to_owned();
     let tsa = Tsa::create(&folder, "tsa", Kind::P256);
     let other = Tsa::create(&folder, "other", Kind::P256);
@@ -228,7 +228,7 @@ fn a_lying_authority_leaves_nothing_but_a_warning() {
 
 #[test]
 fn an_authority_that_hangs_or_is_down_holds_nothing_up() {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
     let server = TsaServer::start(tsa.clone());
     server.answer(Answer::Silence);
@@ -268,7 +268,7 @@ fn an_authority_that_hangs_or_is_down_holds_nothing_up() {
 /// After a start the partner's word on our logs is awaited: until then they may be those of an older database.
 #[test]
 fn a_log_whose_history_is_in_doubt_is_not_time_stamped() {
-    let mut pair = Pair::start();
+    let mut pair = Pair::start_on(Backend::Sqlite);
     send(&pair);
     wait_for("Iraq to witness Jordan's logs", || {
         let seen = pair.jo.json(&["status"])["witness"].as_array().unwrap().clone();
@@ -290,7 +290,7 @@ fn a_log_whose_history_is_in_doubt_is_not_time_stamped() {
 
 #[test]
 fn an_authority_over_tls_is_asked_under_its_own_roots() {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
     let server = TsaServer::start_tls(tsa.clone(), pair.iq.tls_identity());
     let roots = |home: &Home| {
@@ -309,7 +309,7 @@ fn an_authority_over_tls_is_asked_under_its_own_roots() {
 
 #[test]
 fn a_mistake_in_the_settings_is_told_at_the_start() {
-    let pair = Pair::set_up(None);
+    let pair = Pair::set_up_files(None);
     let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
     let file = pair.jo.path.join("silkgate.toml");
     let plain = std::fs::read_to_string(&file).unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use support::home::Backend;
 use support::trace::{forms, found};
 use support::{Home, Message, Pair, event, sign, wait_for};
 
@@ -120,7 +121,7 @@ fn stop(home: &mut Home) {
 
 #[test]
 fn a_home_of_version_1_migrates_and_goes_on() {
-    let mut pair = Pair::start();
+    let mut pair = Pair::start_on(Backend::Sqlite);
     let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
     let first = event("IQ/traffic-police", "JO/public-security");
     let one = sign(&key, &first);
@@ -166,7 +167,7 @@ fn alerts(pair: &Pair, count: usize) -> Vec<Message> {
 
 #[test]
 fn payloads_of_version_3_are_encrypted_and_their_plain_bytes_gone() {
-    let mut pair = Pair::start();
+    let mut pair = Pair::start_on(Backend::Sqlite);
     let messages = alerts(&pair, 230);
     let needles = [forms("Nadelmarke"), forms("NADEL-2026/77")].concat();
     stop(&mut pair.jo);

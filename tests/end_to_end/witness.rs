@@ -8,11 +8,8 @@ use silkgate_ledger::{
     AddCheckpoint, Checkpoint, Edge, Note, NoteSigner, Receipt, WitnessKey, leaf_hash, sign_checkpoint,
 };
 use silkgate_message::card::Card;
-use sqlx::{AssertSqlSafe, Connection as _};
 use support::home::{Home, set};
 use support::{Client, Pair, event, sign, wait_for, wire};
-
-use crate::tamper;
 
 const IQ: &str = "IQ/traffic-police";
 const JO: &str = "JO/public-security";
@@ -49,20 +46,6 @@ fn all_cosigned(home: &Home) -> Value {
 
 fn stop(home: &mut Home) {
     assert_eq!(home.stop(), Some(0));
-    wait_for("the write-ahead log to be folded in", || {
-        std::fs::metadata(home.path.join("silkgate.db-wal")).map_or(true, |m| m.len() == 0).then_some(())
-    });
-}
-
-fn database(home: &Home) -> Vec<u8> {
-    std::fs::read(home.path.join("silkgate.db")).unwrap()
-}
-
-fn put_back(home: &Home, older: &[u8]) {
-    for ending in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(home.path.join(format!("silkgate.db{ending}")));
-    }
-    std::fs::write(home.path.join("silkgate.db"), older).unwrap();
 }
 
 /// The witness key on a card.
@@ -312,12 +295,12 @@ fn put_back_and_recover(witness_first: bool) {
     submit(&pair.iq, IQ, JO);
     all_cosigned(&pair.jo);
     stop(&mut pair.jo);
-    let older = database(&pair.jo);
+    let older = pair.jo.snapshot();
     pair.jo.start();
     let lost = submit(&pair.iq, IQ, JO);
     all_cosigned(&pair.jo);
     stop(&mut pair.jo);
-    put_back(&pair.jo, &older);
+    pair.jo.put_back(&older);
     pair.jo.start();
     let client = pair.iq.as_partner_of(&pair.jo);
     let message = sign(&pair.iq.message_key(), &event(IQ, JO));
@@ -379,23 +362,17 @@ fn put_back_and_recover(witness_first: bool) {
     // How an alarm was settled is what the house logs state.
     for home in [&mut pair.iq, &mut pair.jo] {
         assert_eq!(home.stop(), Some(0));
-        let path = home.path.join("silkgate.db");
-        let sound = std::fs::read(&path).unwrap();
+        let sound = home.snapshot();
         for change in
             ["goes_on = NULL", "goes_on = theirs", "settled_ms = settled_ms + 1", "settled_ms = NULL"]
         {
-            tamper::run(async {
-                let mut conn = tamper::open(&path).await;
-                let sql = AssertSqlSafe(format!("UPDATE alarm SET {change}"));
-                sqlx::query(sql).execute(&mut conn).await.unwrap();
-                conn.close().await.unwrap();
-            });
+            home.execute(&format!("UPDATE alarm SET {change}"));
             let findings = home.audit();
             assert!(
                 findings.iter().any(|found| found["place"].as_str().unwrap().starts_with("alarm")),
                 "{change}"
             );
-            put_back(home, &sound);
+            home.put_back(&sound);
         }
     }
 }
@@ -446,7 +423,7 @@ fn a_witness_that_lost_its_memory_asks_for_it_and_never_signs_below() {
     pair.jo.start();
     let client = pair.iq.as_partner_of(&pair.jo);
     stop(&mut pair.jo);
-    let older = database(&pair.jo);
+    let older = pair.jo.snapshot();
     pair.iq.start();
     pair.jo.start();
     submit(&pair.iq, IQ, JO);
@@ -457,7 +434,7 @@ fn a_witness_that_lost_its_memory_asks_for_it_and_never_signs_below() {
     };
     let seen = size(&pair.iq, OF_IQ);
     stop(&mut pair.jo);
-    put_back(&pair.jo, &older);
+    pair.jo.put_back(&older);
     pair.jo.start();
     wait_for("the memory to come back", || {
         pair.jo.gateway_log().contains("our witness had cosigned more").then_some(())
@@ -542,13 +519,13 @@ fn a_loss_is_settled_with_each_neighbour_and_may_come_twice() {
         submit(&sa, "SA/border-guard", JO);
         all_cosigned(&pair.jo);
         stop(&mut pair.jo);
-        let older = database(&pair.jo);
+        let older = pair.jo.snapshot();
         pair.jo.start();
         submit(&pair.iq, IQ, JO);
         submit(&sa, "SA/border-guard", JO);
         all_cosigned(&pair.jo);
         stop(&mut pair.jo);
-        put_back(&pair.jo, &older);
+        pair.jo.put_back(&older);
         pair.jo.start();
         wait_for("both to tell", || {
             let alarms = pair.jo.json(&["status"])["alarms"].clone();

@@ -6,6 +6,7 @@ pub mod balancer;
 pub mod home;
 pub mod peer;
 pub mod postgres;
+pub mod snapshot;
 pub mod trace;
 pub mod tsa;
 pub mod wire;

@@ -17,7 +17,7 @@ pub const JO: &str = "JO/public-security";
 
 /// Two states that show their logs at once.
 pub fn quick() -> Pair {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     start_quick(&mut pair);
     pair
 }
@@ -95,7 +95,7 @@ pub fn exchange(pair: &Pair) {
 /// Both gateways exchanged messages of every outcome, cosigned each other and had their logs time-stamped; some messages
 /// were erased; Iraq showed a fork; both stopped.
 pub fn exchanged() -> Pair {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
     tsa.configure(&pair.jo, &TsaServer::start(tsa.clone()).url, "every_seconds = 1");
     start_quick(&mut pair);

@@ -266,8 +266,8 @@ fn places(file: &[u8]) -> Vec<usize> {
 /// Who can write the database can make a card, too, with keys of their own.
 #[test]
 fn a_card_that_no_operator_added_and_a_log_without_the_homes_key_are_found() {
-    let pair = Pair::set_up(None);
-    let stranger = Pair::set_up(None);
+    let pair = Pair::set_up_files(None);
+    let stranger = Pair::set_up_files(None);
     for (home, country, place) in [(&stranger.iq, "IQ", "card of IQ"), (&stranger.jo, "JO", "card of JO")] {
         home.card();
         let card = std::fs::read(home.path.with_extension("card")).unwrap();
@@ -334,7 +334,7 @@ fn a_payload_put_back_in_the_clear_and_a_reason_cut_at_another_place_are_found()
 /// A new table is covered or excluded on purpose.
 #[test]
 fn every_table_is_known() {
-    let pair = Pair::set_up(None);
+    let pair = Pair::set_up_files(None);
     let tables: Vec<String> = run(async {
         let mut conn = open(&database(&pair.jo)).await;
         let sql =

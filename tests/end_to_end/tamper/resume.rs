@@ -32,7 +32,7 @@ fn resumed(home: &Home, more: &[&str]) -> (Option<i32>, Value) {
 }
 
 fn with_messages(count: usize) -> Pair {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     pair.jo.start();
     let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
     for _ in 0..count {

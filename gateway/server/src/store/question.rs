@@ -63,8 +63,7 @@ pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Question>, S
 
 /// The questions whose final answer this message is: one at most, and two at most are read.
 pub async fn answered_by(conn: &mut Connection, answer: i64) -> Result<Vec<Question>, StoreError> {
-    let query =
-        sql("SELECT ours, deadline_ms, state, answer FROM question WHERE answer = $1 LIMIT 2");
+    let query = sql("SELECT ours, deadline_ms, state, answer FROM question WHERE answer = $1 LIMIT 2");
     query.bind(answer).fetch_all(conn).await?.iter().map(|row| read(row, 0)).collect()
 }
 
