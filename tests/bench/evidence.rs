@@ -65,7 +65,7 @@ fn receipts() -> Result<Value> {
 
 /// Receipts made again by the gateway from what it stores, in a log of that many entries.
 fn proofs(size: u64) -> Result<Value> {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     pair.jo.start();
     let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
     let messages: Vec<_> = (0..SAMPLES)
@@ -180,7 +180,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// The whole-store audit after that many accepted messages, and what a message's log costs in bytes.
 fn audit(messages: u64) -> Result<Value> {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     pair.jo.start();
     let shape = Shape { connections: 64, streams: 1, h2: false };
     let (runtime, mut accepted, time) = (runtime()?, 0, Duration::from_secs(5));
@@ -224,7 +224,7 @@ async fn sizes(path: &Path) -> Result<[i64; 4]> {
 
 /// That many messages through both gateways, then one reconciliation.
 fn reconcile(messages: u64) -> Result<Value> {
-    let mut pair = Pair::set_up(None);
+    let mut pair = Pair::set_up_files(None);
     pair.iq.start();
     pair.jo.start();
     runtime()?.block_on(load::submit_many(&pair.iq, messages))?;

@@ -88,16 +88,28 @@ pub(crate) fn sign_bodies(pair: &Pair, count: usize) -> Vec<Bytes> {
 
 /// One round of load on Jordan's partner plane, as Iraq's gateway.
 pub(crate) async fn round(pair: &Pair, shape: Shape, bodies: Vec<Bytes>, time: Duration) -> Result<Round> {
+    round_on(pair, &[&pair.jo], shape, bodies, time).await
+}
+
+/// The same on several gateways of Jordan's: each connection on the next one.
+pub(crate) async fn round_on(
+    pair: &Pair,
+    gateways: &[&Home],
+    shape: Shape,
+    bodies: Vec<Bytes>,
+    time: Duration,
+) -> Result<Round> {
     let bodies = Arc::new(Mutex::new(VecDeque::from(bodies)));
     let connector = connector(&pair.iq, &pair.jo, shape.h2)?;
     let name = ServerName::try_from(pair.jo.host.clone())?;
     let mut lines = Vec::new();
-    for _ in 0..shape.connections {
-        let stream = TcpStream::connect(&pair.jo.partner_plane).await?;
+    for gateway in gateways.iter().cycle().take(shape.connections) {
+        let stream = TcpStream::connect(&gateway.partner_plane).await?;
         stream.set_nodelay(true)?;
         lines.push(TokioIo::new(connector.connect(name.clone(), stream).await?));
     }
-    let (cpu, (all, stolen), started) = (cpu_seconds(pair.jo.pid())?, all_and_stolen()?, Instant::now());
+    let cpu_of_all = || gateways.iter().map(|gateway| cpu_seconds(gateway.pid())).sum::<Result<f64>>();
+    let (cpu, (all, stolen), started) = (cpu_of_all()?, all_and_stolen()?, Instant::now());
     let until = started + time;
     let mut clients = Vec::new();
     for line in lines {
@@ -126,7 +138,7 @@ pub(crate) async fn round(pair: &Pair, shape: Shape, bodies: Vec<Bytes>, time: D
     }
     let seconds = started.elapsed().as_secs_f64();
     let (all_after, stolen_after) = all_and_stolen()?;
-    let server_cpu_s = cpu_seconds(pair.jo.pid())? - cpu;
+    let server_cpu_s = cpu_of_all()? - cpu;
     ensure!(
         !bodies.lock().unwrap_or_else(PoisonError::into_inner).is_empty(),
         "the bodies ran out: sign more"

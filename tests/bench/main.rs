@@ -5,6 +5,7 @@ mod check;
 mod evidence;
 mod load;
 mod measure;
+mod replicas;
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,10 @@ fn main() -> Result<()> {
     if std::env::args().any(|argument| argument == "evidence") {
         return evidence::run(quick, as_json);
     }
-    let mut pair = Pair::set_up(None);
+    if std::env::args().any(|argument| argument == "replicas") {
+        return replicas::run(rounds, as_json);
+    }
+    let mut pair = Pair::set_up_files(None);
     pair.jo.start();
     let idle_mb = measure::memory_mb(pair.jo.pid())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -35,6 +35,27 @@ pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     Ok((field(14).context("utime")? + field(15).context("stime")?) / 100.0)
 }
 
+/// CPU seconds of a process and of all its children, those that ended and were waited for included (fields 14 to 17): of a
+/// database server, whose connections are children.
+pub(crate) fn cpu_seconds_of_family(pid: u32) -> Result<f64> {
+    let mut total = 0.0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(other) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // A process may end while it is read.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{other}/stat")) else { continue };
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let field = |n: usize| rest.split_whitespace().nth(n - 3).and_then(|text| text.parse::<f64>().ok());
+        if other == pid {
+            total += (14..=17).filter_map(field).sum::<f64>();
+        } else if field(4) == Some(f64::from(pid)) {
+            total += (14..=15).filter_map(field).sum::<f64>();
+        }
+    }
+    Ok(total / 100.0)
+}
+
 /// CPU time of this process's first thread (proc(5), `/proc/self/schedstat`, nanoseconds).
 pub(crate) fn process_cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
