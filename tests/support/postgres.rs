@@ -116,6 +116,15 @@ impl Database {
         self.with(async |conn| sqlx::query(statement).execute(conn).await.map(|done| done.rows_affected()))
     }
 
+    /// The same as one who may leave foreign keys unheld.
+    pub fn force(&self, statement: &str) -> u64 {
+        let statement = sqlx::AssertSqlSafe(statement.to_owned());
+        self.with(async |conn| {
+            sqlx::query("SET session_replication_role = replica").execute(&mut *conn).await?;
+            sqlx::query(statement).execute(conn).await.map(|done| done.rows_affected())
+        })
+    }
+
     /// The rows of a statement.
     pub fn rows(&self, statement: &str) -> Vec<PgRow> {
         let statement = sqlx::AssertSqlSafe(statement.to_owned());

@@ -52,10 +52,10 @@ impl Home {
         }
     }
 
-    /// Runs a statement past the gateway; the rows that it changed. Foreign keys of a file are not held.
+    /// Runs a statement past the gateway, and past foreign keys; the rows that it changed.
     pub fn execute(&self, statement: &str) -> u64 {
         if let Some(database) = &self.database {
-            return database.execute(statement);
+            return database.force(statement);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
