@@ -174,11 +174,9 @@ fn payloads_of_version_3_are_encrypted_and_their_plain_bytes_gone() {
     back_to(&pair.jo.path, 3, &messages);
     assert!(!found(&pair.jo, &needles).is_empty(), "version 3 kept them in the clear");
     pair.jo.start();
-    assert!(
-        pair.jo.gateway_log().contains("all payloads are encrypted count=230"),
-        "{}",
-        pair.jo.gateway_log()
-    );
+    wait_for("all to be encrypted", || {
+        pair.jo.gateway_log().contains("all payloads are encrypted count=230").then_some(())
+    });
     assert_eq!(found(&pair.jo, &needles), [], "no file, no free page, no write-ahead log holds them");
     assert!(pair.jo.audit().is_empty());
     let shown = pair.jo.json(&["show", &messages[7].id]);
@@ -194,11 +192,9 @@ fn payloads_of_version_3_are_encrypted_and_their_plain_bytes_gone() {
     });
     assert!(pair.jo.audit().is_empty(), "commands read both");
     pair.jo.start();
-    assert!(
-        pair.jo.gateway_log().contains("all payloads are encrypted count=130"),
-        "{}",
-        pair.jo.gateway_log()
-    );
+    wait_for("all to be encrypted", || {
+        pair.jo.gateway_log().contains("all payloads are encrypted count=130").then_some(())
+    });
     assert_eq!(found(&pair.jo, &needles), []);
     assert!(pair.jo.audit().is_empty());
 }

@@ -219,7 +219,8 @@ fn a_witness_answers_as_the_standard_says_and_a_fork_raises_an_alarm() {
     );
     assert_eq!(alarm["theirs"], String::from_utf8(forked.note.encode()).unwrap());
     assert!(alarm["ours"].as_str().unwrap().starts_with(log.note().text()), "both notes are kept");
-    assert!(pair.jo.gateway_log().contains("ALARM: the partner's log CONTRADICTS"));
+    let line = "ALARM: the partner's log CONTRADICTS";
+    wait_for("the alarm", || pair.jo.gateway_log().contains(line).then_some(()));
     assert!(pair.jo.ok(&["status"]).contains("ALARM"));
     let entries = pair.jo.log(&["--partner", "house"]);
     assert_eq!(entries.iter().filter(|e| e["what"] == "alarm" && e["to"] == "IQ").count(), 1);
@@ -314,7 +315,7 @@ fn put_back_and_recover(witness_first: bool) {
         (&status["alarms"][0]["kind"], &status["alarms"][0]["partner"]),
         (&json!("rollback"), &json!("IQ"))
     );
-    assert!(pair.jo.gateway_log().contains("The gateway is READ-ONLY"));
+    wait_for("the alarm", || pair.jo.gateway_log().contains("The gateway is READ-ONLY").then_some(()));
     let refused = pair.jo.run(&["partner", "allow", "IQ", "--purpose", "customs-control"]);
     assert_eq!(refused.status.code(), Some(2), "an operator's command writes nothing either");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("silkgate log recover IQ"));

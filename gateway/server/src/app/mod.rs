@@ -16,6 +16,7 @@ mod evidence;
 mod init;
 mod key;
 mod log;
+mod logging;
 mod partner;
 mod probe;
 mod reconcile;

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cx, Found, reconcile, stop_signal};
+use super::{Cx, Found, logging, reconcile, stop_signal};
 use crate::accept::{Accept, Logs};
 use crate::clock;
 use crate::directory::Directory;
@@ -53,7 +53,7 @@ pub(crate) struct Args {}
 
 /// Runs the gateway.
 pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
-    start_logging(cx.json);
+    let _logging = logging::start(cx.json);
     let stopped = stop_signal();
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
@@ -201,13 +201,6 @@ async fn time_stamps(gateway: Arc<Gateway>, tsa: Option<Authority>, stop: Cancel
     if let Some(tsa) = tsa {
         stamp::run(gateway, tsa, stop).await;
     }
-}
-
-fn start_logging(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| "silkgate=info,warn".into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { log.json().init() } else { log.with_ansi(false).init() }
 }
 
 /// One gateway per home: two would fight over leases and ports.
