@@ -72,10 +72,12 @@ pub struct NationalPlane {
 
 /// `[operations]`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Operations {
     /// Address and port; None: no such plane.
     pub listen: Option<SocketAddr>,
+    /// From `/readyz` saying that the gateway stops until the other planes close.
+    pub drain_seconds: u64,
 }
 
 /// `[limits]`.

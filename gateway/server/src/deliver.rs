@@ -123,6 +123,8 @@ async fn take(
     let mut tx = gateway.store.lease().await?;
     let leased = delivery::lease(&mut tx, party.as_str(), now, until, &lease, max).await?;
     tx.commit().await?;
+    gateway.figures.handed_out(party.as_str(), leased.len());
+    tracing::debug!(recipient = %party, count = leased.len(), "deliveries handed out");
     let mut tx = gateway.store.read().await?;
     let mut deliveries = Vec::with_capacity(leased.len());
     for (seq, notice) in leased {

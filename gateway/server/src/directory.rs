@@ -179,6 +179,8 @@ pub struct Client {
     pub role: String,
     /// The party or name.
     pub subject: String,
+    /// When its certificate runs out.
+    pub until: Instant,
 }
 
 /// Everyone known.
@@ -217,7 +219,8 @@ impl Directory {
             {
                 back_ends.insert(party);
             }
-            clients.insert(row.certificate, Client { role: row.role, subject: row.subject });
+            let (role, subject, until) = (row.role, row.subject, row.until);
+            clients.insert(row.certificate, Client { role, subject, until });
         }
         let cards = partner::cards(conn).await?;
         let cards = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
@@ -234,6 +237,27 @@ impl Directory {
         self.partners.values()
     }
 
+    /// What is other than it was: each partner, and in what.
+    pub fn changes_since(&self, before: &Directory) -> Vec<(Country, &str)> {
+        let mut changes = Vec::new();
+        for (country, now) in &self.partners {
+            let Some(then) = before.partners.get(country) else {
+                changes.push((*country, "added"));
+                continue;
+            };
+            let differs = [
+                (now.state.as_str(), now.state != then.state),
+                ("card", now.card.digest() != then.card.digest()),
+                ("agreement", now.agreement != then.agreement),
+                ("address", now.address != then.address),
+            ];
+            changes.extend(differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| (*country, *what)));
+        }
+        let gone = before.partners.keys().filter(|country| !self.partners.contains_key(country));
+        changes.extend(gone.map(|country| (*country, "cut_off")));
+        changes
+    }
+
     /// Every card of that state that was ever in force, our own among them: the keys on them are its keys, present and
     /// past.
     pub fn cards(&self, country: Country) -> Vec<&Card> {
@@ -243,6 +267,11 @@ impl Directory {
     /// The registered client with that certificate.
     pub fn client(&self, certificate: &CertificateDer<'_>) -> Option<&Client> {
         self.clients.get(&Digest::of(certificate))
+    }
+
+    /// Every registered client, with its certificate's digest.
+    pub fn clients(&self) -> impl Iterator<Item = (&Digest, &Client)> {
+        self.clients.iter()
     }
 
     /// Whether a back end acts as `party`.

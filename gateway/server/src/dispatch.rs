@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{Outcome, Settlement, Work};
 use crate::clock;
 use crate::directory::Directory;
+use crate::figures::known_type;
 use crate::gateway::Gateway;
 use crate::send::{Attempt, Sender};
 use crate::standing::Flow;
@@ -137,12 +138,33 @@ async fn one(gateway: &Gateway, sender: &Sender, row: Leased, lease: Lease, leas
     let (attempt, outcome) = if message.expires_at <= now {
         (None, Outcome::Expired)
     } else {
+        let began = tokio::time::Instant::now();
         let attempt = sender.attempt(&message, payload).await;
+        tell(gateway, &message, &attempt, began.elapsed());
         let (what, outcome) = judge(gateway, &row, &message, attempt);
         (Some(what), outcome)
     };
     let settlement = Settlement { seq: row.seq, lease, attempt, outcome };
     gateway.accept.commit(Work::Settle(Box::new(settlement))).await;
+}
+
+/// Counts an attempt. One that brought a verdict has its line when that is committed.
+fn tell(gateway: &Gateway, message: &Message, attempt: &Attempt, took: Duration) {
+    let (outcome, what) = match attempt {
+        Attempt::Accepted { .. } => ("accepted", None),
+        Attempt::Rejected { .. } => ("rejected", None),
+        Attempt::Later { what, .. } => ("later", Some(what.as_str())),
+        Attempt::Refused { code } => ("refused", Some(code.as_str())),
+        Attempt::Failed { what } => ("failed", Some(what.as_str())),
+    };
+    let (partner, kind, id) = (message.partner.as_str(), known_type(Some(&message.kind)), message.id);
+    gateway.figures.attempt(partner, outcome, took);
+    let ms = took.as_millis() as u64;
+    if what.is_some() {
+        tracing::info!(%partner, %id, "type" = %kind, %outcome, what, ms, "attempt to send");
+    } else {
+        tracing::debug!(%partner, %id, "type" = %kind, %outcome, ms, "attempt to send");
+    }
 }
 
 /// What follows from an attempt.

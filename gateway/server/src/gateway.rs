@@ -1,9 +1,11 @@
 //! The running gateway: what its parts share.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use silkgate_message::instant::Instant;
 use silkgate_message::party::Country;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -39,10 +41,14 @@ pub struct Gateway {
     /// Sent when a log grew.
     pub grown: watch::Sender<()>,
     /// What monitoring reads.
-    pub figures: Figures,
+    pub figures: Arc<Figures>,
+    /// When it started.
+    pub started_at: Instant,
     /// How far logs can be relied on.
     pub standing: Arc<Standing>,
-    /// Cancelled when the gateway is told to stop: long polls end at once.
+    /// Set when the gateway is told to stop, before anything of it stops.
+    pub stopping: AtomicBool,
+    /// Cancelled when the gateway stops: long polls end at once.
     pub stop: CancellationToken,
     bells: Bells,
     directory: ArcSwap<Directory>,
@@ -61,6 +67,7 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
         let partner_tls = tls::PartnerServer::new(keys.tls.chain.clone(), keys.tls.key.clone_key(), trust)?;
+        let figures = accept.figures().clone();
         Ok(Self {
             config,
             keys,
@@ -69,7 +76,9 @@ impl Gateway {
             refusals: Refusals::default(),
             outbox: Notify::new(),
             questions: Notify::new(),
-            figures: Figures::default(),
+            figures,
+            started_at: clock::now(),
+            stopping: AtomicBool::new(false),
             grown: watch::Sender::new(()),
             standing,
             stop: CancellationToken::new(),
@@ -105,6 +114,9 @@ impl Gateway {
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
         if let Err(error) = self.partner_tls.replace(trust) {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
+        }
+        for (partner, what) in directory.changes_since(&self.directory.load()) {
+            tracing::info!(%partner, %what, "partner changed");
         }
         self.directory.store(Arc::new(directory));
         self.read_standing(&mut tx, added).await?;

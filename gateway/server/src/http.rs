@@ -1,7 +1,6 @@
 //! HTTP over mutual TLS: the accept loop with its bounds, bodies, and answers.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +48,9 @@ pub trait Plane: Send + Sync + 'static {
 
     /// A handshake that failed: someone who is nobody's partner, or a partner with a bad certificate.
     fn stranger(&self, reason: String);
+
+    /// A request on a connection whose peer is no longer known.
+    fn unknown(&self);
 }
 
 /// Serves `router` on `listener` until `stop`, then lets requests under way finish.
@@ -128,7 +130,6 @@ async fn connection<P: Plane>(
 ) {
     // Small answers leave at once.
     let _ = stream.set_nodelay(true);
-    let peer_address = stream.peer_addr().ok();
     let deadline = Duration::from_secs(limits.handshake_seconds);
     let handshake = tokio::time::timeout(deadline, TlsAcceptor::from(plane.tls()).accept(stream)).await;
     let tls = match handshake {
@@ -145,7 +146,7 @@ async fn connection<P: Plane>(
     let cut = CancellationToken::new();
     let gone = cut.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        answer(request, plane.clone(), router.clone(), certificate.clone(), peer_address, cut.clone())
+        answer(request, plane.clone(), router.clone(), certificate.clone(), cut.clone())
     });
     let builder = builder(limits);
     let serving = builder.serve_connection(TokioIo::new(tls), service);
@@ -189,14 +190,13 @@ async fn answer<P: Plane>(
     plane: Arc<P>,
     router: Router,
     certificate: CertificateDer<'static>,
-    address: Option<SocketAddr>,
     cut: CancellationToken,
 ) -> Result<Response, Infallible> {
     if let Some(problem) = malformed(&request) {
         return Ok(closing(self::problem(&problem)));
     }
     let Some(peer) = plane.peer(&certificate) else {
-        tracing::info!(?address, "request of a peer that is no longer known");
+        plane.unknown();
         cut.cancel();
         return Ok(closing(problem(&Problem::new(Code::PeerUnknown))));
     };

@@ -16,6 +16,8 @@ use crate::config::{Config, Home};
 pub struct Keys {
     /// Our chain on the partner plane, both as server and as client.
     pub tls: Identity,
+    /// The authority of that chain, where its certificate lies beside it: monitoring tells until when it is valid.
+    pub tls_anchor: Option<CertificateDer<'static>>,
     /// Our chain on the national plane.
     pub national: Identity,
     /// The anchor of the national plane's clients.
@@ -57,6 +59,7 @@ impl Keys {
         let (message, message_certificate) = message(home)?;
         Ok(Self {
             tls: Identity::read(&home.certificate("tls"), &home.key("tls"))?,
+            tls_anchor: one(&home.certificate("tls-ca")).ok(),
             national: Identity::read(&home.certificate("national"), &home.key("national"))?,
             national_anchor: one(&home.certificate("national-ca"))?,
             message,

@@ -12,11 +12,13 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::party::Country;
 use silkgate_message::problem::{Code, Problem};
+use tracing::field::display;
 
 use crate::accept::{Answer, Bonds, Received, Verdict, Work};
 use crate::clock;
 use crate::conform::{bonds, conform, count, erase_day, step};
 use crate::directory::{Directory, Partner};
+use crate::figures::known_type;
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer};
 use crate::store::message::{self, State as Stands};
@@ -31,41 +33,75 @@ pub async fn post(
     Extension(PartnerPeer(country)): Extension<PartnerPeer>,
     request: Request,
 ) -> Response {
+    let began = tokio::time::Instant::now();
+    let response = take(&gateway, country, request).await;
+    gateway.figures.answered(began.elapsed());
+    response
+}
+
+async fn take(gateway: &Gateway, country: Country, request: Request) -> Response {
+    let arrived_at = clock::now();
     let directory = gateway.directory();
     let Some(partner) = directory.partner(country).filter(|partner| partner.is_active()) else {
-        return refuse(&gateway, country, Problem::new(Code::PartnerSuspended), None, None).await;
+        return refuse(gateway, country, Problem::new(Code::PartnerSuspended), None, None).await;
     };
     if !partner.within_rate() {
         // No verdict, no entry: the same message will do later.
-        return http::problem(&Problem::new(Code::RateExceeded));
+        return put_off(gateway, country, Problem::new(Code::RateExceeded));
     }
     if let Some(reason) = gateway.flow(partner).reason() {
         // No verdict, no entry: the partner sends it again.
-        return http::problem(&Problem::new(Code::Degraded).detail(reason));
+        return put_off(gateway, country, Problem::new(Code::Degraded).detail(reason));
     }
     let limit = partner.agreement.body_max_bytes as usize;
     let body = match http::body(request, MESSAGE, limit, gateway.config.limits.body_seconds).await {
         Ok(body) => body,
         Err((problem, read)) => {
-            return refuse(&gateway, country, problem, Some(Digest::of(&read)), None).await;
+            return refuse(gateway, country, problem, Some(Digest::of(&read)), None).await;
         }
     };
     let jws = match Jws::parse(&body) {
         Ok(jws) => jws,
-        Err(problem) => return refuse(&gateway, country, problem, Some(Digest::of(&body)), None).await,
+        Err(problem) => return refuse(gateway, country, problem, Some(Digest::of(&body)), None).await,
     };
     let certificate = match verify(&jws, partner) {
         Ok(certificate) => certificate,
-        Err(code) => return refuse(&gateway, country, code.into(), None, Some(jws.digest())).await,
+        Err(code) => return refuse(gateway, country, code.into(), None, Some(jws.digest())).await,
     };
-    let received = judge(&jws, certificate, &directory, partner, body.to_vec(), clock::now());
+    let received =
+        Received { arrived_at, ..judge(&jws, certificate, &directory, partner, body.to_vec(), clock::now()) };
+    let named = Named::of(&received);
     match gateway.accept.commit(Work::Receive(Box::new(received))).await {
-        Answer::Received(verdict) => answer(&gateway, verdict).await,
-        Answer::Failed(problem) | Answer::Refused(problem) => http::problem(&problem),
+        Answer::Received(verdict) => answer(gateway, country, named, verdict).await,
+        Answer::Failed(problem) | Answer::Refused(problem) => put_off(gateway, country, problem),
         Answer::Submitted { .. } | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
-            http::problem(&Problem::new(Code::Unavailable))
+            put_off(gateway, country, Problem::new(Code::Unavailable))
         }
     }
+}
+
+/// What an event line may tell of a message whose signature was verified.
+struct Named {
+    id: Option<uuid::Uuid>,
+    kind: &'static str,
+}
+
+impl Named {
+    fn of(received: &Received) -> Self {
+        let (id, kind) = match &received.envelope {
+            Ok(envelope) => (Some(envelope.id), Some(envelope.kind.as_str())),
+            Err(parts) => (parts.id, parts.kind.as_deref()),
+        };
+        Self { id, kind: known_type(kind) }
+    }
+}
+
+/// Answers without a verdict: counted, and no line for each, since nothing but the partner's patience bounds them.
+fn put_off(gateway: &Gateway, partner: Country, problem: Problem) -> Response {
+    let code = problem.code.as_str();
+    gateway.figures.message(partner.as_str(), Direction::Receive, None, "put_off", Some(code));
+    tracing::debug!(%partner, code = %code, "message put off");
+    http::problem(&problem)
 }
 
 /// Answers a refusal from before a verified signature, logged within the partner's budget.
@@ -76,6 +112,8 @@ async fn refuse(
     body: Option<Digest>,
     jws: Option<Digest>,
 ) -> Response {
+    let code = problem.code.as_str();
+    gateway.figures.message(partner.as_str(), Direction::Receive, None, "refused", Some(code));
     gateway.refusals.of_partner(&gateway.accept, partner, problem.code, body, jws).await;
     http::problem(&problem)
 }
@@ -100,6 +138,7 @@ fn judge(
 ) -> Received {
     let mut received = Received {
         partner: partner.country,
+        arrived_at: now,
         bytes,
         digest: jws.digest(),
         signed_at: jws.iat,
@@ -205,18 +244,33 @@ fn addressed(envelope: &Envelope, directory: &Directory, partner: Country) -> Re
     Ok(())
 }
 
-async fn answer(gateway: &Gateway, verdict: Verdict) -> Response {
+/// A first verdict was told when it was committed; what changed nothing is told here.
+async fn answer(gateway: &Gateway, partner: Country, named: Named, verdict: Verdict) -> Response {
+    let Named { id, kind } = named;
+    let tell = |verdict: &'static str, code: Option<Code>| {
+        let code = code.map(Code::as_str);
+        gateway.figures.message(partner.as_str(), Direction::Receive, Some(kind), verdict, code);
+        let (id, code) = (id.map(display), code.map(display));
+        tracing::info!(%partner, id, "type" = %kind, %verdict, code, "message received");
+    };
     match verdict {
         Verdict::Accepted(receipt) => http::receipt(receipt),
-        Verdict::Rejected(problem) | Verdict::NotNow(problem) => http::problem(&problem),
-        Verdict::Again { seq } => match first_answer(gateway, seq).await {
-            Ok(Ok(receipt)) => mark_as_replay(http::receipt(receipt)),
-            Ok(Err(problem)) => mark_as_replay(http::problem(&problem)),
-            Err(error) => {
-                tracing::error!(%error, seq, "the first answer could not be made again");
-                http::problem(&Problem::new(Code::Unavailable))
+        Verdict::Rejected(problem) => http::problem(&problem),
+        Verdict::NotNow(problem) => {
+            tell("put_off", Some(problem.code));
+            http::problem(&problem)
+        }
+        Verdict::Again { seq } => {
+            tell("again", None);
+            match first_answer(gateway, seq).await {
+                Ok(Ok(receipt)) => mark_as_replay(http::receipt(receipt)),
+                Ok(Err(problem)) => mark_as_replay(http::problem(&problem)),
+                Err(error) => {
+                    tracing::error!(%error, seq, "the first answer could not be made again");
+                    http::problem(&Problem::new(Code::Unavailable))
+                }
             }
-        },
+        }
     }
 }
 

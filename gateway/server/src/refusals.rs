@@ -1,5 +1,5 @@
 //! Refusals before a verified signature: logged one by one within a budget, beyond it counted, so
-//! that whoever sends rubbish cannot fill the logs.
+//! that whoever sends rubbish cannot fill the logs. The budget is one for the ledger and for event lines.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,12 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 use silkgate_message::problem::Code;
+use tracing::field::display;
+use uuid::Uuid;
 
 use crate::accept::{Accept, Note, NoteLog, Work, entry_at};
 use crate::clock;
+use crate::figures::known_type;
 use crate::store::ledger::hash;
 
 /// Entries a minute for each partner, in its channel log.
@@ -27,6 +30,19 @@ enum Account {
     Partner(Country),
     Strangers,
     Submissions,
+    /// Peers that are no longer known: lines only.
+    Unknown,
+}
+
+/// What could be read of a submission before it was refused.
+#[derive(Default)]
+pub struct Read {
+    /// The recipient's state, where it is a partner.
+    pub partner: Option<Country>,
+    /// The id.
+    pub id: Option<Uuid>,
+    /// The type, as it was written.
+    pub kind: Option<String>,
 }
 
 /// The budgets.
@@ -58,28 +74,43 @@ impl Refusals {
             entry.jws = jws.map(hash);
             Note { log: NoteLog::Channel(partner), entry }
         };
-        self.note(accept, Account::Partner(partner), code.as_str(), entry).await;
+        let line = || tracing::info!(%partner, verdict = %"refused", %code, "message refused");
+        self.note(accept, Account::Partner(partner), code.as_str(), line, entry).await;
     }
 
-    /// A connection refused by TLS.
-    pub async fn of_stranger(&self, accept: &Accept) {
+    /// A connection refused by TLS. `reason`: the library's own words.
+    pub async fn of_stranger(&self, accept: &Accept, reason: &str) {
         let entry = |now: Instant| {
             let mut entry = entry_at(Kind::Refused, now);
             entry.code = Some("tls_stranger".to_owned());
             Note { log: NoteLog::House, entry }
         };
-        self.note(accept, Account::Strangers, "tls_stranger", entry).await;
+        let line = || tracing::info!(code = %"tls_stranger", reason, "connection refused");
+        self.note(accept, Account::Strangers, "tls_stranger", line, entry).await;
+    }
+
+    /// A request of a peer whose certificate is good, and which was removed.
+    pub fn of_unknown(&self) {
+        let code = Code::PeerUnknown;
+        if self.spend(Account::Unknown, code.as_str(), clock::now()) {
+            tracing::info!(%code, "connection refused");
+        }
     }
 
     /// A back end's submission refused.
-    pub async fn of_submission(&self, accept: &Accept, source: &str, code: Code) {
+    pub async fn of_submission(&self, accept: &Accept, source: &str, read: &Read, code: Code) {
         let entry = |now: Instant| {
             let mut entry = entry_at(Kind::Refused, now);
             entry.from = Some(source.to_owned());
             entry.code = Some(code.to_string());
             Note { log: NoteLog::House, entry }
         };
-        self.note(accept, Account::Submissions, code.as_str(), entry).await;
+        let line = || {
+            let (partner, id) = (read.partner.map(display), read.id.map(display));
+            let kind = known_type(read.kind.as_deref());
+            tracing::info!(partner, id, "type" = %kind, from = %source, %code, "submission refused");
+        };
+        self.note(accept, Account::Submissions, code.as_str(), line, entry).await;
     }
 
     async fn note(
@@ -87,10 +118,12 @@ impl Refusals {
         accept: &Accept,
         account: Account,
         code: &'static str,
+        line: impl FnOnce(),
         note: impl FnOnce(Instant) -> Note,
     ) {
         let now = clock::now();
         if self.spend(account, code, now) {
+            line();
             // The answer waits for the entry; where the queue is full the refusal goes unlogged
             // rather than unanswered.
             accept.commit(Work::Note(Box::new(note(now)))).await;
@@ -101,7 +134,7 @@ impl Refusals {
     fn spend(&self, account: Account, code: &'static str, now: Instant) -> bool {
         let budget = match account {
             Account::Partner(_) => PER_PARTNER,
-            Account::Strangers => STRANGERS,
+            Account::Strangers | Account::Unknown => STRANGERS,
             Account::Submissions => SUBMISSIONS,
         };
         let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,9 +162,12 @@ impl Refusals {
         };
         for (account, codes) in counted {
             for (code, n) in codes {
+                let partner = if let Account::Partner(partner) = account { Some(partner) } else { None };
+                tracing::info!(partner = partner.map(display), code = %code, count = n, "refused beyond the budget");
                 let (kind, log, from) = match account {
                     Account::Partner(p) => (Kind::Rejected, NoteLog::Channel(p), Some(p.to_string())),
                     Account::Strangers | Account::Submissions => (Kind::Refused, NoteLog::House, None),
+                    Account::Unknown => continue,
                 };
                 let mut entry = entry_at(kind, clock::now());
                 (entry.from, entry.code, entry.n) = (from, Some(code.to_owned()), Some(n));

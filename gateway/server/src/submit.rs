@@ -24,6 +24,7 @@ use crate::conform::{bonds, conform, erase_day, step};
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
+use crate::refusals::Read;
 use crate::standing::Flow;
 use crate::store::message::{self, Message, State as Stands, Way};
 use crate::store::question::{self, QuestionState};
@@ -66,6 +67,23 @@ pub struct Status {
     pub warnings: Vec<Violation>,
 }
 
+impl Status {
+    fn of(id: Uuid, digest: String, state: Stands) -> Self {
+        Self {
+            id,
+            digest,
+            state,
+            code: None,
+            attempts: None,
+            last_attempt: None,
+            problem: None,
+            receipt: None,
+            question: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// How a question stands.
 #[derive(Serialize, Deserialize, Debug)]
 pub struct Asked {
@@ -84,7 +102,8 @@ pub async fn post(
     Extension(BackEndPeer(party)): Extension<BackEndPeer>,
     request: Request,
 ) -> Response {
-    match submit(&gateway, &party, request).await {
+    let mut read = Read::default();
+    match submit(&gateway, &party, request, &mut read).await {
         Ok(status) => {
             let location = format!("/v1/submissions/{}", status.id);
             let mut response = http::json(202, &status);
@@ -94,19 +113,28 @@ pub async fn post(
             response
         }
         Err(problem) => {
-            gateway.refusals.of_submission(&gateway.accept, party.as_str(), problem.code).await;
+            let (partner, code) = (read.partner.map(|partner| partner.to_string()), problem.code);
+            let kind = read.kind.as_deref();
+            gateway.figures.submission(partner.as_deref(), kind, "refused", Some(code.as_str()));
+            gateway.refusals.of_submission(&gateway.accept, party.as_str(), &read, code).await;
             http::problem(&problem)
         }
     }
 }
 
-async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<Status, Box<Problem>> {
+async fn submit(
+    gateway: &Gateway,
+    party: &Party,
+    request: Request,
+    read: &mut Read,
+) -> Result<Status, Box<Problem>> {
+    let arrived_at = clock::now();
     let limit = silkgate_message::agreement::BODY_MAX_BYTES as usize;
     let body = http::body(request, EVENT, limit, gateway.config.limits.body_seconds);
     let body = body.await.map_err(|(problem, _)| Box::new(problem))?;
     let directory = gateway.directory();
     let now = clock::now();
-    let checked = check(&directory, party, &body, now)?;
+    let checked = check(&directory, party, &body, now, read)?;
     let partner = directory.partner(checked.envelope.recipient.country());
     if let Some(Flow::Stop(reason)) = partner.map(|partner| gateway.flow(partner)) {
         return Err(Box::new(Problem::new(Code::Degraded).detail(reason)));
@@ -129,6 +157,7 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
         step: step(message_type, &jws.event, &checked.envelope, digest),
         bonds: bonds(message_type, &jws.event),
         erase_day: checked.erase_day,
+        arrived_at,
         bytes,
         digest,
         signed_at: jws.iat,
@@ -138,18 +167,14 @@ async fn submit(gateway: &Gateway, party: &Party, request: Request) -> Result<St
         request: Digest::of(&body),
     };
     match gateway.accept.commit(Work::Submit(Box::new(submission))).await {
-        Answer::Submitted { id, digest, state, .. } => Ok(Status {
-            id,
-            digest: digest.to_string(),
-            state,
-            code: None,
-            attempts: None,
-            last_attempt: None,
-            problem: None,
-            receipt: None,
-            question: None,
-            warnings: checked.warnings,
-        }),
+        Answer::Submitted { id, digest, state, again } => {
+            if again {
+                // The first time was told when it was committed.
+                let partner = read.partner.map(|partner| partner.to_string());
+                gateway.figures.submission(partner.as_deref(), read.kind.as_deref(), "again", None);
+            }
+            Ok(Status { warnings: checked.warnings, ..Status::of(id, digest.to_string(), state) })
+        }
         Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
         Answer::Received(_) | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
             Err(unavailable("no answer"))
@@ -168,7 +193,7 @@ pub async fn dry_run(
         Ok(body) => body,
         Err((problem, _)) => return http::problem(&problem),
     };
-    match check(&gateway.directory(), &party, &body, clock::now()) {
+    match check(&gateway.directory(), &party, &body, clock::now(), &mut Read::default()) {
         Ok(checked) => http::json(200, &json!({ "valid": true, "violations": checked.warnings })),
         Err(problem) => http::problem(&problem),
     }
@@ -184,7 +209,14 @@ struct Checked {
     erase_day: i64,
 }
 
-fn check(directory: &Directory, party: &Party, body: &[u8], now: Instant) -> Result<Checked, Box<Problem>> {
+/// `read`: filled in as far as it comes.
+fn check(
+    directory: &Directory,
+    party: &Party,
+    body: &[u8],
+    now: Instant,
+    read: &mut Read,
+) -> Result<Checked, Box<Problem>> {
     let event = json::parse(body).map_err(|error| Box::new(Problem::from(&error)))?;
     let Value::Object(mut event) = event else {
         return Err(Box::new(Problem::new(Code::EventInvalid).detail("a submission is a JSON object")));
@@ -195,11 +227,16 @@ fn check(directory: &Directory, party: &Party, body: &[u8], now: Instant) -> Res
     let envelope = event::read(&event).map_err(|(violations, _)| {
         Box::new(Problem::new(Code::EventInvalid).detail("the envelope breaks rules").violations(violations))
     })?;
+    let country = envelope.recipient.country();
+    *read = Read {
+        partner: directory.partner(country).map(|partner| partner.country),
+        id: Some(envelope.id),
+        kind: Some(envelope.kind.clone()),
+    };
     if envelope.source != *party {
         let detail = format!("your certificate is for {party}");
         return Err(Box::new(Problem::new(Code::SourceNotYours).detail(detail)));
     }
-    let country = envelope.recipient.country();
     let Some(partner) = directory.partner(country).filter(|partner| partner.state != "removed") else {
         let known = directory.partners().filter(|p| p.is_active()).map(|p| p.country.to_string());
         let detail = format!("{country} is none of our partners: {}", known.collect::<Vec<_>>().join(", "));
@@ -375,15 +412,12 @@ async fn look(gateway: &Gateway, party: &Party, id: &Uuid) -> Result<Option<Stat
         None => None,
     };
     Ok(Some(Status {
-        id: row.id,
-        digest: row.digest.to_string(),
-        state: row.state,
         code: row.code,
         attempts: Some(attempts.len()),
         last_attempt: attempts.into_iter().next_back().map(|(_, _, outcome)| outcome),
         problem: problem.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
         receipt: receipt.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         question,
-        warnings: Vec::new(),
+        ..Status::of(row.id, row.digest.to_string(), row.state)
     }))
 }

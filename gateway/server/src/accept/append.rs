@@ -94,6 +94,11 @@ impl Growth<'_> {
             .ok_or_else(|| StoreError::Corrupt(format!("there is no log for {partner}")))
     }
 
+    /// The origin of a log.
+    pub fn origin(&self, log: i64) -> String {
+        self.heads.get(&log).map_or_else(String::new, |head| head.origin.clone())
+    }
+
     /// Appends an entry and gives its index.
     pub async fn append(
         &mut self,

@@ -7,6 +7,7 @@
 mod append;
 mod batch;
 mod erase;
+mod event;
 mod queue;
 mod work;
 
@@ -15,15 +16,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use silkgate_message::problem::{Code, Problem};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub use append::Logs;
 pub use erase::{erase, needed};
+pub use event::Event;
 pub use work::{
     Answer, Bonds, Due, HandOver, Note, NoteLog, Outcome, Received, Settlement, Shown, Submission, Verdict,
     Work, entry_at,
 };
 
+use crate::figures::Figures;
 use crate::standing::Standing;
 use crate::store::{Store, StoreError, bell};
 use append::Signed;
@@ -53,6 +58,9 @@ pub struct Changed {
     pub asked: bool,
     /// Whether a log grew.
     pub grown: bool,
+    /// What happened to messages: told by the gateway that committed it, and by no other.
+    #[serde(skip)]
+    pub events: Vec<Event>,
 }
 
 /// The way in.
@@ -60,16 +68,27 @@ pub struct Changed {
 pub struct Accept {
     queue: Arc<Queue<Job>>,
     halted: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
     standing: Arc<Standing>,
+    figures: Arc<Figures>,
 }
 
 /// The loop behind [`Accept`].
 pub struct Committer {
     queue: Arc<Queue<Job>>,
     halted: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
     store: Store,
     logs: Logs,
     standing: Arc<Standing>,
+    figures: Arc<Figures>,
+}
+
+impl Drop for Committer {
+    /// However the loop came to its end, by a panic too.
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
 }
 
 impl Accept {
@@ -81,9 +100,16 @@ impl Accept {
         standing: Arc<Standing>,
     ) -> (Self, Committer) {
         let queue = Arc::new(Queue::new(queue_per_partner));
-        let halted = Arc::new(AtomicBool::new(false));
-        let accept = Self { queue: queue.clone(), halted: halted.clone(), standing: standing.clone() };
-        (accept, Committer { queue, halted, store, logs, standing })
+        let (halted, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let figures = Arc::new(Figures::default());
+        let accept = Self {
+            queue: queue.clone(),
+            halted: halted.clone(),
+            ended: ended.clone(),
+            standing: standing.clone(),
+            figures: figures.clone(),
+        };
+        (accept, Committer { queue, halted, ended, store, logs, standing, figures })
     }
 
     /// Commits `work` and gives its answer. The work is done even if the caller goes away.
@@ -109,6 +135,26 @@ impl Accept {
     pub fn close(&self) {
         self.queue.close();
     }
+
+    /// Whether a commit failed: nothing is written until a restart.
+    pub fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::SeqCst)
+    }
+
+    /// Whether the loop has come to its end.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Jobs that wait for their commit, by lane.
+    pub fn waiting(&self) -> Vec<(queue::Lane, usize)> {
+        self.queue.depths()
+    }
+
+    /// What is counted, here and elsewhere.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.figures
+    }
 }
 
 /// Why the loop ended before it was closed.
@@ -121,13 +167,27 @@ pub struct Halted(String);
 impl Committer {
     /// Commits until the queue is closed and empty. `changed` is called after each commit.
     pub async fn run(mut self, changed: impl Fn(Changed)) -> Result<(), Halted> {
+        let (told, teller) = event::teller(self.figures.clone());
+        let ended = self.commit_all(changed, told).await;
+        // What was committed last is told too. A panic there is no reason to fail here.
+        let _ = teller.await;
+        ended
+    }
+
+    async fn commit_all(
+        &mut self,
+        changed: impl Fn(Changed),
+        told: UnboundedSender<Vec<Event>>,
+    ) -> Result<(), Halted> {
         while let Some(jobs) = self.queue.take(BATCH_MAX).await {
             let (works, replies): (Vec<Work>, Vec<_>) =
                 jobs.into_iter().map(|job| (job.work, job.reply)).unzip();
             let mut answers = Vec::with_capacity(works.len());
+            let mut events = Vec::new();
             match self.batch(&works).await {
-                Ok((batch, change)) => {
+                Ok((batch, mut change)) => {
                     answers = batch;
+                    events.append(&mut change.events);
                     changed(change);
                 }
                 Err(Failure::Aborted(error)) => {
@@ -136,8 +196,9 @@ impl Committer {
                     tracing::error!(%error, jobs = works.len(), "batch rolled back; its jobs go one by one");
                     for work in &works {
                         match self.batch(std::slice::from_ref(work)).await {
-                            Ok((mut alone, change)) => {
+                            Ok((mut alone, mut change)) => {
                                 answers.append(&mut alone);
+                                events.append(&mut change.events);
                                 changed(change);
                             }
                             Err(Failure::Aborted(error)) => {
@@ -163,6 +224,8 @@ impl Committer {
                 // Whoever asked may have gone; the work is done all the same.
                 let _ = reply.send(answer);
             }
+            // Nobody waits for it, and who tells it does not end before.
+            let _ = told.send(events);
         }
         Ok(())
     }
@@ -176,6 +239,7 @@ impl Committer {
     }
 
     async fn batch(&mut self, works: &[Work]) -> Result<(Vec<Answer>, Changed), Failure> {
+        let began = Instant::now();
         let mut tx = self.store.write().await.map_err(|error| Failure::Away(error.to_string()))?;
         let done = batch::run(&mut tx, &mut self.logs, self.store.keys(), &self.standing, works).await;
         match done {
@@ -193,6 +257,7 @@ impl Committer {
                     Err(error) if shared => self.settle(&done.signed, error).await?,
                     Err(error) => return Err(Failure::Commit(error.to_string())),
                 }
+                self.figures.committed(works.len(), began.elapsed());
                 Ok((done.answers, done.changed))
             }
             // Not tried again, and nothing of it forgotten: only a start asks the witnesses.
@@ -211,7 +276,7 @@ impl Committer {
     /// which either stands, with its checkpoints, or is gone.
     async fn settle(&mut self, signed: &Signed, error: StoreError) -> Result<(), Failure> {
         tracing::error!(%error, "a commit was not confirmed; the server is asked what became of it");
-        let deadline = tokio::time::Instant::now() + SETTLE_WAIT;
+        let deadline = Instant::now() + SETTLE_WAIT;
         loop {
             let asked = async {
                 let mut tx = self.store.write().await?;
@@ -226,7 +291,7 @@ impl Committer {
                     self.logs.forget();
                     return Err(Failure::Away("its last commit was lost".to_owned()));
                 }
-                Err(error) if tokio::time::Instant::now() < deadline => {
+                Err(error) if Instant::now() < deadline => {
                     tracing::warn!(%error, "the database cannot be reached");
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }

@@ -65,6 +65,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Jobs that wait, by lane; a lane without any is left out.
+    pub fn depths(&self) -> Vec<(Lane, usize)> {
+        self.lock().waiting.iter().map(|(lane, jobs)| (lane.clone(), jobs.len())).collect()
+    }
+
     /// Takes no more; what waits is still handed out.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -110,6 +115,7 @@ mod tests {
         }
         queue.push("SA", ("SA", 0)).unwrap();
         queue.push("", ("", 0)).unwrap();
+        assert_eq!(queue.depths(), [("".into(), 1), ("JO".into(), 5), ("SA".into(), 1)]);
         let batch = queue.take(4).await.unwrap();
         assert_eq!(batch, [("JO", 0), ("SA", 0), ("", 0), ("JO", 1)]);
         assert_eq!(queue.take(9).await.unwrap(), [("JO", 2), ("JO", 3), ("JO", 4)]);

@@ -94,6 +94,8 @@ pub struct Bonds {
 pub struct Received {
     /// Who sent it, by TLS.
     pub partner: Country,
+    /// When its request came in.
+    pub arrived_at: Instant,
     /// The message's bytes.
     pub bytes: Vec<u8>,
     /// SHA-256 of its signing input.
@@ -118,6 +120,8 @@ pub struct Received {
 
 /// A back end's message.
 pub struct Submission {
+    /// When its request came in.
+    pub arrived_at: Instant,
     /// The signed message.
     pub bytes: Vec<u8>,
     /// SHA-256 of its signing input.
@@ -243,6 +247,8 @@ pub enum Answer {
         digest: Digest,
         /// Where it stands.
         state: State,
+        /// Whether it was submitted before.
+        again: bool,
     },
     /// To [`Work::Erase`].
     Erased {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -17,8 +18,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Cx, Found, logging, reconcile, stop_signal};
-use crate::accept::{Accept, Logs};
+use crate::accept::{Accept, Committer, Logs};
 use crate::clock;
+use crate::config::Config;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
@@ -57,48 +59,29 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let stopped = stop_signal();
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
-    let keys = Keys::read(&cx.home, &config)?;
-    let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
-    let standing = Arc::new(Standing::default());
-    let (place, key_place) = (cx.home.database(&config), cx.home.key_store(&config));
-    let reconnected = standing.clone();
-    let store = Store::open(&place, &key_place, Open::Migrate, Arc::new(move || reconnected.doubt())).await?;
-    if !store.claim_keys(CLAIM_MS).await? {
-        bail!(
-            "another gateway uses this database with another key store: give both the same one, \
-             `key_store = \"postgres://…\"`, or stop the other and wait {} s",
-            CLAIM_MS / 1000
-        );
-    }
-    recover(&store).await?;
-    let directory = {
-        let mut tx = store.read().await?;
-        Directory::load(&mut tx, config.country(), clock::now()).await?
-    };
-    let lifetime_ms = directory.partners().map(|partner| partner.agreement.lifetime_ms()).max();
-    keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
-    retention::encrypt_plain(&store, &directory).await?;
-    let logs = Logs::new(keys.log.clone());
-    let queue = config.limits.queue_per_partner;
-    let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
-    let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
-    await_witnesses(&gateway).await?;
+    let (gateway, committer, tsa) = open(cx, config).await?;
     let (strangers, refused) = mpsc::channel(64);
     let partner_plane = Arc::new(Partners { gateway: gateway.clone(), strangers: strangers.clone() });
     let national_plane = Arc::new(National::new(&gateway, strangers)?);
+    let operations_listener = match gateway.config.operations.listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     let partner_listener = bind(gateway.config.partner_plane.listen).await?;
     let national_listener = bind(gateway.config.national_plane.listen).await?;
     tracing::info!(
         partner_plane = %partner_listener.local_addr()?,
         national_plane = %national_listener.local_addr()?,
         party = %gateway.config.party,
+        version = %env!("CARGO_PKG_VERSION"),
         "serving"
     );
     let stop = gateway.stop.clone();
-    if let Some(address) = gateway.config.operations.listen {
-        let listener = bind(address).await?;
-        let (routes, limits) = (operations::routes(&gateway), gateway.config.limits.clone());
-        tokio::spawn(http::serve_plain(listener, routes, limits, stop.clone()));
+    let watched = CancellationToken::new();
+    if let Some(listener) = operations_listener {
+        // It outlives the other planes: a stop is watched to its end.
+        let limits = gateway.config.limits.clone();
+        tokio::spawn(http::serve_plain(listener, operations::routes(&gateway), limits, watched.clone()));
     }
     let limits = gateway.config.limits.clone();
     let commits = {
@@ -136,7 +119,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     ];
     let mut commits = commits;
     let ended = tokio::select! {
-        () = stopped => None,
+        () = told_to_stop(&gateway, stopped) => None,
         ended = &mut commits => Some(ended),
     };
     stop.cancel();
@@ -146,15 +129,55 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tracing::error!("stopped: a commit failed");
         return halted.map(|()| Found::Good).map_err(Into::into);
     }
-    tracing::info!("stopping");
     for plane in planes {
         plane.await.context("a part of the gateway died")?;
     }
     gateway.accept.close();
     commits.await.context("the committer died")??;
     gateway.store.drop_duties().await?;
+    watched.cancel();
     gateway.store.close().await;
+    tracing::info!("stopped");
     Ok(Found::Good)
+}
+
+/// Reads everything, goes on where a process that died stopped, and puts the parts together.
+async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Option<Authority>)> {
+    let keys = Keys::read(&cx.home, &config)?;
+    let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
+    let standing = Arc::new(Standing::default());
+    let (place, key_place) = (cx.home.database(&config), cx.home.key_store(&config));
+    let reconnected = standing.clone();
+    let store = Store::open(&place, &key_place, Open::Migrate, Arc::new(move || reconnected.doubt())).await?;
+    if !store.claim_keys(CLAIM_MS).await? {
+        bail!(
+            "another gateway uses this database with another key store: give both the same one, \
+             `key_store = \"postgres://…\"`, or stop the other and wait {} s",
+            CLAIM_MS / 1000
+        );
+    }
+    recover(&store).await?;
+    let directory = {
+        let mut tx = store.read().await?;
+        Directory::load(&mut tx, config.country(), clock::now()).await?
+    };
+    let lifetime_ms = directory.partners().map(|partner| partner.agreement.lifetime_ms()).max();
+    keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
+    retention::encrypt_plain(&store, &directory).await?;
+    let logs = Logs::new(keys.log.clone());
+    let queue = config.limits.queue_per_partner;
+    let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
+    let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
+    await_witnesses(&gateway).await?;
+    Ok((gateway, committer, tsa))
+}
+
+/// Resolves when the planes are to close. Before that `/readyz` says so, for as long as a balancer needs to see it.
+async fn told_to_stop(gateway: &Gateway, signal: impl Future<Output = ()>) {
+    signal.await;
+    gateway.stopping.store(true, Ordering::SeqCst);
+    tracing::info!("stopping");
+    tokio::time::sleep(Duration::from_secs(gateway.config.operations.drain_seconds)).await;
 }
 
 /// Hears what other gateways on the same database have committed, and wakes those who wait for it here.
@@ -260,7 +283,7 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
     loop {
         tokio::select! {
             _ = refresh.tick() => match gateway.refresh().await {
-                Ok(true) => tracing::info!("partners and clients read again"),
+                Ok(true) => tracing::debug!("partners and clients read again"),
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "partners could not be read; the old ones stay in force"),
             },
@@ -274,8 +297,7 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
                 gateway.refusals.summarise(&gateway.accept).await;
             }
             Some(reason) = refused.recv() => {
-                tracing::info!(reason, "connection refused by TLS");
-                gateway.refusals.of_stranger(&gateway.accept).await;
+                gateway.refusals.of_stranger(&gateway.accept, &reason).await;
             }
             () = stop.cancelled() => break,
         }
@@ -343,8 +365,14 @@ impl Plane for Partners {
     }
 
     fn stranger(&self, reason: String) {
+        self.gateway.figures.connection_refused("partner", "tls_stranger");
         // A full channel drops the note, never the handshakes of others.
         let _ = self.strangers.try_send(reason);
+    }
+
+    fn unknown(&self) {
+        self.gateway.figures.connection_refused("partner", Code::PeerUnknown.as_str());
+        self.gateway.refusals.of_unknown();
     }
 }
 
@@ -390,6 +418,12 @@ impl Plane for National {
     }
 
     fn stranger(&self, reason: String) {
+        self.gateway.figures.connection_refused("national", "tls_stranger");
         let _ = self.strangers.try_send(reason);
+    }
+
+    fn unknown(&self) {
+        self.gateway.figures.connection_refused("national", Code::PeerUnknown.as_str());
+        self.gateway.refusals.of_unknown();
     }
 }

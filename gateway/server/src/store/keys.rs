@@ -219,6 +219,18 @@ impl KeyStore {
         rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
     }
 
+    /// Whether it is still there and can be read: an open file that was taken away would take new keys with it.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        if let Pool::Sqlite(pool) = self.pool()?
+            && !tokio::fs::try_exists(pool.connect_options().get_filename()).await.unwrap_or(false)
+        {
+            return Err(StoreError::KeysMissing(self.shown.clone()));
+        }
+        let query = sql("SELECT count(*) FROM day_key WHERE id = 0");
+        query.fetch_all(&mut self.reading().await?).await?;
+        Ok(())
+    }
+
     /// Overwrites a key; its row stays. Only inside the write transaction that saw it unused.
     pub(super) async fn destroy(&self, id: i64, at: Instant) -> Result<(), StoreError> {
         self.lock().forget(id);

@@ -90,7 +90,7 @@ impl Partnership<'_> {
         if raised.await.map_err(|error| error.to_string())?.is_some() {
             self.gateway.standing.add_rollback(country);
             tracing::error!(
-                partner = %country, origin = head.origin, seen = checkpoint.size, held = head.size,
+                partner = %country, code = %"rollback", log = %head.origin, size = checkpoint.size, held = head.size,
                 "ALARM: a partner holds a LATER OR OTHER history of our own log: this database was put back or altered. \
                  The gateway is READ-ONLY. `silkgate log recover {country}` tells the way out"
             );
@@ -134,7 +134,9 @@ impl Partnership<'_> {
             self.gateway.standing.witnessed_by(self.partner.country);
             Ok::<_, crate::store::StoreError>(())
         };
-        write.await.map_err(|error| error.to_string())
+        write.await.map_err(|error| error.to_string())?;
+        tracing::debug!(partner = %self.partner.country, log = %head.origin, size, "cosigned by the partner");
+        Ok(())
     }
 
     /// Asks how far we ourselves have cosigned the partner's log. A note with our own cosignature that is newer
@@ -182,12 +184,12 @@ impl Partnership<'_> {
         if newest.as_ref().is_none_or(|newest| newest.size < shown.size) {
             witness::put_witnessed(tx, origin, country.as_str(), bytes).await?;
             tracing::warn!(
-                partner = %country, origin, size = shown.size,
+                partner = %country, log = %origin, size = shown.size,
                 "our witness had cosigned more than this database remembers"
             );
         } else if newest.is_some_and(|newest| newest.size == shown.size && newest.root != shown.root) {
             tracing::error!(
-                partner = %country, origin,
+                partner = %country, code = %"witness_twice", log = %origin,
                 "ALARM: our own witness has cosigned two histories of the partner's log: was it run from two databases?"
             );
         }

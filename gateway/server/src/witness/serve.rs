@@ -45,14 +45,17 @@ pub async fn add_checkpoint(
         Err(problem) => return http::problem(&problem),
     };
     let (shown, lines) = shown;
-    let origin = shown.checkpoint.origin.clone();
+    let (origin, size) = (shown.checkpoint.origin.clone(), shown.checkpoint.size);
     match gateway.accept.commit(Work::Witness(Box::new(shown))).await {
-        Answer::Witnessed(Ok(())) => http::bytes(200, TEXT, lines.into_bytes()),
+        Answer::Witnessed(Ok(())) => {
+            tracing::debug!(partner = %country, log = %origin, size, "cosigned for the partner");
+            http::bytes(200, TEXT, lines.into_bytes())
+        }
         Answer::Witnessed(Err((unfit, is_new))) => {
             if is_new {
                 gateway.standing.add_fork(country);
                 tracing::error!(
-                    partner = %country, %origin,
+                    partner = %country, code = %"fork", log = %origin, size,
                     "ALARM: the partner's log CONTRADICTS what it showed before; both checkpoints are kept, see `silkgate status`"
                 );
             }

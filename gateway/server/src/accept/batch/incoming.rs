@@ -6,6 +6,7 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::problem::{Code, Problem};
 
+use super::super::event::{Event, Happened};
 use super::super::work::{Answer, Received, Verdict, entry_at};
 use super::{Batch, Draft, out_of_order};
 use crate::store::delivery::Notice;
@@ -96,6 +97,7 @@ impl Batch<'_> {
         if let Some((key, state)) = next {
             self.records.insert(key, Record { head: Some(state.clone()), settled: Some(state) });
         }
+        self.judged(received, &parts, None, (log, index));
         Ok(Draft::Accepted { log, index })
     }
 
@@ -122,7 +124,27 @@ impl Batch<'_> {
             let seq = self.take(received_row(received, parts, times, State::Rejected, code), log, index);
             self.refusals.push((seq, problem.to_json()));
         }
+        self.judged(received, parts, Some(problem.code), (log, index));
         Ok(Draft::Rejected { log, index, problem: Box::new(problem) })
+    }
+
+    /// To be told after the commit: the verdict, with the code of a refusal.
+    fn judged(
+        &mut self,
+        received: &Received,
+        parts: &Fragments,
+        refusal: Option<Code>,
+        (log, index): (i64, u64),
+    ) {
+        self.changed.events.push(Event {
+            happened: Happened::Received { accepted: refusal.is_none() },
+            partner: received.partner.to_string(),
+            id: parts.id,
+            kind: parts.kind.clone(),
+            code: refusal.map(|code| code.to_string()),
+            entry: Some((self.growth.origin(log), index)),
+            since: received.arrived_at,
+        });
     }
 
     fn entry(&self, kind: Kind, received: &Received, parts: &Fragments) -> Result<Entry, StoreError> {

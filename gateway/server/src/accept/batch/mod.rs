@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Changed;
 use super::append::{Growth, Logs, Signed};
 use super::erase::{erase, needed};
+use super::event::{Event, Happened};
 use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
 use crate::standing::Standing;
@@ -147,7 +148,9 @@ impl Batch<'_> {
         fill(&mut entry, Some(&row.id), &row.source, &row.recipient, &row.kind);
         entry.jws = Some(hash(row.digest));
         let house = self.growth.house()?;
-        self.growth.append(conn, house, &entry).await?;
+        let index = self.growth.append(conn, house, &entry).await?;
+        let happened = Happened::Delivered { recipient: recipient.to_owned() };
+        self.happened(&row, happened, None, Some((house, index)));
         // The next version of the record may be fetched now.
         self.changed.recipients.push(row.recipient);
         Ok(Draft::Ready(Answer::Done))
@@ -167,6 +170,7 @@ impl Batch<'_> {
             return Err(StoreError::Corrupt("a question without its message".into()));
         };
         self.questions.insert(seq, Question { state: QuestionState::Missed, ..asked });
+        self.happened(&row, Happened::Unanswered, None, None);
         self.changed.recipients.push(row.source.clone());
         self.deliveries.push((seq, row.source, row.partner, row.subject, Some(Notice::AnswerMissing)));
         Ok(Draft::Ready(Answer::Done))
@@ -250,6 +254,26 @@ impl Batch<'_> {
         });
         let answers = answers.collect();
         Ok(Done { answers, changed, signed: grown.into_signed() })
+    }
+
+    /// To be told after the commit, of a message that was there before.
+    fn happened(
+        &mut self,
+        row: &Message,
+        happened: Happened,
+        code: Option<String>,
+        entry: Option<(i64, u64)>,
+    ) {
+        let entry = entry.map(|(log, index)| (self.growth.origin(log), index));
+        self.changed.events.push(Event {
+            happened,
+            partner: row.partner.clone(),
+            id: Some(row.id),
+            kind: Some(row.kind.clone()),
+            code,
+            entry,
+            since: row.at,
+        });
     }
 
     /// Notes what the message at `seq` asks.

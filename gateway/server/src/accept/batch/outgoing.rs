@@ -4,6 +4,7 @@ use silkgate_ledger::entry::{Kind, Verdict as Judged};
 use silkgate_message::lifecycle::RecordState;
 use silkgate_message::problem::{Code, Problem};
 
+use super::super::event::{Event, Happened};
 use super::super::work::{Answer, Outcome, Settlement, Submission, entry_at};
 use super::{Batch, Draft, fill, out_of_order};
 use crate::store::ledger::hash;
@@ -23,7 +24,8 @@ impl Batch<'_> {
         let key = (Way::Sent, partner.clone(), envelope.id, envelope.source.to_string());
         if let Some(first) = self.find(conn, key).await? {
             if first.request == Some(submission.request) {
-                let answer = Answer::Submitted { id: first.id, digest: first.digest, state: first.state };
+                let (id, digest, state) = (first.id, first.digest, first.state);
+                let answer = Answer::Submitted { id, digest, state, again: true };
                 return Ok(Draft::Ready(answer));
             }
             let problem =
@@ -95,7 +97,17 @@ impl Batch<'_> {
         if let Some((key, record)) = next {
             self.records.insert(key, record);
         }
-        let answer = Answer::Submitted { id: envelope.id, digest: submission.digest, state: State::Queued };
+        self.changed.events.push(Event {
+            happened: Happened::Submitted,
+            partner: envelope.recipient.country().to_string(),
+            id: Some(envelope.id),
+            kind: Some(envelope.kind.clone()),
+            code: None,
+            entry: Some((self.growth.origin(log), index)),
+            since: submission.arrived_at,
+        });
+        let (id, digest, state) = (envelope.id, submission.digest, State::Queued);
+        let answer = Answer::Submitted { id, digest, state, again: false };
         Ok(Draft::Ready(answer))
     }
 
@@ -188,8 +200,9 @@ impl Batch<'_> {
         entry.code = code.clone();
         // What we gave up sending is our own business; everything else belongs to the channel.
         let log = if kind == Kind::Dead { self.growth.house()? } else { row.log };
-        self.growth.append(conn, log, &entry).await?;
+        let index = self.growth.append(conn, log, &entry).await?;
         message::set_state(conn, row.seq, state, code.as_deref()).await?;
+        self.happened(row, Happened::Settled(state), code, Some((log, index)));
         if state != State::Receipted {
             // An answer that did not get through answers nothing.
             question::reopen(conn, row.seq).await?;

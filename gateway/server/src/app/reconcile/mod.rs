@@ -129,10 +129,10 @@ pub(super) async fn regularly(gateway: Arc<Gateway>) {
             };
             gateway.figures.note(partner.country, found);
             if report.agrees() {
-                tracing::info!(partner = %partner.country, both = report.both, "reconciled: both sides agree");
+                tracing::info!(partner = %partner.country, verdict = %"agree", both = report.both, "reconciled: both sides agree");
             } else {
                 tracing::error!(
-                    partner = %partner.country, differences, inconsistent = report.inconsistent.len(),
+                    partner = %partner.country, verdict = %"differ", differences, inconsistent = report.inconsistent.len(),
                     "reconciled: THE TWO SIDES DIFFER; `silkgate reconcile` names each message"
                 );
             }

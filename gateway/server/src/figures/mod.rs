@@ -1,0 +1,243 @@
+//! Figures that only the running gateway knows, for monitoring: counted where something happens, read by `operations`.
+//!
+//! Labels are bounded, whatever comes from outside: types are those of the catalogue, codes those of problem documents,
+//! partners and back ends those that an operator registered.
+
+mod sheet;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use silkgate_message::agreement::Direction;
+use silkgate_message::catalogue::{Catalogue, MessageType};
+use silkgate_message::instant::Instant;
+use silkgate_message::party::Country;
+use silkgate_message::problem::Code;
+
+pub use sheet::{Labels, Sheet};
+
+/// What stands for a name that is none of the known ones.
+pub const OTHER: &str = "other";
+
+/// What the last reconciliation with a partner found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reconciled {
+    /// When.
+    pub at: Instant,
+    /// Messages of which both sides tell the same.
+    pub both: u64,
+    /// Messages of which they tell differently.
+    pub differences: u64,
+    /// Where the partner's log contradicts itself or what it told before.
+    pub inconsistent: u64,
+}
+
+type Counts<const N: usize> = Family<[(&'static str, Cow<'static, str>); N], Counter>;
+type Times = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
+
+/// The figures.
+pub struct Figures {
+    messages: Counts<5>,
+    submissions: Counts<4>,
+    attempts: Counts<2>,
+    handed_out: Counts<1>,
+    acknowledged: Counts<1>,
+    refused_connections: Counts<2>,
+    receive: Histogram,
+    commit: Histogram,
+    batch: Histogram,
+    attempt: Times,
+    receipt: Times,
+    reconciled: Mutex<BTreeMap<Country, Reconciled>>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            messages: Family::default(),
+            submissions: Family::default(),
+            attempts: Family::default(),
+            handed_out: Family::default(),
+            acknowledged: Family::default(),
+            refused_connections: Family::default(),
+            receive: moments(),
+            commit: moments(),
+            // 1 to 256 jobs, the most that one batch has.
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            attempt: Family::new_with_constructor(moments),
+            receipt: Family::new_with_constructor(waits),
+            reconciled: Mutex::default(),
+        }
+    }
+}
+
+/// From a millisecond to half a minute.
+fn moments() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}
+
+/// From hundredths of a second to days: a partner may be away.
+fn waits() -> Histogram {
+    Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0, 21_600.0, 86_400.0])
+}
+
+/// The name of a type of the catalogue; what a partner wrote there otherwise is repeated nowhere.
+pub fn known_type(kind: Option<&str>) -> &'static str {
+    let types = Catalogue::embedded().types().iter().map(MessageType::name);
+    kind.and_then(|kind| types.into_iter().find(|name| *name == kind)).unwrap_or(OTHER)
+}
+
+fn known_code(code: Option<&str>) -> &'static str {
+    code.map_or("none", |code| Code::parse(code).map_or(OTHER, Code::as_str))
+}
+
+impl Figures {
+    /// A message of a partner was judged, or one of ours has its outcome.
+    pub fn message(
+        &self,
+        partner: &str,
+        direction: Direction,
+        kind: Option<&str>,
+        verdict: &'static str,
+        code: Option<&str>,
+    ) {
+        let direction = match direction {
+            Direction::Receive => "received",
+            Direction::Send => "sent",
+        };
+        let labels = [
+            ("partner", Cow::Owned(partner.to_owned())),
+            ("direction", direction.into()),
+            ("type", known_type(kind).into()),
+            ("verdict", verdict.into()),
+            ("code", known_code(code).into()),
+        ];
+        self.messages.get_or_create(&labels).inc();
+    }
+
+    /// A back end submitted. `partner`: one that is registered.
+    pub fn submission(
+        &self,
+        partner: Option<&str>,
+        kind: Option<&str>,
+        verdict: &'static str,
+        code: Option<&str>,
+    ) {
+        let labels = [
+            ("partner", partner.map_or(Cow::Borrowed(OTHER), |partner| Cow::Owned(partner.to_owned()))),
+            ("type", known_type(kind).into()),
+            ("verdict", verdict.into()),
+            ("code", known_code(code).into()),
+        ];
+        self.submissions.get_or_create(&labels).inc();
+    }
+
+    /// An attempt to send took so long.
+    pub fn attempt(&self, partner: &str, outcome: &'static str, took: Duration) {
+        let labels = [("partner", Cow::Owned(partner.to_owned())), ("outcome", outcome.into())];
+        self.attempts.get_or_create(&labels).inc();
+        self.attempt.get_or_create(&[("partner", partner.to_owned())]).observe(took.as_secs_f64());
+    }
+
+    /// A receipt came so many milliseconds after its message was submitted.
+    pub fn receipted(&self, partner: &str, after_ms: i64) {
+        let seconds = after_ms.max(0) as f64 / 1000.0;
+        self.receipt.get_or_create(&[("partner", partner.to_owned())]).observe(seconds);
+    }
+
+    /// So many deliveries were given to a back end.
+    pub fn handed_out(&self, recipient: &str, count: usize) {
+        let labels = [("recipient", Cow::Owned(recipient.to_owned()))];
+        self.handed_out.get_or_create(&labels).inc_by(count as u64);
+    }
+
+    /// A back end acknowledged a delivery.
+    pub fn acknowledged(&self, recipient: &str) {
+        self.acknowledged.get_or_create(&[("recipient", Cow::Owned(recipient.to_owned()))]).inc();
+    }
+
+    /// A connection was refused.
+    pub fn connection_refused(&self, plane: &'static str, code: &'static str) {
+        self.refused_connections.get_or_create(&[("plane", plane.into()), ("code", code.into())]).inc();
+    }
+
+    /// A partner's message was answered after so long.
+    pub fn answered(&self, took: Duration) {
+        self.receive.observe(took.as_secs_f64());
+    }
+
+    /// So many jobs were committed in one transaction, which took so long.
+    pub fn committed(&self, jobs: usize, took: Duration) {
+        self.batch.observe(jobs as f64);
+        self.commit.observe(took.as_secs_f64());
+    }
+
+    /// Notes a reconciliation.
+    pub fn note(&self, partner: Country, found: Reconciled) {
+        self.reconciled.lock().unwrap_or_else(PoisonError::into_inner).insert(partner, found);
+    }
+
+    /// The last one with each partner, since this start.
+    pub fn reconciled(&self) -> Vec<(Country, Reconciled)> {
+        let all = self.reconciled.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(partner, found)| (*partner, *found)).collect()
+    }
+
+    /// Puts what was counted since the start on a sheet.
+    pub fn add_to(&self, sheet: &mut Sheet) {
+        sheet.add("messages", "Messages by what became of them", self.messages.clone());
+        sheet.add("submissions", "Submissions of back ends", self.submissions.clone());
+        sheet.add("attempts", "Attempts to send", self.attempts.clone());
+        sheet.add(
+            "deliveries_handed_out",
+            "Deliveries given to a back end, repeats among them",
+            self.handed_out.clone(),
+        );
+        sheet.add(
+            "deliveries_acknowledged",
+            "Deliveries that a back end acknowledged",
+            self.acknowledged.clone(),
+        );
+        let help = "Connections that TLS refused, and requests of peers that are no longer known";
+        sheet.add("connections_refused", help, self.refused_connections.clone());
+        sheet.add(
+            "receive_duration_seconds",
+            "From the head of a partner's message to its answer",
+            self.receive.clone(),
+        );
+        sheet.add("commit_duration_seconds", "One transaction of the committer", self.commit.clone());
+        sheet.add("commit_batch_jobs", "Jobs in one transaction", self.batch.clone());
+        sheet.add("attempt_duration_seconds", "One attempt to send", self.attempt.clone());
+        let help = "From a submission to the partner's receipt of acceptance";
+        sheet.add("submission_to_receipt_seconds", help, self.receipt.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_outside_makes_no_label() {
+        let figures = Figures::default();
+        for kind in ["alert.vehicle", "made.up", "Ali Hassan\n\"} 1"] {
+            for code in [None, Some("record_order"), Some("made_up")] {
+                figures.message("JO", Direction::Receive, Some(kind), "rejected", code);
+            }
+        }
+        let mut sheet = Sheet::new();
+        figures.add_to(&mut sheet);
+        let text = sheet.text().unwrap();
+        let counted = text.lines().filter(|line| line.starts_with("silkgate_messages_total{"));
+        assert_eq!(counted.count(), 6, "{text}");
+        let line = "silkgate_messages_total{partner=\"JO\",direction=\"received\",type=\"other\",verdict=\"rejected\",code=\"other\"} 2";
+        assert!(text.contains(line) && !text.contains("Ali") && !text.contains("made"), "{text}");
+        // Named before there is anything to tell.
+        assert!(text.contains("# TYPE silkgate_attempts counter"), "{text}");
+    }
+}
