@@ -15,6 +15,7 @@ mod faults;
 mod floors;
 mod kill;
 mod liars;
+mod operations;
 mod protocol;
 mod queries;
 mod readme;

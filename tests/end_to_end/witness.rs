@@ -25,7 +25,7 @@ fn quick() -> Pair {
     pair
 }
 
-fn submit(home: &Home, from: &str, to: &str) -> String {
+pub fn submit(home: &Home, from: &str, to: &str) -> String {
     let event = event(from, to);
     let back_end = home.back_end(from);
     let answer = back_end.submit(&event);
@@ -36,7 +36,7 @@ fn submit(home: &Home, from: &str, to: &str) -> String {
 }
 
 /// Waits until the partners have cosigned everything there is.
-fn all_cosigned(home: &Home) -> Value {
+pub fn all_cosigned(home: &Home) -> Value {
     wait_for("every entry to be cosigned", || {
         let status = home.json(&["status"]);
         let witness = status["witness"].as_array().unwrap();

@@ -257,10 +257,15 @@ impl Home {
 
     /// SIGTERM, and waits; the exit code.
     pub fn stop(&mut self) -> Option<i32> {
+        self.tell_to_stop();
         let mut child = self.gateway.take().expect("the gateway runs");
-        let told = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
-        assert!(told.is_ok_and(|status| status.success()));
         wait_for("the gateway to stop", || child.try_wait().ok().flatten()).code()
+    }
+
+    /// SIGTERM, and does not wait.
+    pub fn tell_to_stop(&self) {
+        let told = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
+        assert!(told.is_ok_and(|status| status.success()));
     }
 
     /// Waits for the gateway to end by itself; the exit code.

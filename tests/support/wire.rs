@@ -203,7 +203,8 @@ impl Answer {
     }
 }
 
-fn read_answer(stream: &mut impl std::io::Read) -> std::io::Result<Answer> {
+/// Reads one answer, to its end or to that of the connection.
+pub fn read_answer(stream: &mut impl std::io::Read) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16384];
     let broken = |what: &str| std::io::Error::new(std::io::ErrorKind::UnexpectedEof, what.to_owned());
