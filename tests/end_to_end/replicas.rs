@@ -1,9 +1,12 @@
 //! Several gateways of one state on one database.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 use support::home::{Backend, set};
 use support::postgres::Cluster;
-use support::{Home, Pair, event, sign, wait_for};
+use support::{Home, Pair, balancer, event, sign, wait_for};
 
 /// Iraq with two gateways on one database, Jordan with one on a file.
 struct Three {
@@ -122,6 +125,113 @@ fn versions_of_one_record_go_in_order_whichever_gateway_took_them() {
     let received = three.pair.jo.log(&["--type", "alert.vehicle"]);
     let order: Vec<&str> = received.iter().filter_map(|entry| entry["id"].as_str()).collect();
     assert_eq!(order, ids);
+}
+
+#[test]
+fn gateways_are_restarted_one_after_another_and_no_message_is_refused() {
+    let mut three = Three::set_up();
+    for home in [&three.pair.iq, &three.second] {
+        set(home, "drain_seconds", "1");
+    }
+    let behind = vec![three.pair.iq.behind(), three.second.behind()];
+    three.pair.iq.start();
+    three.second.start();
+    three.pair.jo.start();
+    let balanced = balancer::start(behind);
+    wait_for("both gateways to be ready", || {
+        let ready = |home: &Home| balancer::is_ready(&home.behind().operations);
+        (ready(&three.pair.iq) && ready(&three.second)).then_some(())
+    });
+    let client = three.pair.jo.as_partner_at(&three.pair.iq, &balanced);
+    let key = three.pair.jo.message_key();
+    let stop = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let load: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut sent = 0;
+                    while !stop.load(Ordering::SeqCst) {
+                        let message = sign(&key, &event("JO/public-security", "IQ/traffic-police"));
+                        let answer = client.message(&message.bytes);
+                        assert_eq!(answer.status, 200, "{}", answer.code());
+                        sent += 1;
+                    }
+                    sent
+                })
+            })
+            .collect();
+        for _ in 0..2 {
+            for home in [&mut three.pair.iq, &mut three.second] {
+                assert_eq!(home.stop(), Some(0));
+                home.start();
+                wait_for("it to be ready again", || {
+                    balancer::is_ready(&home.behind().operations).then_some(())
+                });
+            }
+        }
+        stop.store(true, Ordering::SeqCst);
+        load.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+    });
+    assert!(sent > 20, "messages passed all the time: {sent}");
+    assert_eq!(three.pair.iq.log(&["--type", "alert.vehicle", "--verdict", "accepted"]).len(), sent);
+    assert!(three.pair.iq.audit().is_empty());
+}
+
+#[test]
+fn a_server_that_hangs_or_restarts_costs_no_message() {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let cluster = Cluster::own(&folder.path().join("server"));
+    let mut iq = Home::init_at(folder.path(), "IQ/traffic-police", cluster.database("home"));
+    let jo = Home::init_file(folder.path(), "JO/public-security");
+    iq.add_partner(&jo, None);
+    jo.add_partner(&iq, None);
+    iq.with_operations();
+    let mut pair = Pair { iq, jo, folder };
+    pair.iq.start();
+    pair.jo.start();
+    let operations = pair.iq.behind().operations;
+    wait_for("the gateway to be ready", || balancer::is_ready(&operations).then_some(()));
+    let client = pair.jo.as_partner_of(&pair.iq);
+    let key = pair.jo.message_key();
+    let send = || {
+        let message = sign(&key, &event("JO/public-security", "IQ/traffic-police"));
+        (client.message(&message.bytes), message)
+    };
+    assert_eq!(send().0.status, 200);
+    let mut open = Vec::new();
+    // It hangs: every process of it is stopped, as a machine that swaps or a disk that stalls would do.
+    cluster.signal("STOP");
+    wait_for("the gateway to say so", || (!balancer::is_ready(&operations)).then_some(()));
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(send);
+        cluster.signal("CONT");
+        waiting.join().unwrap()
+    });
+    open.push(waiting);
+    // It is stopped at once and started again; what was under way is not known.
+    for _ in 0..2 {
+        let during = std::thread::scope(|scope| {
+            let load: Vec<_> = (0..4).map(|_| scope.spawn(send)).collect();
+            cluster.stop();
+            load.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        open.extend(during);
+        assert!(!balancer::is_ready(&operations));
+        assert_eq!(send().0.status, 503);
+        cluster.start();
+        wait_for("the gateway to go on by itself", || (send().0.status == 200).then_some(()));
+    }
+    for (answer, message) in &open {
+        assert!(matches!(answer.status, 200 | 503), "{}", answer.code());
+        // Sent again, as a partner does until it has a receipt: what was acknowledged is there.
+        let again = client.message(&message.bytes);
+        assert_eq!(again.status, 200, "{}", again.code());
+        if answer.status == 200 {
+            assert_eq!(again.header("silkgate-replay"), Some("true"), "an acknowledged message was lost");
+        }
+    }
+    assert!(pair.iq.is_running() && pair.iq.audit().is_empty());
 }
 
 #[test]

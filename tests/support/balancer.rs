@@ -11,7 +11,7 @@ use std::time::Duration;
 pub struct Behind {
     /// Where connections go.
     pub address: String,
-    /// Its operations plane, asked with `GET /readyz` before each connection.
+    /// Its operations plane, asked with `GET /readyz?plane=partner` before each connection.
     pub operations: String,
 }
 
@@ -44,7 +44,7 @@ pub fn is_ready(operations: &str) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut line = TcpStream::connect(operations)?;
         line.set_read_timeout(Some(Duration::from_secs(5)))?;
-        line.write_all(b"GET /readyz HTTP/1.1\r\nhost: balancer\r\nconnection: close\r\n\r\n")?;
+        line.write_all(b"GET /readyz?plane=partner HTTP/1.1\r\nhost: balancer\r\nconnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         line.read_to_end(&mut answer)?;
         Ok(answer.starts_with(b"HTTP/1.1 200"))

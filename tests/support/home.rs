@@ -82,6 +82,17 @@ impl Home {
 
     /// The same on either.
     pub fn init_on(folder: &Path, party: &str, backend: Backend) -> Self {
+        let database = (backend != Backend::Sqlite).then(|| Cluster::shared().database("home"));
+        let keys = (backend == Backend::Shared).then(|| Cluster::shared().database("keys"));
+        Self::init_with(folder, party, database, keys.as_ref())
+    }
+
+    /// The same on a database of a server of the test's own.
+    pub fn init_at(folder: &Path, party: &str, database: Database) -> Self {
+        Self::init_with(folder, party, Some(database), None)
+    }
+
+    fn init_with(folder: &Path, party: &str, database: Option<Database>, keys: Option<&Database>) -> Self {
         let country = party[..2].to_owned();
         let host = format!("gateway.{}.example", country.to_lowercase());
         let [partner, national] = free_ports();
@@ -93,11 +104,11 @@ impl Home {
             national_plane: format!("127.0.0.1:{national}"),
             host,
             operations: None,
-            database: (backend != Backend::Sqlite).then(|| Cluster::shared().database("home")),
+            database,
             gateway: None,
         };
         let url = home.database.as_ref().map(Database::url);
-        let keys = (backend == Backend::Shared).then(|| Cluster::shared().database("keys").url());
+        let keys = keys.map(Database::url);
         let endpoint = format!("https://{}", home.partner_plane);
         let mut args = vec![
             "init",
@@ -288,6 +299,12 @@ impl Home {
     pub fn as_partner_of(&self, other: &Home) -> Client {
         let anchor = other.path.join("certs/tls-ca.pem");
         Client::new(&anchor, Some(self.tls_identity()), &other.host, &other.partner_plane)
+    }
+
+    /// The same at another address, which leads there.
+    pub fn as_partner_at(&self, other: &Home, address: &str) -> Client {
+        let anchor = other.path.join("certs/tls-ca.pem");
+        Client::new(&anchor, Some(self.tls_identity()), &other.host, address)
     }
 
     /// A client of this state's national plane, as the back end of `party`.

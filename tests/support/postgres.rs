@@ -78,6 +78,15 @@ impl Cluster {
         pid(&self.folder).expect("the server runs")
     }
 
+    /// Sends a signal to every process of the server.
+    pub fn signal(&self, name: &str) {
+        let postmaster = self.pid();
+        let told = Command::new("pkill").args([&format!("-{name}"), "-P", &postmaster.to_string()]).status();
+        assert!(told.is_ok(), "the server's processes are told");
+        let told = Command::new("kill").args([&format!("-{name}"), &postmaster.to_string()]).status();
+        assert!(told.is_ok_and(|status| status.success()), "the server is told");
+    }
+
     /// Stops it as a power cut would, and waits for the end.
     pub fn stop(&self) {
         run_as_postgres(
@@ -192,9 +201,11 @@ fn start(folder: &Path, watched: bool) -> u16 {
     );
     fs::write(&port_file, port.to_string()).expect("the port is written");
     if watched {
+        // In the background of a shell that ends at once: it outlives this process, which need not wait for it.
         let mut watchdog = as_postgres("sh");
-        watchdog.args(["-c", WATCHDOG, "watchdog"]).arg(folder).arg(folder_of_tools());
-        watchdog.process_group(0).spawn().expect("the watchdog starts");
+        watchdog.args(["-c", &format!("({WATCHDOG}) &"), "watchdog"]).arg(folder).arg(folder_of_tools());
+        let started = watchdog.process_group(0).status().expect("the watchdog starts");
+        assert!(started.success(), "the watchdog starts");
     }
     port
 }

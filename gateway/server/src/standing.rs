@@ -104,6 +104,20 @@ impl Standing {
         known.awaited.values_mut().for_each(|confirmed| *confirmed = false);
         known.doubts += 1;
         known.doubted_at = Some(clock::now());
+        drop(known);
+        self.changed.notify_waiters();
+    }
+
+    /// Resolves when the database has come into doubt since there were so many doubts.
+    pub async fn doubted_since(&self, doubts: u64) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if self.doubts() != doubts {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// How often, and when last.

@@ -19,7 +19,7 @@ use crate::config::Place;
 /// How long a writer waits for its turn.
 const WRITE_WAIT: Duration = Duration::from_secs(20);
 /// For a connection out of the pool.
-const ACQUIRE_WAIT: Duration = Duration::from_secs(10);
+const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
 /// Connections of one gateway to PostgreSQL: one writes, the others lease and read.
 const CONNECTIONS: u32 = 8;
 /// Migrations in force.

@@ -83,6 +83,7 @@ async fn tend(gateway: &Gateway, lines: &Lines, country: Country, stop: &Cancell
             return;
         };
         grown.mark_unchanged();
+        let doubts = gateway.standing.doubts();
         let partnership = Partnership { gateway, lines, partner, generation: directory.generation };
         let round = tokio::select! {
             round = partnership.round(&mut memory) => round,
@@ -102,16 +103,20 @@ async fn tend(gateway: &Gateway, lines: &Lines, country: Country, stop: &Cancell
                 Duration::from_millis(250 << memory.failures.min(8)).min(PAUSE_MAX)
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.cancelled() => return,
-        }
-        if memory.failures == 0 {
-            tokio::select! {
-                _ = grown.changed() => {}
-                () = tokio::time::sleep(POLL) => {}
-                () = stop.cancelled() => return,
+        // A database that is back, and in doubt, waits for nothing but the partner's word.
+        let again = async {
+            tokio::time::sleep(pause).await;
+            if memory.failures == 0 {
+                tokio::select! {
+                    _ = grown.changed() => {}
+                    () = tokio::time::sleep(POLL) => {}
+                }
             }
+        };
+        tokio::select! {
+            () = again => {}
+            () = gateway.standing.doubted_since(doubts) => {}
+            () = stop.cancelled() => return,
         }
     }
 }

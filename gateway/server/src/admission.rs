@@ -1,0 +1,200 @@
+//! Who is judged next: before a message costs anything, its sender takes a place in its own lane, and lanes take turns.
+//!
+//! Verifying and judging a message is nearly all that it costs. So many run at once as there are processors; the others wait,
+//! each partner's in a lane of its own, and when one ends the next lane is served. A partner that floods fills its own lane and is
+//! answered 503 beyond it; another one waits for one turn of each lane, at most.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+/// The way in to what costs processor time.
+pub struct Admission {
+    turns: Mutex<Turns>,
+    /// Requests of one lane that are read, waiting or judged at once.
+    per_lane: usize,
+}
+
+struct Turns {
+    /// Free to judge.
+    free: usize,
+    /// By lane: how many are under way, and those of them that wait.
+    lanes: BTreeMap<String, Lane>,
+    /// The lane that was served last.
+    last: String,
+}
+
+#[derive(Default)]
+struct Lane {
+    under_way: usize,
+    waiting: VecDeque<oneshot::Sender<Turn>>,
+}
+
+/// A request's place in its lane, from its first byte to its answer.
+pub struct Place {
+    admission: Arc<Admission>,
+    lane: String,
+}
+
+/// The right to judge, one at a time for each processor. When it is dropped, wherever that is, the next one has it.
+pub struct Turn(Option<Arc<Admission>>);
+
+impl Admission {
+    /// For so many processors, and so many requests of each lane under way.
+    pub fn new(processors: usize, per_lane: usize) -> Arc<Self> {
+        let turns = Turns { free: processors.max(1), lanes: BTreeMap::new(), last: String::new() };
+        Arc::new(Self { turns: Mutex::new(turns), per_lane })
+    }
+
+    /// Takes a place; None where the lane is full.
+    pub fn enter(self: &Arc<Self>, lane: &str) -> Option<Place> {
+        let mut turns = self.lock();
+        let found = turns.lanes.entry(lane.to_owned()).or_default();
+        if found.under_way >= self.per_lane {
+            return None;
+        }
+        found.under_way += 1;
+        drop(turns);
+        Some(Place { admission: self.clone(), lane: lane.to_owned() })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Turns> {
+        // Nothing panics while the lock is held; a poisoned one is still whole.
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Waits for the turn.
+    pub async fn turn(&self) -> Turn {
+        let called = {
+            let mut turns = self.admission.lock();
+            if turns.free > 0 {
+                turns.free -= 1;
+                return Turn(Some(self.admission.clone()));
+            }
+            let (call, called) = oneshot::channel();
+            if let Some(lane) = turns.lanes.get_mut(&self.lane) {
+                lane.waiting.push_back(call);
+            }
+            called
+        };
+        // The caller's end lives as long as this place's lane: without one nobody waits, and nobody is to be held back.
+        called.await.unwrap_or(Turn(None))
+    }
+}
+
+impl Turns {
+    /// Gives a turn that has ended to the next lane that waits.
+    fn pass_on(&mut self, mut turn: Turn) {
+        while let Some(name) = self.next() {
+            let called = self.lanes.get_mut(&name).and_then(|lane| lane.waiting.pop_front());
+            self.last = name;
+            let Some(call) = called else { continue };
+            // Who has gone away gives it back.
+            match call.send(turn) {
+                Ok(()) => return,
+                Err(back) => turn = back,
+            }
+        }
+        turn.0 = None;
+        self.free += 1;
+    }
+
+    fn next(&self) -> Option<String> {
+        let after = (std::ops::Bound::Excluded(&self.last), std::ops::Bound::Unbounded);
+        let later = self.lanes.range::<String, _>(after);
+        let waits = |(_, lane): &(&String, &Lane)| !lane.waiting.is_empty();
+        later.chain(&self.lanes).find(waits).map(|(name, _)| name.clone())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(admission) = self.0.take() {
+            admission.lock().pass_on(Turn(Some(admission.clone())));
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut turns = self.admission.lock();
+        if let Some(lane) = turns.lanes.get_mut(&self.lane) {
+            lane.under_way -= 1;
+            if lane.under_way == 0 {
+                turns.lanes.remove(&self.lane);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets the others go on until none of them can.
+    async fn settle() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn lanes_take_turns_however_long_one_of_them_is() {
+        let admission = Admission::new(1, 100);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let held = admission.enter("held").unwrap();
+        let turn = held.turn().await;
+        for lane in ["JO"; 50].into_iter().chain(["SA", "TR"]) {
+            let (place, order) = (admission.enter(lane).unwrap(), order.clone());
+            tokio::spawn(async move {
+                let _turn = place.turn().await;
+                order.lock().unwrap().push(lane);
+            });
+        }
+        settle().await;
+        drop(turn);
+        settle().await;
+        let order = order.lock().unwrap();
+        assert_eq!((order.len(), &order[..4]), (52, &["JO", "SA", "TR", "JO"][..]));
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_refuses_and_another_does_not() {
+        let admission = Admission::new(2, 3);
+        let places: Vec<_> = (0..3).map(|_| admission.enter("JO").unwrap()).collect();
+        assert!(admission.enter("JO").is_none());
+        assert!(admission.enter("SA").is_some());
+        drop(places);
+        assert!(admission.enter("JO").is_some());
+        assert!(admission.lock().lanes.is_empty(), "nothing is remembered of who has gone");
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_while_waiting_costs_nobody_a_turn() {
+        let admission = Admission::new(1, 9);
+        let (first, second, third) =
+            (admission.enter("A").unwrap(), admission.enter("B").unwrap(), admission.enter("C").unwrap());
+        let turn = first.turn().await;
+        {
+            let mut waiting = Box::pin(second.turn());
+            assert!(futures_poll(&mut waiting).await.is_none());
+        }
+        drop(turn);
+        let _third = third.turn().await;
+        assert_eq!(admission.lock().free, 0);
+    }
+
+    /// Polls once.
+    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {
+                std::task::Poll::Ready(output) => Some(output),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
+    }
+}
