@@ -22,10 +22,24 @@ use crate::figures::known_type;
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer};
 use crate::store::message::{self, State as Stands};
-use crate::store::{StoreError, proof};
+use crate::store::{Connection, StoreError, proof};
 
 /// The content type of a message.
 const MESSAGE: &str = "application/jose+json";
+
+/// The answer to a message.
+pub struct Answered {
+    /// Its receipt, or its problem, with the receipt inside where that is a verdict.
+    pub answer: Result<Vec<u8>, Problem>,
+    /// Whether the message was known: then it is the first answer again.
+    pub is_replay: bool,
+}
+
+impl From<Problem> for Answered {
+    fn from(problem: Problem) -> Self {
+        Self { answer: Err(problem), is_replay: false }
+    }
+}
 
 /// Handles one message.
 pub async fn post(
@@ -34,32 +48,74 @@ pub async fn post(
     request: Request,
 ) -> Response {
     let began = tokio::time::Instant::now();
-    let response = take(&gateway, country, request).await;
+    let Answered { answer, is_replay } = on_the_line(&gateway, country, request).await;
+    let response = answer.map_or_else(|problem| http::problem(&problem), http::receipt);
     gateway.figures.answered(began.elapsed());
-    response
+    if is_replay { mark_as_replay(response) } else { response }
 }
 
-async fn take(gateway: &Gateway, country: Country, request: Request) -> Response {
+async fn on_the_line(gateway: &Gateway, country: Country, request: Request) -> Answered {
     let arrived_at = clock::now();
     let directory = gateway.directory();
-    let Some(partner) = directory.partner(country).filter(|partner| partner.is_active()) else {
-        return refuse(gateway, country, Problem::new(Code::PartnerSuspended), None, None).await;
+    let partner = match admit(gateway, &directory, country, Partner::within_rate).await {
+        Ok(partner) => partner,
+        Err(problem) => return problem.into(),
     };
-    if !partner.within_rate() {
-        // No verdict, no entry: the same message will do later.
-        return put_off(gateway, country, Problem::new(Code::RateExceeded));
-    }
-    if let Some(reason) = gateway.flow(partner).reason() {
-        // No verdict, no entry: the partner sends it again.
-        return put_off(gateway, country, Problem::new(Code::Degraded).detail(reason));
-    }
     let limit = partner.agreement.body_max_bytes as usize;
-    let body = match http::body(request, MESSAGE, limit, gateway.config.limits.body_seconds).await {
-        Ok(body) => body,
-        Err((problem, read)) => {
-            return refuse(gateway, country, problem, Some(Digest::of(&read)), None).await;
-        }
+    match http::body(request, MESSAGE, limit, gateway.config.limits.body_seconds).await {
+        Ok(body) => take(gateway, &directory, partner, body.to_vec(), (arrived_at, false)).await,
+        Err((problem, read)) => refuse(gateway, country, problem, Some(Digest::of(&read)), None).await,
+    }
+}
+
+/// A partner's message that a courier brought: judged as on the line; only the rate does not count.
+pub async fn couriered(gateway: &Gateway, country: Country, body: Vec<u8>) -> Answered {
+    let arrived_at = clock::now();
+    let directory = gateway.directory();
+    let partner = match admit(gateway, &directory, country, |_| true).await {
+        Ok(partner) => partner,
+        Err(problem) => return problem.into(),
     };
+    let limit = partner.agreement.body_max_bytes as usize;
+    if let Some(read) = body.get(..limit).filter(|read| read.len() < body.len()) {
+        let problem = Problem::new(Code::BodyTooLarge).detail(format!("the limit is {limit} bytes"));
+        return refuse(gateway, country, problem, Some(Digest::of(read)), None).await;
+    }
+    take(gateway, &directory, partner, body, (arrived_at, true)).await
+}
+
+/// Whether messages of the partner are taken at present.
+async fn admit<'d>(
+    gateway: &Gateway,
+    directory: &'d Directory,
+    country: Country,
+    within_rate: impl Fn(&Partner) -> bool,
+) -> Result<&'d Partner, Problem> {
+    let Some(partner) = directory.partner(country).filter(|partner| partner.is_active()) else {
+        let problem = Problem::new(Code::PartnerSuspended);
+        log_refusal(gateway, country, problem.code, None, None).await;
+        return Err(problem);
+    };
+    if !within_rate(partner) {
+        // No verdict, no entry: the same message will do later.
+        return Err(put_off(gateway, country, Problem::new(Code::RateExceeded)));
+    }
+    match gateway.flow(partner).reason() {
+        // No verdict, no entry: the partner sends it again.
+        Some(reason) => Err(put_off(gateway, country, Problem::new(Code::Degraded).detail(reason))),
+        None => Ok(partner),
+    }
+}
+
+/// Judges a message's bytes and commits the verdict, whatever way they came, and whether by courier.
+async fn take(
+    gateway: &Gateway,
+    directory: &Directory,
+    partner: &Partner,
+    body: Vec<u8>,
+    (arrived_at, by_courier): (Instant, bool),
+) -> Answered {
+    let country = partner.country;
     let jws = match Jws::parse(&body) {
         Ok(jws) => jws,
         Err(problem) => return refuse(gateway, country, problem, Some(Digest::of(&body)), None).await,
@@ -68,14 +124,14 @@ async fn take(gateway: &Gateway, country: Country, request: Request) -> Response
         Ok(certificate) => certificate,
         Err(code) => return refuse(gateway, country, code.into(), None, Some(jws.digest())).await,
     };
-    let received =
-        Received { arrived_at, ..judge(&jws, certificate, &directory, partner, body.to_vec(), clock::now()) };
+    let judged = judge(&jws, certificate, directory, partner, body, clock::now());
+    let received = Received { arrived_at, by_courier, ..judged };
     let named = Named::of(&received);
     match gateway.accept.commit(Work::Receive(Box::new(received))).await {
         Answer::Received(verdict) => answer(gateway, country, named, verdict).await,
-        Answer::Failed(problem) | Answer::Refused(problem) => put_off(gateway, country, problem),
+        Answer::Failed(problem) | Answer::Refused(problem) => put_off(gateway, country, problem).into(),
         Answer::Submitted { .. } | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
-            put_off(gateway, country, Problem::new(Code::Unavailable))
+            put_off(gateway, country, Problem::new(Code::Unavailable)).into()
         }
     }
 }
@@ -96,12 +152,12 @@ impl Named {
     }
 }
 
-/// Answers without a verdict: counted, and no line for each, since nothing but the partner's patience bounds them.
-fn put_off(gateway: &Gateway, partner: Country, problem: Problem) -> Response {
+/// Gives back an answer without a verdict: counted, and no line for each, since nothing but the partner's patience bounds them.
+fn put_off(gateway: &Gateway, partner: Country, problem: Problem) -> Problem {
     let code = problem.code.as_str();
     gateway.figures.message(partner.as_str(), Direction::Receive, None, "put_off", Some(code));
     tracing::debug!(%partner, code = %code, "message put off");
-    http::problem(&problem)
+    problem
 }
 
 /// Answers a refusal from before a verified signature, logged within the partner's budget.
@@ -111,11 +167,20 @@ async fn refuse(
     problem: Problem,
     body: Option<Digest>,
     jws: Option<Digest>,
-) -> Response {
-    let code = problem.code.as_str();
-    gateway.figures.message(partner.as_str(), Direction::Receive, None, "refused", Some(code));
-    gateway.refusals.of_partner(&gateway.accept, partner, problem.code, body, jws).await;
-    http::problem(&problem)
+) -> Answered {
+    log_refusal(gateway, partner, problem.code, body, jws).await;
+    problem.into()
+}
+
+async fn log_refusal(
+    gateway: &Gateway,
+    partner: Country,
+    code: Code,
+    body: Option<Digest>,
+    jws: Option<Digest>,
+) {
+    gateway.figures.message(partner.as_str(), Direction::Receive, None, "refused", Some(code.as_str()));
+    gateway.refusals.of_partner(&gateway.accept, partner, code, body, jws).await;
 }
 
 /// The signature, by a certificate registered for *this* partner.
@@ -149,6 +214,7 @@ fn judge(
         bonds: Bonds::default(),
         erase_day: 0,
         refusal: None,
+        by_courier: false,
     };
     let envelope = match event::read(&jws.event) {
         Ok(envelope) => envelope,
@@ -245,7 +311,7 @@ fn addressed(envelope: &Envelope, directory: &Directory, partner: Country) -> Re
 }
 
 /// A first verdict was told when it was committed; what changed nothing is told here.
-async fn answer(gateway: &Gateway, partner: Country, named: Named, verdict: Verdict) -> Response {
+async fn answer(gateway: &Gateway, partner: Country, named: Named, verdict: Verdict) -> Answered {
     let Named { id, kind } = named;
     let tell = |verdict: &'static str, code: Option<Code>| {
         let code = code.map(Code::as_str);
@@ -253,23 +319,25 @@ async fn answer(gateway: &Gateway, partner: Country, named: Named, verdict: Verd
         let (id, code) = (id.map(display), code.map(display));
         tracing::info!(%partner, id, "type" = %kind, %verdict, code, "message received");
     };
-    match verdict {
-        Verdict::Accepted(receipt) => http::receipt(receipt),
-        Verdict::Rejected(problem) => http::problem(&problem),
+    let seq = match verdict {
+        Verdict::Accepted(receipt) => return Answered { answer: Ok(receipt), is_replay: false },
+        Verdict::Rejected(problem) => return problem.into(),
         Verdict::NotNow(problem) => {
             tell("put_off", Some(problem.code));
-            http::problem(&problem)
+            return problem.into();
         }
-        Verdict::Again { seq } => {
-            tell("again", None);
-            match first_answer(gateway, seq).await {
-                Ok(Ok(receipt)) => mark_as_replay(http::receipt(receipt)),
-                Ok(Err(problem)) => mark_as_replay(http::problem(&problem)),
-                Err(error) => {
-                    tracing::error!(%error, seq, "the first answer could not be made again");
-                    http::problem(&Problem::new(Code::Unavailable))
-                }
-            }
+        Verdict::Again { seq } => seq,
+    };
+    tell("again", None);
+    let first = async {
+        let mut tx = gateway.store.read().await?;
+        first_answer(&mut tx, seq).await
+    };
+    match first.await {
+        Ok(answer) => Answered { answer, is_replay: true },
+        Err(error) => {
+            tracing::error!(%error, seq, "the first answer could not be made again");
+            Problem::new(Code::Unavailable).into()
         }
     }
 }
@@ -280,15 +348,14 @@ fn mark_as_replay(mut response: Response) -> Response {
 }
 
 /// The answer that a message was given first: its receipt, or its problem with the receipt inside.
-async fn first_answer(gateway: &Gateway, seq: i64) -> Result<Result<Vec<u8>, Problem>, StoreError> {
-    let mut tx = gateway.store.read().await?;
+pub async fn first_answer(conn: &mut Connection, seq: i64) -> Result<Result<Vec<u8>, Problem>, StoreError> {
     let missing = || StoreError::Corrupt("a known message is gone".into());
-    let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
-    let receipt = proof::witnessed(&mut tx, row.log, row.entry, row.checkpoint).await?;
+    let row = message::by_seq(conn, seq).await?.ok_or_else(missing)?;
+    let receipt = proof::witnessed(conn, row.log, row.entry, row.checkpoint).await?;
     if row.state == Stands::Accepted {
         return Ok(Ok(receipt));
     }
-    let problem = message::refusal(&mut tx, seq).await?.ok_or_else(missing)?;
+    let problem = message::refusal(conn, seq).await?.ok_or_else(missing)?;
     let mut problem: Problem =
         serde_json::from_slice(&problem).map_err(|error| StoreError::Corrupt(format!("refusal: {error}")))?;
     problem.receipt = Some(String::from_utf8_lossy(&receipt).into_owned());

@@ -2,6 +2,7 @@
 //! below; no SQL stands anywhere else.
 
 pub mod bell;
+pub mod courier;
 mod database;
 pub mod delivery;
 pub mod duty;

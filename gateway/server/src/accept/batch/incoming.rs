@@ -42,6 +42,7 @@ impl Batch<'_> {
         };
         if let Some(first) = known {
             if first.digest == received.digest {
+                self.owe(received, first.seq);
                 // The first answer again, whatever has expired, was revoked or changed since.
                 return Ok(Draft::Ready(Answer::Received(Verdict::Again { seq: first.seq })));
             }
@@ -88,6 +89,7 @@ impl Batch<'_> {
             index,
         );
         self.keep(seq, received.erase_day, received.bytes.clone());
+        self.owe(received, seq);
         let recipient = envelope.recipient.to_string();
         self.changed.recipients.push(recipient.clone());
         let notice = related.late.then_some(Notice::AnswerLate);
@@ -123,6 +125,7 @@ impl Batch<'_> {
             let code = Some(problem.code.to_string());
             let seq = self.take(received_row(received, parts, times, State::Rejected, code), log, index);
             self.refusals.push((seq, problem.to_json()));
+            self.owe(received, seq);
         }
         self.judged(received, parts, Some(problem.code), (log, index));
         Ok(Draft::Rejected { log, index, problem: Box::new(problem) })
@@ -145,6 +148,13 @@ impl Batch<'_> {
             entry: Some((self.growth.origin(log), index)),
             since: received.arrived_at,
         });
+    }
+
+    /// The answer to what came by courier goes back by courier, also where the line brought the message first: the sender does not have that answer.
+    fn owe(&mut self, received: &Received, seq: i64) {
+        if received.by_courier {
+            self.owed.push(seq);
+        }
     }
 
     fn entry(&self, kind: Kind, received: &Received, parts: &Fragments) -> Result<Entry, StoreError> {

@@ -29,7 +29,7 @@ use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::witness::{self as witness_store, clock_agrees};
-use crate::store::{Connection, StoreError, delivery, outbox, partner};
+use crate::store::{Connection, StoreError, courier, delivery, outbox, partner};
 
 /// A batch that is written and not yet committed.
 pub(super) struct Done {
@@ -59,6 +59,7 @@ pub(super) async fn run(
         messages: Vec::new(),
         payloads: Vec::new(),
         refusals: Vec::new(),
+        owed: Vec::new(),
         taken: HashMap::new(),
         records: HashMap::new(),
         deliveries: Vec::new(),
@@ -114,6 +115,8 @@ struct Batch<'a> {
     messages: Vec<Message>,
     payloads: Vec<Payload>,
     refusals: Vec<(i64, Vec<u8>)>,
+    /// Messages that came by courier.
+    owed: Vec<i64>,
     /// Messages of this batch, which the database does not show yet.
     taken: HashMap<MessageKey, Message>,
     records: HashMap<RecordKey, Record>,
@@ -213,6 +216,7 @@ impl Batch<'_> {
             mut messages,
             payloads,
             refusals,
+            owed,
             records,
             deliveries,
             questions,
@@ -231,6 +235,7 @@ impl Batch<'_> {
         for (seq, problem) in &refusals {
             message::put_refusal(conn, *seq, problem).await?;
         }
+        courier::note_owed(conn, &owed).await?;
         for (key, record) in &records {
             record::save(conn, key, record).await?;
         }

@@ -10,7 +10,7 @@ use super::{Batch, Draft, fill, out_of_order};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
 use crate::store::record::{Record, RecordKey};
-use crate::store::{Connection, StoreError, outbox, question};
+use crate::store::{Connection, StoreError, courier, outbox, question};
 
 impl Batch<'_> {
     pub(super) async fn submit(
@@ -127,6 +127,7 @@ impl Batch<'_> {
         if let Some(attempt) = &settlement.attempt {
             outbox::note_attempt(conn, seq, self.now, attempt).await?;
         }
+        let attempted = attempts > 0 || outbox::attempted(conn, seq).await?;
         let (state, code) = match &settlement.outcome {
             Outcome::Again { due, refused } => {
                 outbox::put_back(conn, seq, *due, *refused).await?;
@@ -142,8 +143,8 @@ impl Batch<'_> {
                 message::put_refusal(conn, seq, &problem.to_json()).await?;
                 (State::Rejected, Some(problem.code.to_string()))
             }
-            // With attempts behind it the partner may have the message: only its log can tell.
-            Outcome::Expired if attempts > 0 => (State::Unknown, Some("expired".to_owned())),
+            // With attempts behind it, or in a courier's file, the partner may have the message: only its log can tell.
+            Outcome::Expired if attempted => (State::Unknown, Some("expired".to_owned())),
             Outcome::Expired => (State::Expired, Some("expired".to_owned())),
             Outcome::Dead { code } => (State::Dead, Some(code.clone())),
         };
@@ -155,22 +156,29 @@ impl Batch<'_> {
                 self.records.insert(key, Record { head, settled: Some(settled) });
             }
         } else {
-            self.return_later(conn, &row, key).await?;
+            self.return_later(conn, &row, key, state).await?;
         }
         Ok(Draft::Ready(Answer::Done))
     }
 
-    /// A version that did not get through takes the later ones of its record with it: they rest on it.
+    /// A version that did not get through takes the later ones of its record with it: they rest on it. Those that a courier carried together
+    /// with it may have been accepted all the same; then they wait for their own answers, and what rests on them with them.
     async fn return_later(
         &mut self,
         conn: &mut Connection,
         row: &Message,
         key: RecordKey,
+        state: State,
     ) -> Result<(), StoreError> {
         for seq in outbox::later_of_record(conn, &row.partner, &row.subject, row.seq).await? {
             let Some(later) = message::by_seq(conn, seq).await? else {
                 continue;
             };
+            // Of a refused version only a cancel is independent: an update names it, or one that names it.
+            let independent = state != State::Rejected || courier::cancels(conn, seq).await?;
+            if independent && outbox::attempted(conn, seq).await? {
+                return Ok(());
+            }
             let code = Code::PredecessorRefused.to_string();
             self.conclude(conn, &later, State::Returned, Some(code)).await?;
         }

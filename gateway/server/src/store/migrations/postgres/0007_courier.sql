@@ -1,0 +1,3 @@
+CREATE TABLE couriered (
+    seq BIGINT PRIMARY KEY REFERENCES message (seq)
+);
