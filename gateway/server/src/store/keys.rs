@@ -1,8 +1,8 @@
 //! The key store: table `day_key` in a database of its own, so that no backup of the data holds a key: a file, or for several
 //! gateways on one database a second database.
 //!
-//! A key is on the disk before a payload under it is committed. Only gateways make and destroy keys; commands beside them read
-//! them.
+//! A key is on the disk before a payload under it is committed. Keys are made inside the write transaction that uses them, by gateways
+//! and by `silkgate courier import`; only gateways destroy them, and no write transaction is under way then.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
