@@ -4,14 +4,17 @@
 use axum::http::Method;
 use silkgate_ledger::{Checkpoint, Note};
 use silkgate_message::instant::Instant;
+use silkgate_message::party::Country;
 
 use super::show::Partnership;
 use super::{NOTE_MAX_BYTES, origin_hash};
 use crate::clock;
 use crate::directory::{ever_log_keys, own_log_keys, own_witness_keys};
+use crate::gateway::Gateway;
 use crate::line::{Answer, Question};
 use crate::store::ledger::{self, Head};
 use crate::store::witness::{self, Alarm, AlarmKind, Cosigned};
+use crate::store::{Connection, Store, StoreError};
 
 /// What a partner has seen of a log of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,61 +62,14 @@ impl Partnership<'_> {
         let path = format!("/v1/witness/{}/checkpoint", origin_hash(&head.origin));
         let Some(bytes) = self.get(path).await? else { return Ok(Seen::Nothing) };
         let note = Note::parse(&bytes).map_err(|error| format!("what it cosigned: {error}"))?;
-        // Only a note that we signed ourselves can tell us that we have lost something.
-        let directory = self.gateway.directory();
-        let own =
-            own_log_keys(&head.origin, &self.gateway.keys.log, &directory.cards(self.gateway.country()));
-        note.verify(&own)
-            .map_err(|error| format!("what it cosigned of {} is not ours: {error}", head.origin))?;
-        let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
-        // All our logs have the same key, and a signature line's name is not signed: the text says which log it is.
-        if checkpoint.origin.as_str() != head.origin {
-            return Err(format!("what it cosigned is of {}, not of {}", checkpoint.origin, head.origin));
-        }
-        let ours = self.compare(head, &checkpoint).await.map_err(|error| error.to_string())?;
-        let Some(ours) = ours else {
+        let seen = hold_against(self.gateway, self.partner.country, head, &note).await?;
+        if let Seen::Ours(size) = seen {
             // A cosignature that was lost on its way; one by a key that is on the card no longer proves as much.
-            if let Err(what) = self.keep(head, checkpoint.size, &note).await {
+            if let Err(what) = self.keep(head, size, &note).await {
                 tracing::debug!(partner = %self.partner.country, what, "its cosignature is not kept again");
             }
-            return Ok(Seen::Ours(checkpoint.size));
-        };
-        let kind = AlarmKind::Rollback;
-        let country = self.partner.country;
-        let alarm = Alarm::new(country.as_str(), &head.origin, kind, clock::now(), ours, bytes);
-        let raised = async {
-            let mut tx = self.gateway.store.write().await?;
-            let raised = witness::raise(&mut tx, &alarm).await?;
-            tx.commit().await?;
-            Ok::<_, crate::store::StoreError>(raised)
-        };
-        if raised.await.map_err(|error| error.to_string())?.is_some() {
-            self.gateway.standing.add_rollback(country);
-            tracing::error!(
-                partner = %country, code = %"rollback", log = %head.origin, size = checkpoint.size, held = head.size,
-                "ALARM: a partner holds a LATER OR OTHER history of our own log: this database was put back or altered. \
-                 The gateway is READ-ONLY. `silkgate log recover {country}` tells the way out"
-            );
         }
-        Ok(Seen::Other)
-    }
-
-    /// None where we hold the checkpoint; otherwise the newest one that we do hold.
-    async fn compare(
-        &self,
-        head: &Head,
-        seen: &Checkpoint,
-    ) -> Result<Option<Vec<u8>>, crate::store::StoreError> {
-        let mut tx = self.gateway.store.read().await?;
-        // Every checkpoint that was ever signed is kept: one that is not there was signed by a lost future.
-        let held = ledger::checkpoint(&mut tx, head.id, seen.size).await?;
-        let held = held.and_then(|note| Note::parse(&note).ok());
-        if held.is_some_and(|note| Checkpoint::parse(note.text()).as_ref() == Ok(seen)) {
-            return Ok(None);
-        }
-        let newest = ledger::heads(&mut tx).await?.into_iter().find(|now| now.id == head.id);
-        let size = newest.map_or(head.size, |now| now.size);
-        Ok(Some(ledger::checkpoint(&mut tx, head.id, size).await?.unwrap_or_default()))
+        Ok(seen)
     }
 
     /// Keeps a partner's cosignature on a checkpoint that we hold, and its clock.
@@ -132,7 +88,7 @@ impl Partnership<'_> {
             witness::note_clock(&mut tx, &cosigned.witness, theirs, clock::now()).await?;
             tx.commit().await?;
             self.gateway.standing.witnessed_by(self.partner.country);
-            Ok::<_, crate::store::StoreError>(())
+            Ok::<_, StoreError>(())
         };
         write.await.map_err(|error| error.to_string())?;
         tracing::debug!(partner = %self.partner.country, log = %head.origin, size, "cosigned by the partner");
@@ -166,7 +122,7 @@ impl Partnership<'_> {
                 self.compare_memory(&mut tx, &checkpoint, &bytes).await?;
             }
             tx.commit().await?;
-            Ok::<_, crate::store::StoreError>(())
+            Ok::<_, StoreError>(())
         };
         write.await.map_err(|error| error.to_string())
     }
@@ -174,10 +130,10 @@ impl Partnership<'_> {
     /// Takes up a newer memory; two cosignatures of ours on two histories are an alarm.
     async fn compare_memory(
         &self,
-        tx: &mut crate::store::Connection,
+        tx: &mut Connection,
         shown: &Checkpoint,
         bytes: &[u8],
-    ) -> Result<(), crate::store::StoreError> {
+    ) -> Result<(), StoreError> {
         let (origin, country) = (shown.origin.as_str(), self.partner.country);
         let kept = witness::witnessed(tx, origin).await?;
         let newest = kept.as_ref().and_then(|kept| Checkpoint::parse(Note::parse(kept).ok()?.text()).ok());
@@ -217,4 +173,55 @@ impl Partnership<'_> {
         };
         self.lines.ask(self.partner, self.generation, question).await
     }
+}
+
+/// Holds a note that a partner cosigned of one of our logs against what we hold. Another history than ours is an alarm.
+pub(super) async fn hold_against(
+    gateway: &Gateway,
+    country: Country,
+    head: &Head,
+    note: &Note,
+) -> Result<Seen, String> {
+    // Only a note that we signed ourselves can tell us that we have lost something.
+    let directory = gateway.directory();
+    let own = own_log_keys(&head.origin, &gateway.keys.log, &directory.cards(gateway.country()));
+    note.verify(&own).map_err(|error| format!("what it cosigned of {} is not ours: {error}", head.origin))?;
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
+    // All our logs have the same key, and a signature line's name is not signed: the text says which log it is.
+    if checkpoint.origin.as_str() != head.origin {
+        return Err(format!("what it cosigned is of {}, not of {}", checkpoint.origin, head.origin));
+    }
+    let ours = compare(&gateway.store, head, &checkpoint).await.map_err(|error| error.to_string())?;
+    let Some(ours) = ours else { return Ok(Seen::Ours(checkpoint.size)) };
+    let kind = AlarmKind::Rollback;
+    let alarm = Alarm::new(country.as_str(), &head.origin, kind, clock::now(), ours, note.encode());
+    let raised = async {
+        let mut tx = gateway.store.write().await?;
+        let raised = witness::raise(&mut tx, &alarm).await?;
+        tx.commit().await?;
+        Ok::<_, StoreError>(raised)
+    };
+    if raised.await.map_err(|error| error.to_string())?.is_some() {
+        gateway.standing.add_rollback(country);
+        tracing::error!(
+            partner = %country, code = %"rollback", log = %head.origin, size = checkpoint.size, held = head.size,
+            "ALARM: a partner holds a LATER OR OTHER history of our own log: this database was put back or altered. \
+             The gateway is READ-ONLY. `silkgate log recover {country}` tells the way out"
+        );
+    }
+    Ok(Seen::Other)
+}
+
+/// None where we hold the checkpoint; otherwise the newest one that we do hold.
+async fn compare(store: &Store, head: &Head, seen: &Checkpoint) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut tx = store.read().await?;
+    // Every checkpoint that was ever signed is kept: one that is not there was signed by a lost future.
+    let held = ledger::checkpoint(&mut tx, head.id, seen.size).await?;
+    let held = held.and_then(|note| Note::parse(&note).ok());
+    if held.is_some_and(|note| Checkpoint::parse(note.text()).as_ref() == Ok(seen)) {
+        return Ok(None);
+    }
+    let newest = ledger::heads(&mut tx).await?.into_iter().find(|now| now.id == head.id);
+    let size = newest.map_or(head.size, |now| now.size);
+    Ok(Some(ledger::checkpoint(&mut tx, head.id, size).await?.unwrap_or_default()))
 }

@@ -1,11 +1,13 @@
 //! Two neighbours witness each other's logs (C2SP tlog-witness): `serve` cosigns what a partner shows of
 //! its logs, `show` shows ours and keeps the cosignatures, `guard` holds our logs against what partners have
-//! seen of them. What was cosigned can be rewritten by nobody: not by us, not by who restores an old backup.
+//! seen of them, on the line, and `carried` by what a courier brings. What was cosigned can be rewritten by nobody: not by us, not by who restores an old backup.
 
+mod carried;
 mod guard;
 mod serve;
 mod show;
 
+pub use carried::hear;
 pub use serve::{add_checkpoint, cosigned, newest};
 pub use show::run;
 
