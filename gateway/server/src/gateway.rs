@@ -120,7 +120,8 @@ impl Gateway {
         }
         self.directory.store(Arc::new(directory));
         self.read_standing(&mut tx, added).await?;
-        self.outbox.notify_one();
+        // A command may have brought messages and answers: whoever waits looks again.
+        self.changed_perhaps();
         Ok(true)
     }
 
