@@ -6,6 +6,7 @@ mod catalogue;
 mod check;
 mod command;
 mod convert;
+mod courier;
 mod delivery;
 mod demo;
 mod erasure;

@@ -87,8 +87,8 @@ impl Sender {
     }
 }
 
-/// What an answer proves.
-fn judge(answer: Answer, message: &Message, log_keys: &[VerifierKey]) -> Attempt {
+/// What an answer proves, whatever way it came.
+pub fn judge(answer: Answer, message: &Message, log_keys: &[VerifierKey]) -> Attempt {
     if answer.status == 200 {
         return match proves(&answer.body, Verdict::Accepted, None, message, log_keys) {
             Ok(()) => Attempt::Accepted { receipt: answer.body.to_vec() },

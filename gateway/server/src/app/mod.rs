@@ -10,6 +10,7 @@ mod card;
 mod check;
 mod client;
 mod convert;
+mod courier;
 mod demo;
 mod erase;
 mod evidence;
@@ -117,6 +118,9 @@ enum Command {
     Show(show::Args),
     /// Erase a message's payload at once.
     Erase(erase::Args),
+    /// Carry messages and receipts by hand while the line is down.
+    #[command(subcommand)]
+    Courier(courier::Courier),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -195,6 +199,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Log(args) => log::run(&cx, args).await,
         Command::Show(args) => show::run(&cx, args).await,
         Command::Erase(args) => erase::run(&cx, args).await,
+        Command::Courier(command) => courier::run(&cx, command).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }

@@ -2,6 +2,7 @@
 
 use silkgate_message::instant::Instant;
 
+use super::ledger::{signed, unsigned};
 use super::outbox::Lease;
 use super::sql::sql;
 use super::{Connection, StoreError, record};
@@ -35,6 +36,23 @@ pub async fn owed(
     query.bind(i64::from(limit)).column(conn).await
 }
 
+/// The message after which at most `limit` answers are owed, 0 for all, and how many are owed up to it.
+pub async fn last_owed(
+    conn: &mut Connection,
+    partner: &str,
+    now: Instant,
+    limit: u64,
+) -> Result<(i64, u64), StoreError> {
+    let query = sql("SELECT coalesce(max(seq), 0), count(*) FROM (
+             SELECT c.seq FROM couriered c JOIN message m ON m.seq = c.seq
+             WHERE m.partner = $1 AND (m.expires_ms > $2 OR m.at_ms > $3)
+             ORDER BY c.seq DESC LIMIT $5 OFFSET $4) AS earlier");
+    let query = query.bind(partner.to_owned()).bind(now.0).bind(now.0 - OWED_MS);
+    // SQLite has no OFFSET without a LIMIT.
+    let row = query.bind(signed(limit)).bind(i64::MAX).fetch_one(conn).await?;
+    Ok((row.get(0)?, unsigned(row.get(1)?)?))
+}
+
 /// Forgets what is owed no longer.
 pub async fn forget_owed(conn: &mut Connection, now: Instant) -> Result<(), StoreError> {
     let query = sql(
@@ -53,10 +71,8 @@ pub async fn pending(
     seq: i64,
     limit: u32,
 ) -> Result<Vec<i64>, StoreError> {
-    let query = sql(
-        "SELECT o.seq FROM outbox o JOIN message m ON m.seq = o.seq
-         WHERE o.partner = $1 AND m.expires_ms > $2 AND o.seq > $3 ORDER BY o.seq LIMIT $4",
-    );
+    let query = sql("SELECT o.seq FROM outbox o JOIN message m ON m.seq = o.seq
+         WHERE o.partner = $1 AND m.expires_ms > $2 AND o.seq > $3 ORDER BY o.seq LIMIT $4");
     let query = query.bind(partner.to_owned()).bind(now.0).bind(seq).bind(i64::from(limit));
     query.column(conn).await
 }

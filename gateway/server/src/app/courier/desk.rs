@@ -1,0 +1,98 @@
+//! A gateway without its planes and tasks: what a command needs to judge messages and answers as the running one does, beside it
+//! or with it stopped.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use silkgate_message::party::Country;
+use tokio::task::JoinHandle;
+
+use super::super::Cx;
+use crate::accept::{Accept, Halted, Logs};
+use crate::clock;
+use crate::directory::{Directory, Partner};
+use crate::gateway::Gateway;
+use crate::keys::Keys;
+use crate::standing::Standing;
+use crate::store::{Open, Store, partner, witness};
+
+/// The gateway's parts, and its committer at work.
+pub(super) struct Desk {
+    pub(super) gateway: Arc<Gateway>,
+    commits: JoinHandle<Result<(), Halted>>,
+}
+
+impl Desk {
+    /// Opens the home. Its own committer takes turns with that of a running gateway.
+    pub(super) async fn open(cx: &Cx) -> Result<Self> {
+        let config = cx.home.config()?;
+        let standing = Arc::new(Standing::default());
+        let (place, key_place) = (cx.home.database(&config), cx.home.key_store(&config));
+        let reconnected = standing.clone();
+        let doubt = Arc::new(move || reconnected.doubt());
+        let store = Store::open(&place, &key_place, Open::Existing, doubt).await?;
+        let keys = Keys::read(&cx.home, &config)?;
+        let directory = {
+            let mut tx = store.read().await?;
+            Directory::load(&mut tx, config.country(), clock::now()).await?
+        };
+        let queue = config.limits.queue_per_partner;
+        let (accept, committer) =
+            Accept::new(store.clone(), Logs::new(keys.log.clone()), queue, standing.clone());
+        let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
+        let commits = {
+            let gateway = gateway.clone();
+            tokio::spawn(committer.run(move |changed| gateway.changed(&changed)))
+        };
+        Ok(Self { gateway, commits })
+    }
+
+    /// Reads the open alarms. As at a start, nothing is written to the channel before a partner that has cosigned our logs has given
+    /// its word.
+    ///
+    /// How old the last cosignature is does not count here: what carries messages while the line is down must not stop for that.
+    pub(super) async fn read_standing(&self, country: Country) -> Result<()> {
+        let mut tx = self.gateway.store.read().await?;
+        let known = witness::witnesses(&mut tx).await?;
+        self.gateway
+            .standing
+            .await_word(known.iter().any(|known| known == country.as_str()).then_some(country));
+        self.gateway.read_standing(&mut tx, self.gateway.standing.added()).await?;
+        Ok(())
+    }
+
+    /// The partner, if there is one of that name.
+    pub(super) fn partner(&self, country: Country) -> Option<Arc<Partner>> {
+        let directory = self.gateway.directory();
+        directory.partner(country).filter(|partner| partner.state != "removed").cloned()
+    }
+
+    /// Commits what waits, and has a running gateway look again.
+    pub(super) async fn close(self) -> Result<()> {
+        self.gateway.refusals.summarise(&self.gateway.accept).await;
+        self.gateway.accept.close();
+        self.commits.await.context("the committer died")??;
+        let mut tx = self.gateway.store.write().await?;
+        partner::touch(&mut tx).await?;
+        tx.commit().await?;
+        self.gateway.store.close().await;
+        Ok(())
+    }
+
+    /// An error where what a command asks for is closed to the partner at present.
+    pub(super) fn passes(&self, partner: &Partner) -> Result<()> {
+        if !partner.is_active() {
+            bail!(
+                "{} is suspended; `silkgate partner allow {0} --resume` lets messages pass again",
+                partner.country
+            );
+        }
+        if let Some(reason) = self.gateway.standing.read_only() {
+            bail!("{reason}");
+        }
+        match self.gateway.flow(partner).reason() {
+            Some(reason) => bail!("messages to {} are halted: {reason}", partner.country),
+            None => Ok(()),
+        }
+    }
+}
