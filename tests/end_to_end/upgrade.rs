@@ -26,18 +26,22 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
     sqlx::query(sql).fetch_all(conn).await.unwrap().iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Every migration, oldest first.
-const MIGRATIONS: [&str; 5] = [
-    include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql"),
-    include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql"),
-    include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql"),
-    include_str!("../../gateway/server/src/store/migrations/sqlite/0004_erasure.sql"),
-    include_str!("../../gateway/server/src/store/migrations/sqlite/0005_timestamp.sql"),
+/// Every migration with its version, oldest first.
+const MIGRATIONS: [(usize, &str); 7] = [
+    (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
+    (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
+    (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
+    (4, include_str!("../../gateway/server/src/store/migrations/sqlite/0004_erasure.sql")),
+    (5, include_str!("../../gateway/server/src/store/migrations/sqlite/0005_timestamp.sql")),
+    (7, include_str!("../../gateway/server/src/store/migrations/sqlite/0007_courier.sql")),
+    (8, include_str!("../../gateway/server/src/store/migrations/sqlite/0008_duty.sql")),
 ];
 
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        8 => &["DROP TABLE duty"],
+        7 => &["DROP TABLE couriered"],
         5 => &["DROP TABLE timestamp", "ALTER TABLE log DROP COLUMN stamped"],
         4 => &[
             "DROP TABLE erasure",
@@ -94,22 +98,26 @@ async fn in_the_clear(conn: &mut SqliteConnection, messages: &[Message]) {
 fn back_to(home: &Path, version: usize, messages: &[Message]) {
     run(async {
         let mut conn = open(&home.join("silkgate.db")).await;
-        in_the_clear(&mut conn, messages).await;
-        for older in (version..MIGRATIONS.len()).rev() {
-            for sql in undo(older + 1) {
+        if version < 4 {
+            in_the_clear(&mut conn, messages).await;
+        }
+        for (at, (number, _)) in MIGRATIONS.iter().enumerate().rev().filter(|(_, (n, _))| *n > version) {
+            for sql in undo(*number) {
                 sqlx::query(*sql).execute(&mut conn).await.unwrap();
             }
-            let sql = AssertSqlSafe(format!("DELETE FROM _sqlx_migrations WHERE version > {older}"));
+            let sql = AssertSqlSafe(format!("DELETE FROM _sqlx_migrations WHERE version >= {number}"));
             sqlx::query(sql).execute(&mut conn).await.unwrap();
-            let mut fresh = open(&home.join(format!("{older}.db"))).await;
-            for migration in &MIGRATIONS[..older] {
+            let mut fresh = open(&home.join(format!("before-{number}.db"))).await;
+            for (_, migration) in &MIGRATIONS[..at] {
                 sqlx::raw_sql(*migration).execute(&mut fresh).await.unwrap();
             }
-            assert_eq!(shape(&mut conn).await, shape(&mut fresh).await, "version {older}");
+            assert_eq!(shape(&mut conn).await, shape(&mut fresh).await, "before version {number}");
         }
         conn.close().await.unwrap();
     });
-    std::fs::remove_file(home.join("keys/payload-keys.db")).unwrap();
+    if version < 4 {
+        std::fs::remove_file(home.join("keys/payload-keys.db")).unwrap();
+    }
 }
 
 fn stop(home: &mut Home) {
@@ -197,4 +205,28 @@ fn payloads_of_version_3_are_encrypted_and_their_plain_bytes_gone() {
     });
     assert_eq!(found(&pair.jo, &needles), []);
     assert!(pair.jo.audit().is_empty());
+}
+
+#[test]
+fn what_a_home_of_version_5_has_waiting_goes_by_courier() {
+    let mut pair = Pair::set_up_files(Some("127.0.0.1:1"));
+    pair.iq.start();
+    pair.jo.start();
+    let event = event("IQ/traffic-police", "JO/public-security");
+    let id = event["id"].as_str().unwrap();
+    assert_eq!(pair.iq.back_end("IQ/traffic-police").submit(&event).status, 202);
+    for home in [&mut pair.iq, &mut pair.jo] {
+        stop(home);
+        back_to(&home.path, 5, &[]);
+        home.start();
+        stop(home);
+    }
+    let [out, back] =
+        ["out", "back"].map(|name| pair.folder.path().join(name).to_string_lossy().into_owned());
+    pair.iq.ok(&["courier", "export", "JO", &out]);
+    pair.jo.ok(&["courier", "import", &out]);
+    pair.jo.ok(&["courier", "export", "IQ", &back]);
+    pair.iq.ok(&["courier", "import", &back]);
+    assert_eq!(pair.iq.json(&["show", id])["state"], "receipted");
+    assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
 }

@@ -143,7 +143,7 @@ fn erase_one(pair: &Pair) {
 }
 
 /// Another history under Iraq's own key, as long as what Jordan has cosigned.
-fn show_fork(pair: &Pair) {
+pub fn show_fork(pair: &Pair) {
     let client = pair.iq.as_partner_of(&pair.jo);
     let origin = format!("{}/IQ/JO", pair.iq.host);
     let name: String = Digest::of(origin.as_bytes()).0.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -19,7 +19,8 @@ use support::home::{Home, binary};
 use support::{Pair, event, sign};
 
 use changes::Change;
-use exchanged::{IQ, JO, database, put};
+use exchanged::{IQ, JO, database};
+pub use exchanged::{all_cosigned, put, show_fork, stop};
 
 /// Bytes flipped in each page of the file.
 const FLIPS: usize = 8;
