@@ -68,16 +68,20 @@ impl Round {
     }
 }
 
-/// Signs `count` messages of their own records, on all processors.
+/// Signs `count` messages from Iraq of their own records, on all processors.
 pub(crate) fn sign_bodies(pair: &Pair, count: usize) -> Vec<Bytes> {
+    sign_bodies_of(&pair.iq, count)
+}
+
+/// The same from another state.
+pub(crate) fn sign_bodies_of(home: &Home, count: usize) -> Vec<Bytes> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    let key = pair.iq.message_key();
-                    let one =
-                        || Bytes::from(sign(&key, &event("IQ/traffic-police", "JO/public-security")).bytes);
+                    let key = home.message_key();
+                    let one = || Bytes::from(sign(&key, &event(&home.party, "JO/public-security")).bytes);
                     (0..count / threads).map(|_| one()).collect::<Vec<_>>()
                 })
             })
@@ -157,45 +161,57 @@ pub(crate) async fn round_on(
 }
 
 #[derive(Default)]
-struct Client {
-    latencies: Vec<Duration>,
-    refused: u64,
-    first_refusal: String,
+pub(crate) struct Client {
+    pub(crate) latencies: Vec<Duration>,
+    pub(crate) refused: u64,
+    pub(crate) first_refusal: String,
     sample: Option<Bytes>,
 }
 
-enum Sender {
+pub(crate) enum Sender {
     H1(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
     H2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
 /// One request after another until the time is up.
-async fn run(bodies: Arc<Mutex<VecDeque<Bytes>>>, until: Instant, mut sender: Sender) -> Result<Client> {
+pub(crate) async fn run(
+    bodies: Arc<Mutex<VecDeque<Bytes>>>,
+    until: Instant,
+    mut sender: Sender,
+) -> Result<Client> {
     let mut client = Client::default();
-    while Instant::now() < until {
-        let Some(body) = bodies.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { break };
+    while Instant::now() < until && client.one(&bodies, &mut sender).await? {}
+    Ok(client)
+}
+
+impl Client {
+    /// One request and its answer; false where the bodies ran out.
+    pub(crate) async fn one(&mut self, bodies: &Mutex<VecDeque<Bytes>>, sender: &mut Sender) -> Result<bool> {
+        let Some(body) = bodies.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
+            return Ok(false);
+        };
         let request = Request::post("https://silkgate/v1/messages")
             .header("host", "silkgate")
             .header("content-type", "application/jose+json")
             .body(Full::new(body))?;
         let started = Instant::now();
-        let response = match &mut sender {
+        let response = match sender {
             Sender::H1(sender) => sender.send_request(request).await?,
             Sender::H2(sender) => sender.send_request(request).await?,
         };
         let status = response.status();
         let answer = response.into_body().collect().await?.to_bytes();
         if status == 200 {
-            client.latencies.push(started.elapsed());
-            client.sample = Some(answer);
+            self.latencies.push(started.elapsed());
+            self.sample = Some(answer);
         } else {
-            client.refused += 1;
-            if client.first_refusal.is_empty() {
-                client.first_refusal = String::from_utf8_lossy(&answer).into_owned();
+            self.refused += 1;
+            if self.first_refusal.is_empty() {
+                self.first_refusal = String::from_utf8_lossy(&answer).into_owned();
             }
         }
+        Ok(true)
     }
-    Ok(client)
 }
 
 /// Connections of back ends in [`submit_many`].
@@ -245,7 +261,7 @@ fn verify(pair: &Pair, receipt: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn connector(from: &Home, to: &Home, h2: bool) -> Result<TlsConnector> {
+pub(crate) fn connector(from: &Home, to: &Home, h2: bool) -> Result<TlsConnector> {
     connector_as(from.tls_identity(), &to.path.join("certs/tls-ca.pem"), h2)
 }
 

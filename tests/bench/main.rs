@@ -5,6 +5,7 @@ mod check;
 mod evidence;
 mod load;
 mod measure;
+mod overload;
 mod replicas;
 
 use std::time::{Duration, Instant};
@@ -35,6 +36,9 @@ fn main() -> Result<()> {
     }
     if std::env::args().any(|argument| argument == "evidence") {
         return evidence::run(quick, as_json);
+    }
+    if std::env::args().any(|argument| argument == "overload") {
+        return overload::run(quick, as_json);
     }
     if std::env::args().any(|argument| argument == "replicas") {
         return replicas::run(rounds, as_json);

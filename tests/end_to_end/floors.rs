@@ -8,7 +8,7 @@ use std::path::Path;
 /// unless they stand in the list of pairs below.
 const FLOORS: &[&[&str]] = &[
     &["clock", "config"],
-    &["tls", "keys", "standing", "figures"],
+    &["tls", "keys", "standing", "admission", "figures"],
     &["store", "http"],
     &["accept", "directory"],
     &["refusals"],

@@ -25,9 +25,13 @@ struct Turns {
     last: String,
 }
 
+/// Bytes of bodies that the requests of one lane hold in memory, at most; several of the largest messages.
+const BYTES_PER_LANE: usize = 64 << 20;
+
 #[derive(Default)]
 struct Lane {
     under_way: usize,
+    bytes: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
 
@@ -35,6 +39,7 @@ struct Lane {
 pub struct Place {
     admission: Arc<Admission>,
     lane: String,
+    bytes: usize,
 }
 
 /// The right to judge, one at a time for each processor. When it is dropped, wherever that is, the next one has it.
@@ -47,16 +52,19 @@ impl Admission {
         Arc::new(Self { turns: Mutex::new(turns), per_lane })
     }
 
-    /// Takes a place; None where the lane is full.
-    pub fn enter(self: &Arc<Self>, lane: &str) -> Option<Place> {
+    /// Takes a place for a body of up to so many bytes; None where the lane is full.
+    pub fn enter(self: &Arc<Self>, lane: &str, bytes: usize) -> Option<Place> {
         let mut turns = self.lock();
         let found = turns.lanes.entry(lane.to_owned()).or_default();
-        if found.under_way >= self.per_lane {
+        // One alone always has room, whatever it holds.
+        let crowded = found.under_way > 0 && found.bytes.saturating_add(bytes) > BYTES_PER_LANE;
+        if found.under_way >= self.per_lane || crowded {
             return None;
         }
         found.under_way += 1;
+        found.bytes += bytes;
         drop(turns);
-        Some(Place { admission: self.clone(), lane: lane.to_owned() })
+        Some(Place { admission: self.clone(), lane: lane.to_owned(), bytes })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Turns> {
@@ -123,6 +131,7 @@ impl Drop for Place {
         let mut turns = self.admission.lock();
         if let Some(lane) = turns.lanes.get_mut(&self.lane) {
             lane.under_way -= 1;
+            lane.bytes -= self.bytes;
             if lane.under_way == 0 {
                 turns.lanes.remove(&self.lane);
             }
@@ -145,10 +154,10 @@ mod tests {
     async fn lanes_take_turns_however_long_one_of_them_is() {
         let admission = Admission::new(1, 100);
         let order = Arc::new(Mutex::new(Vec::new()));
-        let held = admission.enter("held").unwrap();
+        let held = admission.enter("held", 1).unwrap();
         let turn = held.turn().await;
         for lane in ["JO"; 50].into_iter().chain(["SA", "TR"]) {
-            let (place, order) = (admission.enter(lane).unwrap(), order.clone());
+            let (place, order) = (admission.enter(lane, 1).unwrap(), order.clone());
             tokio::spawn(async move {
                 let _turn = place.turn().await;
                 order.lock().unwrap().push(lane);
@@ -164,19 +173,32 @@ mod tests {
     #[tokio::test]
     async fn a_full_lane_refuses_and_another_does_not() {
         let admission = Admission::new(2, 3);
-        let places: Vec<_> = (0..3).map(|_| admission.enter("JO").unwrap()).collect();
-        assert!(admission.enter("JO").is_none());
-        assert!(admission.enter("SA").is_some());
+        let places: Vec<_> = (0..3).map(|_| admission.enter("JO", 1).unwrap()).collect();
+        assert!(admission.enter("JO", 1).is_none());
+        assert!(admission.enter("SA", 1).is_some());
         drop(places);
-        assert!(admission.enter("JO").is_some());
+        assert!(admission.enter("JO", BYTES_PER_LANE + 1).is_some());
         assert!(admission.lock().lanes.is_empty(), "nothing is remembered of who has gone");
+    }
+
+    #[tokio::test]
+    async fn large_bodies_fill_a_lane_too() {
+        let admission = Admission::new(1, 100);
+        let places: Vec<_> = (0..6).map(|_| admission.enter("JO", 10 << 20).unwrap()).collect();
+        assert!(admission.enter("JO", 10 << 20).is_none());
+        assert!(admission.enter("JO", 1 << 20).is_some());
+        drop(places);
+        assert!(admission.enter("JO", 10 << 20).is_some());
     }
 
     #[tokio::test]
     async fn who_goes_away_while_waiting_costs_nobody_a_turn() {
         let admission = Admission::new(1, 9);
-        let (first, second, third) =
-            (admission.enter("A").unwrap(), admission.enter("B").unwrap(), admission.enter("C").unwrap());
+        let (first, second, third) = (
+            admission.enter("A", 1).unwrap(),
+            admission.enter("B", 1).unwrap(),
+            admission.enter("C", 1).unwrap(),
+        );
         let turn = first.turn().await;
         {
             let mut waiting = Box::pin(second.turn());

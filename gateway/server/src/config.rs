@@ -90,13 +90,21 @@ pub struct Limits {
     pub handshake_seconds: u64,
     /// For a request's body.
     pub body_seconds: u64,
+    /// Under way at once, for each partner and each back end.
+    pub requests_per_peer: usize,
     /// Waiting for their commit.
     pub queue_per_partner: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 12_000, handshake_seconds: 10, body_seconds: 20, queue_per_partner: 1024 }
+        Self {
+            connections: 12_000,
+            handshake_seconds: 10,
+            body_seconds: 20,
+            requests_per_peer: 512,
+            queue_per_partner: 1024,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Accept, Changed};
+use crate::admission::Admission;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::{Directory, Partner};
@@ -32,6 +33,8 @@ pub struct Gateway {
     pub store: Store,
     /// The way to commit.
     pub accept: Accept,
+    /// Who is judged next.
+    pub admission: Arc<Admission>,
     /// Budgets for refusals.
     pub refusals: Refusals,
     /// Rung when the outbox may have something due.
@@ -68,11 +71,14 @@ impl Gateway {
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
         let partner_tls = tls::PartnerServer::new(keys.tls.chain.clone(), keys.tls.key.clone_key(), trust)?;
         let figures = accept.figures().clone();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let admission = Admission::new(processors, config.limits.requests_per_peer);
         Ok(Self {
             config,
             keys,
             store,
             accept,
+            admission,
             refusals: Refusals::default(),
             outbox: Notify::new(),
             questions: Notify::new(),

@@ -227,6 +227,13 @@ fn closing(mut response: Response) -> Response {
     response
 }
 
+/// The most bytes that [`body`] will read of this request.
+pub fn body_at_most(request: &Request, limit: usize) -> usize {
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    announced.map_or(limit, |announced: usize| announced.min(limit))
+}
+
 /// Reads a body of that content type, of at most `limit` bytes, within `seconds`. The error comes
 /// with what was read.
 pub async fn body(

@@ -1,6 +1,7 @@
 //! The command `silkgate`: a state's gateway for signed, validated, logged messages.
 
 mod accept;
+mod admission;
 mod app;
 mod audit;
 mod channel;

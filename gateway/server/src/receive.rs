@@ -15,6 +15,7 @@ use silkgate_message::problem::{Code, Problem};
 use tracing::field::display;
 
 use crate::accept::{Answer, Bonds, Received, Verdict, Work};
+use crate::admission::Place;
 use crate::clock;
 use crate::conform::{bonds, conform, count, erase_day, step};
 use crate::directory::{Directory, Partner};
@@ -62,8 +63,13 @@ async fn on_the_line(gateway: &Gateway, country: Country, request: Request) -> A
         Err(problem) => return problem.into(),
     };
     let limit = partner.agreement.body_max_bytes as usize;
+    let Some(place) = gateway.admission.enter(country.as_str(), http::body_at_most(&request, limit)) else {
+        return put_off(gateway, country, Problem::new(Code::Overloaded)).into();
+    };
     match http::body(request, MESSAGE, limit, gateway.config.limits.body_seconds).await {
-        Ok(body) => take(gateway, &directory, partner, body.to_vec(), (arrived_at, false)).await,
+        Ok(body) => {
+            take(gateway, &directory, partner, body.to_vec(), (arrived_at, false), Some(&place)).await
+        }
         Err((problem, read)) => refuse(gateway, country, problem, Some(Digest::of(&read)), None).await,
     }
 }
@@ -81,7 +87,7 @@ pub async fn couriered(gateway: &Gateway, country: Country, body: Vec<u8>) -> An
         let problem = Problem::new(Code::BodyTooLarge).detail(format!("the limit is {limit} bytes"));
         return refuse(gateway, country, problem, Some(Digest::of(read)), None).await;
     }
-    take(gateway, &directory, partner, body, (arrived_at, true)).await
+    take(gateway, &directory, partner, body, (arrived_at, true), None).await
 }
 
 /// Whether messages of the partner are taken at present.
@@ -114,18 +120,23 @@ async fn take(
     partner: &Partner,
     body: Vec<u8>,
     (arrived_at, by_courier): (Instant, bool),
+    place: Option<&Place>,
 ) -> Answered {
     let country = partner.country;
-    let jws = match Jws::parse(&body) {
-        Ok(jws) => jws,
-        Err(problem) => return refuse(gateway, country, problem, Some(Digest::of(&body)), None).await,
+    let turn = match place {
+        Some(place) => Some(place.turn().await),
+        None => None,
     };
-    let certificate = match verify(&jws, partner) {
-        Ok(certificate) => certificate,
-        Err(code) => return refuse(gateway, country, code.into(), None, Some(jws.digest())).await,
+    let judged = judged(directory, partner, body);
+    // What follows waits for the database, not for a processor.
+    drop(turn);
+    let received = match judged {
+        Ok(judged) => Received { arrived_at, by_courier, ..judged },
+        Err(unverified) => {
+            let (problem, body, jws) = *unverified;
+            return refuse(gateway, country, problem, body, jws).await;
+        }
     };
-    let judged = judge(&jws, certificate, directory, partner, body, clock::now());
-    let received = Received { arrived_at, by_courier, ..judged };
     let named = Named::of(&received);
     match gateway.accept.commit(Work::Receive(Box::new(received))).await {
         Answer::Received(verdict) => answer(gateway, country, named, verdict).await,
@@ -134,6 +145,20 @@ async fn take(
             put_off(gateway, country, Problem::new(Code::Unavailable)).into()
         }
     }
+}
+
+/// A refusal from before a verified signature, with the digest of the bytes or of what was signed.
+type Unverified = (Problem, Option<Digest>, Option<Digest>);
+
+/// All that costs processor time: the signature, and what is checked without the database.
+fn judged(directory: &Directory, partner: &Partner, body: Vec<u8>) -> Result<Received, Box<Unverified>> {
+    let jws = match Jws::parse(&body) {
+        Ok(jws) => jws,
+        Err(problem) => return Err(Box::new((problem, Some(Digest::of(&body)), None))),
+    };
+    let certificate =
+        verify(&jws, partner).map_err(|code| Box::new((code.into(), None, Some(jws.digest()))))?;
+    Ok(judge(&jws, certificate, directory, partner, body, clock::now()))
 }
 
 /// What an event line may tell of a message whose signature was verified.

@@ -115,7 +115,10 @@ pub async fn post(
             let (partner, code) = (read.partner.map(|partner| partner.to_string()), problem.code);
             let kind = read.kind.as_deref();
             gateway.figures.submission(partner.as_deref(), kind, "refused", Some(code.as_str()));
-            gateway.refusals.of_submission(&gateway.accept, party.as_str(), &read, code).await;
+            // Too much at once is no verdict: it leaves no entry.
+            if code != Code::Overloaded {
+                gateway.refusals.of_submission(&gateway.accept, party.as_str(), &read, code).await;
+            }
             http::problem(&problem)
         }
     }
@@ -129,11 +132,42 @@ async fn submit(
 ) -> Result<Status, Box<Problem>> {
     let arrived_at = clock::now();
     let limit = silkgate_message::agreement::BODY_MAX_BYTES as usize;
+    let place = gateway.admission.enter(party.as_str(), http::body_at_most(&request, limit));
+    let place = place.ok_or_else(|| Box::new(Problem::new(Code::Overloaded)))?;
     let body = http::body(request, EVENT, limit, gateway.config.limits.body_seconds);
     let body = body.await.map_err(|(problem, _)| Box::new(problem))?;
+    let turn = place.turn().await;
+    let prepared = prepare(gateway, party, &body, read);
+    // What follows waits for the database, not for a processor.
+    drop(turn);
+    let (submission, warnings) = prepared?;
+    let submission = Submission { arrived_at, ..submission };
+    match gateway.accept.commit(Work::Submit(Box::new(submission))).await {
+        Answer::Submitted { id, digest, state, again } => {
+            if again {
+                // The first time was told when it was committed.
+                let partner = read.partner.map(|partner| partner.to_string());
+                gateway.figures.submission(partner.as_deref(), read.kind.as_deref(), "again", None);
+            }
+            Ok(Status { warnings, ..Status::of(id, digest.to_string(), state) })
+        }
+        Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
+        Answer::Received(_) | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
+            Err(unavailable("no answer"))
+        }
+    }
+}
+
+/// Checks and signs a submission: all of it that costs processor time.
+fn prepare(
+    gateway: &Gateway,
+    party: &Party,
+    body: &[u8],
+    read: &mut Read,
+) -> Result<(Submission, Vec<Violation>), Box<Problem>> {
     let directory = gateway.directory();
     let now = clock::now();
-    let checked = check(&directory, party, &body, now, read)?;
+    let checked = check(&directory, party, body, now, read)?;
     let partner = directory.partner(checked.envelope.recipient.country());
     if let Some(Flow::Stop(reason)) = partner.map(|partner| gateway.flow(partner)) {
         return Err(Box::new(Problem::new(Code::Degraded).detail(reason)));
@@ -156,29 +190,16 @@ async fn submit(
         step: step(message_type, &jws.event, &checked.envelope, digest),
         bonds: bonds(message_type, &jws.event),
         erase_day: checked.erase_day,
-        arrived_at,
+        arrived_at: now,
         bytes,
         digest,
         signed_at: jws.iat,
         certificate: gateway.keys.message_certificate.thumbprint,
         schema: (message_type.version(), Digest(message_type.digest())),
         envelope: checked.envelope,
-        request: Digest::of(&body),
+        request: Digest::of(body),
     };
-    match gateway.accept.commit(Work::Submit(Box::new(submission))).await {
-        Answer::Submitted { id, digest, state, again } => {
-            if again {
-                // The first time was told when it was committed.
-                let partner = read.partner.map(|partner| partner.to_string());
-                gateway.figures.submission(partner.as_deref(), read.kind.as_deref(), "again", None);
-            }
-            Ok(Status { warnings: checked.warnings, ..Status::of(id, digest.to_string(), state) })
-        }
-        Answer::Refused(problem) | Answer::Failed(problem) => Err(Box::new(problem)),
-        Answer::Received(_) | Answer::Erased { .. } | Answer::Done | Answer::Witnessed(_) => {
-            Err(unavailable("no answer"))
-        }
-    }
+    Ok((submission, checked.warnings))
 }
 
 /// `POST /v1/check`: everything a submission is checked for, and nothing is sent or kept.
