@@ -4,7 +4,7 @@
 //! judgement on every machine and on every day.
 //!
 //! To add a type: `schemas/<type>/<version>/` with `schema.json`, `rules.json`, `accept/` and `reject/`; a
-//! module here with its `judge`; a line in `SOURCES`; its digest in `schemas/DIGESTS`. The tests do the rest.
+//! module here with its `judge`; a line in `SOURCES`, which says how urgent it is; its digest in `schemas/DIGESTS`. The tests do the rest.
 
 mod alert_document;
 mod alert_person;
@@ -22,6 +22,7 @@ mod manifest_cargo;
 mod manifest_passenger;
 mod outline;
 mod parts;
+mod priority;
 mod query;
 mod relation;
 mod risk_notice;
@@ -36,6 +37,7 @@ use serde_json::Value;
 
 pub use examples::ExampleKind;
 pub use outline::{Change, Field, Outline, changes};
+pub use priority::Priority;
 pub use relation::{Question, Reference, Side};
 pub use rules::Rule;
 
@@ -88,6 +90,7 @@ pub struct Supersedes<'a> {
 struct Source {
     name: &'static str,
     version: u32,
+    priority: Priority,
     schema: &'static str,
     rules: &'static str,
     judge: fn(&Value, &mut Findings<'_>),
@@ -95,10 +98,11 @@ struct Source {
 }
 
 macro_rules! source {
-    ($name:literal, $version:literal, $judge:path, $example:literal) => {
+    ($name:literal, $version:literal, $priority:ident, $judge:path, $example:literal) => {
         Source {
             name: $name,
             version: $version,
+            priority: Priority::$priority,
             schema: include_str!(concat!("../../../../schemas/", $name, "/", $version, "/schema.json")),
             rules: include_str!(concat!("../../../../schemas/", $name, "/", $version, "/rules.json")),
             judge: $judge,
@@ -115,21 +119,21 @@ macro_rules! source {
 }
 
 const SOURCES: &[Source] = &[
-    source!("alert.document", 1, alert_document::judge, "1-new.json"),
-    source!("alert.person", 1, alert_person::judge, "1-arrest.json"),
-    source!("alert.vehicle", 1, alert_vehicle::judge, "1-new.json"),
-    source!("control.result", 1, control_result::judge, "1-seized.json"),
-    source!("crossing.status", 1, crossing_status::judge, "1-restricted.json"),
-    source!("crossing.status", 2, crossing_status::judge_2, "1-restricted.json"),
-    source!("hit.notice", 1, hit_notice::judge, "1-seized.json"),
-    source!("incident.notice", 1, incident_notice::judge, "1-closure.json"),
-    source!("manifest.cargo", 1, manifest_cargo::judge, "1-road.json"),
-    source!("manifest.cargo", 2, manifest_cargo::judge_2, "1-road.json"),
-    source!("manifest.passenger", 1, manifest_passenger::judge, "1-coach.json"),
-    source!("query.request", 1, query::judge_request, "1-four-questions.json"),
-    source!("query.response", 1, query::judge_response, "1-partial.json"),
-    source!("risk.notice", 1, risk_notice::judge, "1-do-not-load.json"),
-    source!("transit.movement", 1, transit_movement::judge, "1-departed.json"),
+    source!("alert.document", 1, Urgent, alert_document::judge, "1-new.json"),
+    source!("alert.person", 1, Urgent, alert_person::judge, "1-arrest.json"),
+    source!("alert.vehicle", 1, Urgent, alert_vehicle::judge, "1-new.json"),
+    source!("control.result", 1, Urgent, control_result::judge, "1-seized.json"),
+    source!("crossing.status", 1, Bulk, crossing_status::judge, "1-restricted.json"),
+    source!("crossing.status", 2, Bulk, crossing_status::judge_2, "1-restricted.json"),
+    source!("hit.notice", 1, Urgent, hit_notice::judge, "1-seized.json"),
+    source!("incident.notice", 1, Urgent, incident_notice::judge, "1-closure.json"),
+    source!("manifest.cargo", 1, Bulk, manifest_cargo::judge, "1-road.json"),
+    source!("manifest.cargo", 2, Bulk, manifest_cargo::judge_2, "1-road.json"),
+    source!("manifest.passenger", 1, Bulk, manifest_passenger::judge, "1-coach.json"),
+    source!("query.request", 1, Urgent, query::judge_request, "1-four-questions.json"),
+    source!("query.response", 1, Urgent, query::judge_response, "1-partial.json"),
+    source!("risk.notice", 1, Urgent, risk_notice::judge, "1-do-not-load.json"),
+    source!("transit.movement", 1, Bulk, transit_movement::judge, "1-departed.json"),
 ];
 
 impl Catalogue {
