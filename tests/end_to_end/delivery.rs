@@ -1,8 +1,13 @@
 //! Sending and handing over: order, leases, outages.
 
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
-use support::home::set;
-use support::{Pair, event, sign, wait_for};
+use support::home::{free_ports, set};
+use support::peer::example;
+use support::stub::{request, respond};
+use support::{Pair, event, sign, wait_for, wire};
 
 fn record(delivery: &Value) -> String {
     delivery["event"]["data"]["recordId"].as_str().unwrap().to_owned()
@@ -153,4 +158,84 @@ fn a_message_that_never_got_through_expires() {
     let kinds: Vec<_> = pair.iq.log(&["--partner", "JO", "--type", "alert.vehicle"]);
     assert_eq!(kinds.last().unwrap()["kind"], "expired");
     assert_eq!(pair.iq.json(&["status"])["queues"]["outbox"], json!([]));
+}
+
+#[test]
+fn an_alert_goes_before_the_manifests_that_wait_and_is_handed_over_before_them() {
+    let mut pair = Pair::set_up(None);
+    pair.iq.start();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    for _ in 0..60 {
+        let taken = police.submit(&example("crossing.status", 2, "IQ/traffic-police", "JO/public-security"));
+        assert_eq!(taken.status, 202, "{}", String::from_utf8_lossy(&taken.body));
+    }
+    let alert = event("IQ/traffic-police", "JO/public-security");
+    assert_eq!(police.submit(&alert).status, 202);
+    pair.jo.start();
+    wait_for("everything to be sent", || {
+        (pair.iq.json(&["status"])["queues"]["outbox"] == json!([])).then_some(())
+    });
+    let received = pair.jo.log(&["--partner", "IQ"]).into_iter().filter(|entry| entry["kind"] == "received");
+    let place = received.clone().position(|entry| entry["id"] == alert["id"]);
+    assert!(place.is_some_and(|place| place < 32), "one batch before it at most: {place:?}");
+    let fetched = pair.jo.back_end("JO/public-security").deliveries("?max=20");
+    assert_eq!((fetched.len(), &fetched[0]["id"]), (20, &alert["id"]));
+    assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
+}
+
+#[test]
+fn a_partner_that_is_not_reached_is_looked_for_by_one_attempt_at_a_time() {
+    let mut pair = Pair::set_up(None);
+    set(&pair.iq, "probe_longest_ms", "1000");
+    pair.iq.start();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    let events: Vec<Value> = (0..60).map(|_| event("IQ/traffic-police", "JO/public-security")).collect();
+    for event in &events {
+        assert_eq!(police.submit(event).status, 202);
+    }
+    wait_for("the line to be given up", || {
+        pair.iq.gateway_log().contains("one attempt at a time").then_some(())
+    });
+    let attempts = || pair.iq.query("SELECT count(*), count(DISTINCT seq) FROM attempt").remove(0);
+    let before = attempts()[0];
+    wait_for("some more attempts", || (attempts()[0] >= before + 3).then_some(()));
+    let made = attempts();
+    assert!(made[0] < 60, "not each message is tried for itself: {made:?}");
+    pair.jo.start();
+    for event in &events {
+        assert_eq!(police.outcome(event["id"].as_str().unwrap())["state"], "receipted");
+    }
+    assert!(pair.iq.gateway_log().contains("the partner is reached again"));
+}
+
+#[test]
+fn a_partner_that_asks_for_time_is_left_alone_for_so_long() {
+    let [port, _] = free_ports();
+    let address = format!("127.0.0.1:{port}");
+    let mut pair = Pair::set_up(Some(&address));
+    pair.iq.start();
+    let listener = TcpListener::bind(&address).unwrap();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    assert_eq!(police.submit(&event("IQ/traffic-police", "JO/public-security")).status, 202);
+    // Until a message comes; what the witness asks meanwhile is not there.
+    let message = |headers: &[(&str, &str)]| loop {
+        let mut tls = wire::accept(&listener, pair.jo.tls_identity());
+        let (head, _) = request(&mut tls);
+        let asked = Instant::now();
+        if !head.starts_with("post /v1/messages ") {
+            respond(&mut tls, 404, &[], "");
+            continue;
+        }
+        let problem = json!({ "type": "about:blank", "title": "x", "status": 429, "code": "rate_exceeded" });
+        respond(&mut tls, 429, headers, &problem.to_string());
+        return asked;
+    };
+    let first = message(&[("Retry-After", "3")]);
+    wait_for("the answer to be noted", || {
+        (pair.iq.query("SELECT count(*) FROM attempt") == [[1]]).then_some(())
+    });
+    assert_eq!(police.submit(&event("IQ/traffic-police", "JO/public-security")).status, 202);
+    let next = message(&[]);
+    let waited = next - first;
+    assert!(waited >= Duration::from_millis(2900), "whichever message, after {waited:?}");
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 /// unless they stand in the list of pairs below.
 const FLOORS: &[&[&str]] = &[
     &["clock", "config"],
-    &["tls", "keys", "standing", "admission", "figures"],
+    &["tls", "keys", "standing", "breaker", "admission", "figures"],
     &["store", "http"],
     &["accept", "directory"],
     &["refusals"],

@@ -1,15 +1,14 @@
 //! A partner that lies: it holds its own keys and says what it likes. A message counts as accepted or
 //! refused only under a receipt that proves it.
 
-use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 
-use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis, Verdict};
 use silkgate_ledger::{Checkpoint, Edge, Hash, NoteSigner, Receipt, leaf_hash, sign_checkpoint};
 use silkgate_message::jws::Jws;
 use support::home::free_ports;
+use support::stub::{request, respond};
 use support::{Home, Pair, event, now_ms, wait_for, wire};
 
 /// A receipt from Jordan's log key over whatever entry, in a log of that origin.
@@ -42,41 +41,12 @@ fn answer(jo: &Home, listener: &TcpListener, reply: impl FnOnce(&Jws) -> (u16, S
         let mut tls = wire::accept(listener, jo.tls_identity());
         let (head, body) = request(&mut tls);
         if !head.starts_with("post /v1/messages ") {
-            respond(&mut tls, 404, "");
+            respond(&mut tls, 404, &[], "");
             continue;
         }
         let (status, text) = reply(&Jws::parse(&body).unwrap());
-        return respond(&mut tls, status, &text);
+        return respond(&mut tls, status, &[], &text);
     }
-}
-
-/// One request: its head in lower case, and its body.
-fn request(tls: &mut impl std::io::Read) -> (String, Vec<u8>) {
-    let mut request = Vec::new();
-    let mut buffer = [0; 16384];
-    loop {
-        let read = tls.read(&mut buffer).unwrap();
-        request.extend_from_slice(&buffer[..read]);
-        let Some(end) = request.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
-        let length =
-            head.split("content-length: ").nth(1).map_or("0", |rest| rest.split("\r\n").next().unwrap());
-        if request.len() >= end + 4 + length.parse::<usize>().unwrap() {
-            return (head, request.split_off(end + 4));
-        }
-    }
-}
-
-fn respond(tls: &mut StreamOwned<ServerConnection, TcpStream>, status: u16, text: &str) {
-    let kind = if status == 200 { "text/plain" } else { "application/problem+json" };
-    let head = format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        text.len()
-    );
-    tls.write_all(head.as_bytes()).unwrap();
-    tls.write_all(text.as_bytes()).unwrap();
-    tls.conn.send_close_notify();
-    let _ = tls.flush();
 }
 
 type Lie = fn(&Home, &Jws) -> (u16, String);

@@ -149,9 +149,10 @@ fn a_refused_answer_leaves_the_question_open() {
 
 fn hit(alert: &Value, digest: &Value) -> Value {
     let mut hit = example("hit.notice", 1, JO, IQ);
+    let time = hit["time"].clone();
     let data = &mut hit["data"];
     data["alert"] = json!({ "messageId": alert["id"], "digest": digest, "recordId": alert["subject"], "type": alert["type"] });
-    data["matchedAt"] = instant(now_ms() - 1);
+    data["matchedAt"] = time;
     hit
 }
 

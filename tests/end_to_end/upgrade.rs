@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use support::home::Backend;
@@ -27,12 +27,13 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 7] = [
+const MIGRATIONS: [(usize, &str); 8] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
     (4, include_str!("../../gateway/server/src/store/migrations/sqlite/0004_erasure.sql")),
     (5, include_str!("../../gateway/server/src/store/migrations/sqlite/0005_timestamp.sql")),
+    (6, include_str!("../../gateway/server/src/store/migrations/sqlite/0006_delivery.sql")),
     (7, include_str!("../../gateway/server/src/store/migrations/sqlite/0007_courier.sql")),
     (8, include_str!("../../gateway/server/src/store/migrations/sqlite/0008_duty.sql")),
 ];
@@ -41,6 +42,24 @@ const MIGRATIONS: [(usize, &str); 7] = [
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
         8 => &["DROP TABLE duty"],
+        6 => &[
+            "DROP TABLE told",
+            "DROP INDEX outbox_next",
+            "DROP INDEX outbox_expiry",
+            "ALTER TABLE outbox DROP COLUMN priority",
+            "ALTER TABLE outbox DROP COLUMN waits",
+            "ALTER TABLE outbox DROP COLUMN expires_ms",
+            "CREATE INDEX outbox_due ON outbox (due_ms, seq)",
+            "CREATE TABLE delivery_5 (seq INTEGER PRIMARY KEY REFERENCES message (seq), recipient TEXT NOT NULL,
+                partner TEXT NOT NULL, subject TEXT NOT NULL, lease_ms INTEGER NOT NULL DEFAULT 0, lease BLOB,
+                handed INTEGER NOT NULL DEFAULT 0, done_ms INTEGER, notice TEXT) STRICT",
+            "INSERT INTO delivery_5 SELECT seq, recipient, partner, subject, lease_ms, lease, handed, done_ms, notice
+                FROM delivery WHERE n = 1",
+            "DROP TABLE delivery",
+            "ALTER TABLE delivery_5 RENAME TO delivery",
+            "CREATE INDEX delivery_open ON delivery (recipient, seq) WHERE done_ms IS NULL",
+            "CREATE INDEX delivery_lane ON delivery (partner, subject, seq) WHERE done_ms IS NULL",
+        ],
         7 => &["DROP TABLE couriered"],
         5 => &["DROP TABLE timestamp", "ALTER TABLE log DROP COLUMN stamped"],
         4 => &[
@@ -157,6 +176,51 @@ fn a_home_of_version_1_migrates_and_goes_on() {
     let back_end = pair.jo.back_end("JO/public-security");
     assert_eq!(back_end.deliveries("?max=10").len(), 1, "what waited for its back end still waits");
     assert!(pair.jo.audit().is_empty());
+}
+
+#[test]
+fn what_version_5_had_still_to_send_and_to_hand_over_goes_on_in_its_order() {
+    let mut pair = Pair::set_up_files(None);
+    pair.iq.start();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    let first = event("IQ/traffic-police", "JO/public-security");
+    let taken = police.submit(&first).json();
+    let mut update = event("IQ/traffic-police", "JO/public-security");
+    update["subject"] = first["subject"].clone();
+    update["data"]["recordId"] = first["subject"].clone();
+    update["data"]["action"] = json!("update");
+    update["data"]["recordVersion"] = json!(2);
+    update["data"]["supersedes"] = json!({ "messageId": taken["id"], "digest": taken["digest"] });
+    let other = event("IQ/traffic-police", "JO/public-security");
+    for event in [&update, &other] {
+        assert_eq!(police.submit(event).status, 202);
+    }
+    stop(&mut pair.iq);
+    back_to(&pair.iq.path, 5, &[]);
+    pair.iq.start();
+    let rows = "SELECT priority, waits, expires_ms > 0 FROM outbox ORDER BY seq";
+    let waiting = pair.iq.query(rows);
+    assert_eq!(waiting, [[0, 0, 1], [0, 1, 1], [0, 0, 1]], "the second version waits for the first");
+    pair.jo.start();
+    for event in [&first, &update, &other] {
+        assert_eq!(police.outcome(event["id"].as_str().unwrap())["state"], "receipted");
+    }
+    stop(&mut pair.jo);
+    back_to(&pair.jo.path, 5, &[]);
+    pair.jo.start();
+    let back_end = pair.jo.back_end("JO/public-security");
+    let versions = |deliveries: &[Value]| -> Vec<(Value, Value)> {
+        let of = |d: &Value| (d["event"]["subject"].clone(), d["event"]["data"]["recordVersion"].clone());
+        deliveries.iter().map(of).collect()
+    };
+    let fetched = back_end.deliveries("?max=10");
+    let up = versions(&fetched);
+    assert_eq!(up.len(), 2, "the second version waits for the first: {up:?}");
+    assert!(up.contains(&(other["subject"].clone(), json!(1))), "{up:?}");
+    let one = fetched.iter().find(|delivery| delivery["id"] == first["id"]).unwrap();
+    assert_eq!(back_end.acknowledge(one).status, 200);
+    assert_eq!(versions(&back_end.deliveries("?max=10")), [(first["subject"].clone(), json!(2))]);
+    assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
 }
 
 /// More than one batch, each with words that stand nowhere else.

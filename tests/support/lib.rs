@@ -7,6 +7,7 @@ pub mod home;
 pub mod peer;
 pub mod postgres;
 pub mod snapshot;
+pub mod stub;
 pub mod trace;
 pub mod tsa;
 pub mod wire;

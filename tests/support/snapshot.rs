@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::home::Home;
 use crate::postgres::{Cluster, Database};
@@ -66,6 +66,23 @@ impl Home {
             conn.close().await.expect("the database closes");
             done.rows_affected()
         })
+    }
+
+    /// What a query of whole numbers gives.
+    pub fn query(&self, statement: &str) -> Vec<Vec<i64>> {
+        if let Some(database) = &self.database {
+            let numbers = |row: &sqlx::postgres::PgRow| (0..row.len()).map(|at| row.get(at)).collect();
+            return database.rows(statement).iter().map(numbers).collect();
+        }
+        let read = async {
+            let options = SqliteConnectOptions::new().filename(self.database_file()).read_only(true);
+            let mut conn = options.connect().await?;
+            let rows = sqlx::query(AssertSqlSafe(statement.to_owned())).fetch_all(&mut conn).await?;
+            let numbers = |row: &sqlx::sqlite::SqliteRow| (0..row.len()).map(|at| row.get(at)).collect();
+            Ok::<_, sqlx::Error>(rows.iter().map(numbers).collect())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(read).expect("the database answers")
     }
 
     /// Bytes as this home's database writes them in a statement.

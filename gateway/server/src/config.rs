@@ -114,12 +114,18 @@ impl Default for Limits {
 pub struct Dispatch {
     /// Under way at once, for each partner.
     pub concurrency: usize,
+    /// Of these only for urgent messages.
+    pub concurrency_urgent: usize,
     /// For one attempt.
     pub attempt_seconds: u64,
     /// First pause.
     pub backoff_first_ms: u64,
     /// Longest pause.
     pub backoff_longest_ms: u64,
+    /// Attempts in a row that do not reach a partner, until one at a time is made.
+    pub failures_until_open: u32,
+    /// Longest pause between these.
+    pub probe_longest_ms: u64,
     /// Refusals without receipt until a message is put aside.
     pub refusals_until_dead: u32,
 }
@@ -128,9 +134,12 @@ impl Default for Dispatch {
     fn default() -> Self {
         Self {
             concurrency: 32,
+            concurrency_urgent: 8,
             attempt_seconds: 30,
             backoff_first_ms: 500,
             backoff_longest_ms: 300_000,
+            failures_until_open: 5,
+            probe_longest_ms: 30_000,
             refusals_until_dead: 10,
         }
     }

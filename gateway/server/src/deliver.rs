@@ -66,8 +66,8 @@ struct Deliveries {
     deliveries: Vec<Delivery>,
 }
 
-/// `GET /v1/deliveries`: what waits for this back end, oldest first, one version of a record at a
-/// time. What is not acknowledged before its lease ends is handed out again.
+/// `GET /v1/deliveries`: what waits for this back end, urgent messages first, then the oldest, one
+/// version of a record at a time. What is not acknowledged before its lease ends is handed out again.
 pub async fn fetch(
     State(gateway): State<Arc<Gateway>>,
     Extension(BackEndPeer(party)): Extension<BackEndPeer>,
@@ -127,7 +127,7 @@ async fn take(
     tracing::debug!(recipient = %party, count = leased.len(), "deliveries handed out");
     let mut tx = gateway.store.read().await?;
     let mut deliveries = Vec::with_capacity(leased.len());
-    for (seq, notice) in leased {
+    for delivery::Leased { seq, notice, .. } in leased {
         let missing = || StoreError::Corrupt("a delivery without its message".into());
         let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
         let bytes = match gateway.store.payload(&mut tx, seq).await {

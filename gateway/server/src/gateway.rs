@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Accept, Changed};
 use crate::admission::Admission;
+use crate::breaker::Breaker;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::{Directory, Partner};
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub questions: Notify,
     /// Sent when a log grew.
     pub grown: watch::Sender<()>,
+    /// Whether partners are reached.
+    pub breaker: Breaker,
     /// What monitoring reads.
     pub figures: Arc<Figures>,
     /// When it started.
@@ -73,7 +76,11 @@ impl Gateway {
         let figures = accept.figures().clone();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let admission = Admission::new(processors, config.limits.requests_per_peer);
+        let dispatch = &config.dispatch;
+        let breaker =
+            Breaker::new(dispatch.failures_until_open, dispatch.backoff_first_ms, dispatch.probe_longest_ms);
         Ok(Self {
+            breaker,
             config,
             keys,
             store,

@@ -4,6 +4,7 @@ mod accept;
 mod admission;
 mod app;
 mod audit;
+mod breaker;
 mod channel;
 mod clock;
 mod config;

@@ -32,7 +32,14 @@ pub enum Attempt {
         /// The partner's problem document.
         problem: Box<Problem>,
     },
-    /// The partner asks for more time; no verdict.
+    /// The partner has as much as it can take, whatever the message; no verdict.
+    Busy {
+        /// What it said.
+        what: String,
+        /// When to come back, if it said so.
+        after: Option<Duration>,
+    },
+    /// The partner asks for more time for this message; no verdict.
     Later {
         /// What it said.
         what: String,
@@ -44,8 +51,13 @@ pub enum Attempt {
         /// The code.
         code: String,
     },
-    /// Not reached, or an answer that proves nothing.
+    /// An answer that proves nothing.
     Failed {
+        /// What happened.
+        what: String,
+    },
+    /// No answer.
+    Unreached {
         /// What happened.
         what: String,
     },
@@ -82,7 +94,7 @@ impl Sender {
         };
         match self.lines.ask(partner, directory.generation, question).await {
             Ok(answer) => judge(answer, message, &partner.log_keys),
-            Err(what) => Attempt::Failed { what },
+            Err(what) => Attempt::Unreached { what },
         }
     }
 }
@@ -100,6 +112,9 @@ pub fn judge(answer: Answer, message: &Message, log_keys: &[VerifierKey]) -> Att
     let Ok(problem) = serde_json::from_slice::<Problem>(&answer.body) else {
         return Attempt::Failed { what: format!("status {} without a problem document", answer.status) };
     };
+    if matches!(problem.code, Code::RateExceeded | Code::Overloaded) {
+        return Attempt::Busy { what: format!("not now: {}", problem.code), after: answer.retry_after };
+    }
     let no_verdict = problem.code.is_not_yet()
         || problem.code == Code::PartnerSuspended
         || matches!(answer.status, 429 | 503);

@@ -24,7 +24,7 @@ pub async fn needed(
         return Ok(Some("it is still to be sent, or its outcome is not known yet"));
     }
     // Of a message of ours: the notice that its question was not answered.
-    if delivery::find(conn, row.seq).await?.is_some_and(|delivery| delivery.done_at.is_none()) {
+    if delivery::of_message(conn, row.seq).await?.iter().any(|delivery| delivery.done_at.is_none()) {
         return Ok(Some("its back end has not acknowledged it"));
     }
     let asked = question::find(conn, row.seq).await?;

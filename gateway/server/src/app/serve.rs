@@ -30,7 +30,7 @@ use crate::send::Sender;
 use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
-use crate::store::{Open, Store, StoreError, outbox, witness as store_witness};
+use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
 use crate::{
     channel, deadlines, deliver, dispatch, operations, receive, retention, submit, tiles, tls, witness,
 };
@@ -241,6 +241,8 @@ async fn recover(store: &Store) -> Result<()> {
     if !tx.is_shared() {
         outbox::free_leases(&mut tx).await?;
     }
+    outbox::line_up(&mut tx).await?;
+    delivery::line_up(&mut tx).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -267,6 +269,14 @@ fn alarm(gateway: &Gateway) {
     for partner in gateway.directory().partners().filter(|partner| partner.is_active()) {
         if let Some(reason) = gateway.flow(partner).reason() {
             tracing::error!(partner = %partner.country, reason, "ALARM: messages do not pass");
+        }
+    }
+    for line in gateway.breaker.figures(clock::now()) {
+        let (partner, failures) = (&line.partner, line.failures);
+        if let Some(since) = line.open_since {
+            tracing::warn!(partner, failures, %since, "the partner is not reached");
+        } else if let Some(until) = line.put_off_until {
+            tracing::info!(partner, %until, "the partner asked for time");
         }
     }
 }

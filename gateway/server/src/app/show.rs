@@ -70,7 +70,7 @@ async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Lif
     let problem = message::refusal(conn, row.seq).await?;
     let problem: Option<Value> = problem.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let attempts = outbox::attempts(conn, row.seq).await?;
-    let handed = delivery::find(conn, row.seq).await?;
+    let handed = delivery::of_message(conn, row.seq).await?;
     let stamped = timestamp::first_over(conn, row.log, row.entry + 1).await?;
     let stamped_at = stamped.as_ref().map(|stamp| stamp.at.to_string());
     let stamp = match stamped {
@@ -90,7 +90,9 @@ async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Lif
         "signed_at": row.signed_at.to_string(), "committed_at": row.at.to_string(), "expires_at": row.expires_at.to_string(),
         "state": row.state, "code": row.code, "checks": checks(row), "log_entry": row.entry,
         "attempts": attempts, "problem": problem,
-        "delivery": handed.map(|d| json!({ "to": d.recipient, "handed_out": d.handed, "acknowledged_at": d.done_at.map(|at| at.to_string()) })),
+        "deliveries": handed.iter().map(|d| json!({
+            "to": d.recipient, "notice": d.notice, "handed_out": d.handed, "acknowledged_at": d.done_at.map(|at| at.to_string()),
+        })).collect::<Vec<_>>(),
         "erased": erased.map(|erased| json!({
             "at": erased.at.to_string(), "rule": erased.rule, "log_entry": erased.entry, "reason": erased.reason.map(|reason| reason.text),
         })),
@@ -207,13 +209,14 @@ fn readable(row: &Message, life: &Life) -> String {
         let text = |name: &str| violation[name].as_str().unwrap_or_default();
         lines.push(format!("  violation    {} {}: {}", text("pointer"), text("rule"), text("text")));
     }
-    if let Some(to) = life.report["delivery"]["to"].as_str() {
-        let done =
-            life.report["delivery"]["acknowledged_at"].as_str().and_then(Instant::parse).map(both_times);
+    for delivery in list("deliveries") {
+        let done = delivery["acknowledged_at"].as_str().and_then(Instant::parse).map(both_times);
         let done = done.map_or("not yet acknowledged".to_owned(), |at| format!("acknowledged {at}"));
+        let to = delivery["to"].as_str().unwrap_or_default();
+        let notice = delivery["notice"].as_str().map(|notice| format!(" ({notice})")).unwrap_or_default();
         lines.push(format!(
-            "  delivery     to {to}, handed out {} times, {done}",
-            life.report["delivery"]["handed_out"]
+            "  delivery     to {to}{notice}, handed out {} times, {done}",
+            delivery["handed_out"]
         ));
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::pool::Done;
 use super::questions::asked;
 use super::resume::Link;
-use crate::store::delivery::{HandedOver, Notice};
+use crate::store::delivery::{HandedOver, Notice, Stands};
 use crate::store::erasure::Erasure;
 use crate::store::ledger::hash;
 use crate::store::message::{Message, State, Way};
@@ -32,7 +32,8 @@ pub(super) struct Item {
     pub(super) question: Option<Question>,
     /// What its hand-over has to tell beside it. None: not known any more, of an erased answer that was not the final one.
     pub(super) notice: Option<Option<Notice>>,
-    pub(super) delivery: Option<HandedOver>,
+    /// Its hand-overs, in order.
+    pub(super) deliveries: Vec<HandedOver>,
     /// Whether it stands in the outbox.
     pub(super) queued: bool,
     /// Whether an attempt to send it was noted. Asked only of one that expired: there it decides.
@@ -273,24 +274,35 @@ impl One<'_> {
     /// An accepted message is up for hand-over; a question of ours that was not answered in time is, too. When it was
     /// handed over is compared with the house log by sums.
     fn hand_over(&mut self) {
-        let Item { row, delivery, question, notice, .. } = self.item;
+        let Item { row, deliveries, question, notice, .. } = self.item;
         let copied = |d: &HandedOver| d.partner == row.partner && d.subject == row.subject;
-        let fits = match (row.way, delivery) {
-            (Way::Received, Some(found)) => {
+        let ended = |d: &HandedOver| match d.state {
+            Stands::Open => d.done_at.is_none() && d.code.is_none(),
+            Stands::Delivered => d.done_at.is_some() && d.code.is_none(),
+            Stands::Dead | Stands::Dropped => d.done_at.is_some() && d.code.is_some(),
+        };
+        if !deliveries.iter().all(ended) {
+            self.find("its hand-over did not end as it is noted");
+        }
+        let fits = match (row.way, deliveries.as_slice()) {
+            (Way::Received, [found]) => {
                 row.state == State::Accepted
+                    && found.n == 1
                     && copied(found)
                     && found.recipient == row.recipient
                     && notice.is_none_or(|notice| found.notice == notice)
                     && found.notice != Some(Notice::AnswerMissing)
             }
-            (Way::Received, None) => row.state != State::Accepted,
-            (Way::Sent, Some(told)) => {
+            (Way::Received, []) => row.state != State::Accepted,
+            (Way::Sent, [told]) => {
                 question.as_ref().is_some_and(|asked| asked.state != QuestionState::Open)
+                    && told.n == 1
                     && copied(told)
                     && told.recipient == row.source
                     && told.notice == Some(Notice::AnswerMissing)
             }
-            (Way::Sent, None) => question.as_ref().is_none_or(|asked| asked.state != QuestionState::Missed),
+            (Way::Sent, []) => question.as_ref().is_none_or(|asked| asked.state != QuestionState::Missed),
+            _ => false,
         };
         if !fits {
             self.find("its hand-over is not what it must be");

@@ -23,20 +23,23 @@ struct Hanging {
     erasures: HashMap<i64, Erasure>,
     refusals: HashMap<i64, Vec<u8>>,
     receipts: HashMap<i64, Vec<u8>>,
-    deliveries: HashMap<i64, HandedOver>,
+    deliveries: HashMap<i64, Vec<HandedOver>>,
     questions: HashMap<i64, Question>,
     queued: HashSet<i64>,
 }
 
 impl Hanging {
     async fn read(store: &Store, conn: &mut Connection, after: i64, last: i64) -> Result<Self, StoreError> {
-        let deliveries = delivery::between(conn, after, last).await?;
+        let mut deliveries = HashMap::<i64, Vec<HandedOver>>::new();
+        for delivery in delivery::between(conn, after, last).await? {
+            deliveries.entry(delivery.seq).or_default().push(delivery);
+        }
         Ok(Self {
             payloads: store.payloads(conn, after, last).await?.into_iter().collect(),
             erasures: erasure::between(conn, after, last).await?.into_iter().collect(),
             refusals: message::refusals(conn, after, last).await?.into_iter().collect(),
             receipts: message::receipts(conn, after, last).await?.into_iter().collect(),
-            deliveries: deliveries.into_iter().map(|delivery| (delivery.seq, delivery)).collect(),
+            deliveries,
             questions: question::between(conn, after, last).await?.into_iter().collect(),
             queued: outbox::between(conn, after, last).await?.into_iter().collect(),
         })
@@ -87,10 +90,10 @@ impl Audit<'_> {
                     self.sums.add(Side::Row, &fact);
                 }
                 let item = self.item(conn, logs, row, &mut hanging).await?;
-                if let Some(delivery) = &item.delivery
-                    && let Some(fact) = Fact::of_delivery(house, &item.row, delivery)
-                {
-                    self.sums.add(Side::Row, &fact);
+                for delivery in &item.deliveries {
+                    if let Some(fact) = Fact::of_delivery(house, &item.row, delivery) {
+                        self.sums.add(Side::Row, &fact);
+                    }
                 }
                 if let Some(erasure) = &item.erasure {
                     self.sums.add(Side::Row, &Fact::of_erasure(&item.row, erasure));
@@ -177,7 +180,7 @@ impl Audit<'_> {
             notice,
             refusal: hanging.refusals.remove(&seq),
             receipt: hanging.receipts.remove(&seq),
-            delivery: hanging.deliveries.remove(&seq),
+            deliveries: hanging.deliveries.remove(&seq).unwrap_or_default(),
             queued: hanging.queued.remove(&seq),
             attempted,
             entry,

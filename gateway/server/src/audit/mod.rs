@@ -266,8 +266,8 @@ impl Audit<'_> {
             last = newest;
             for row in &page {
                 let place = || format!("message {} ({} {})", row.seq, row.way.as_str(), row.id);
-                let delivery = deliveries.iter().find(|delivery| delivery.seq == row.seq);
-                let handed_over = delivery.and_then(|found| Fact::of_delivery(self.house, row, found));
+                let of_row = deliveries.iter().filter(|delivery| delivery.seq == row.seq);
+                let handed_over = of_row.filter_map(|found| Fact::of_delivery(self.house, row, found));
                 let erased = erasures.iter().find(|(seq, _)| *seq == row.seq);
                 let erased = erased.map(|(_, erasure)| Fact::of_erasure(row, erasure));
                 for fact in Fact::of_message(self.house, row).into_iter().chain(handed_over).chain(erased) {

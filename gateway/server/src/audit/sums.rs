@@ -9,7 +9,7 @@ use silkgate_ledger::entry::{Entry, Kind};
 
 use super::report::Report;
 use crate::clock;
-use crate::store::delivery::HandedOver;
+use crate::store::delivery::{HandedOver, Stands};
 use crate::store::erasure::Erasure;
 use crate::store::ledger::hash;
 use crate::store::message::{Message, State, Way};
@@ -65,7 +65,7 @@ impl Fact {
 
     /// What a hand-over says of itself; None where it is open.
     pub(super) fn of_delivery(house: i64, row: &Message, delivery: &HandedOver) -> Option<Self> {
-        let at = delivery.done_at?;
+        let at = delivery.done_at.filter(|_| delivery.state == Stands::Delivered)?;
         Some(Self::of_row(row, &format!("handed over {house} {}", at.0)))
     }
 

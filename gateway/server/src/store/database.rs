@@ -31,11 +31,13 @@ const SQLITE: History = &[
     (3, "witness", include_str!("migrations/sqlite/0003_witness.sql")),
     (4, "erasure", include_str!("migrations/sqlite/0004_erasure.sql")),
     (5, "timestamp", include_str!("migrations/sqlite/0005_timestamp.sql")),
+    (6, "delivery", include_str!("migrations/sqlite/0006_delivery.sql")),
     (7, "courier", include_str!("migrations/sqlite/0007_courier.sql")),
     (8, "duty", include_str!("migrations/sqlite/0008_duty.sql")),
 ];
 const POSTGRES: History = &[
     (5, "first", include_str!("migrations/postgres/0005_first.sql")),
+    (6, "delivery", include_str!("migrations/postgres/0006_delivery.sql")),
     (7, "courier", include_str!("migrations/postgres/0007_courier.sql")),
     (8, "duty", include_str!("migrations/postgres/0008_duty.sql")),
 ];

@@ -1,9 +1,12 @@
-//! Table `delivery`: accepted messages to be handed over to a back end, once.
+//! Table `delivery`: what is to be handed over to back ends, urgent messages first, in order per (partner, subject).
+//!
+//! As in the outbox, only the first open hand-over of each record can be leased: the later ones `wait`.
 
+use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 
-use super::outbox::Lease;
-use super::sql::{either, sql};
+use super::outbox::{Lease, rank};
+use super::sql::{Row, either, sql};
 use super::{Connection, StoreError};
 
 /// What a delivery tells beside its message.
@@ -32,27 +35,79 @@ impl Notice {
     }
 }
 
-/// Puts a message up for hand-over.
-pub async fn insert(
-    conn: &mut Connection,
-    seq: i64,
-    recipient: &str,
-    partner: &str,
-    subject: &str,
-    notice: Option<Notice>,
-) -> Result<(), StoreError> {
-    sql("INSERT INTO delivery (seq, recipient, partner, subject, notice) VALUES ($1, $2, $3, $4, $5)")
-        .bind(seq)
-        .bind(recipient.to_owned())
-        .bind(partner.to_owned())
-        .bind(subject.to_owned())
-        .bind(notice.map(Notice::as_str))
-        .execute(conn)
-        .await?;
+/// Where a hand-over stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stands {
+    /// Still to be taken over.
+    Open,
+    /// The back end has it.
+    Delivered,
+    /// Given up.
+    Dead,
+    /// Given up, and put away by an operator.
+    Dropped,
+}
+
+impl Stands {
+    fn read(stored: &str) -> Result<Self, StoreError> {
+        match stored {
+            "open" => Ok(Stands::Open),
+            "delivered" => Ok(Stands::Delivered),
+            "dead" => Ok(Stands::Dead),
+            "dropped" => Ok(Stands::Dropped),
+            _ => Err(StoreError::Corrupt("delivery.state".into())),
+        }
+    }
+}
+
+/// A message to be handed over.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The message.
+    pub seq: i64,
+    /// To whom.
+    pub recipient: String,
+    /// The partner, copied from the message.
+    pub partner: String,
+    /// The record, copied from the message.
+    pub subject: String,
+    /// How soon.
+    pub priority: Priority,
+    /// What it tells beside the message.
+    pub notice: Option<Notice>,
+}
+
+/// Puts a message up for hand-over; behind what of its record is still open.
+pub async fn insert(conn: &mut Connection, row: &Waiting) -> Result<(), StoreError> {
+    sql(
+        "INSERT INTO delivery (seq, n, recipient, partner, subject, notice, priority, waits)
+         VALUES ($1, (SELECT count(*) + 1 FROM delivery WHERE seq = $1), $2, $3, $4, $5, $6, (SELECT count(*) FROM (
+             SELECT 1 FROM delivery e WHERE e.partner = $3 AND e.subject = $4 AND e.done_ms IS NULL LIMIT 1) AS open))",
+    )
+    .bind(row.seq)
+    .bind(row.recipient.as_str())
+    .bind(row.partner.as_str())
+    .bind(row.subject.as_str())
+    .bind(row.notice.map(Notice::as_str))
+    .bind(rank(row.priority))
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Leases messages for `recipient`, oldest first, versions of one record one after another.
+/// A hand-over that a back end holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Leased {
+    /// The message.
+    pub seq: i64,
+    /// Which of its hand-overs.
+    pub n: i64,
+    /// What it tells beside the message.
+    pub notice: Option<Notice>,
+}
+
+/// Leases messages for `recipient`, urgent ones first, then the oldest; versions of one record one after another.
 pub async fn lease(
     conn: &mut Connection,
     recipient: &str,
@@ -60,18 +115,17 @@ pub async fn lease(
     until: Instant,
     lease: &Lease,
     limit: u32,
-) -> Result<Vec<(i64, Option<Notice>)>, StoreError> {
+) -> Result<Vec<Leased>, StoreError> {
+    // The plus sign keeps the search to the index that is in this order: what is leased is passed over there, not sorted.
     let waiting = either!(
         conn,
-        "UPDATE delivery SET lease = $1, lease_ms = $2, handed = handed + 1 WHERE seq IN (
-             SELECT d.seq FROM delivery d
-             WHERE d.recipient = $3 AND d.done_ms IS NULL AND d.lease_ms <= $4
-               AND NOT EXISTS (SELECT 1 FROM delivery e
-                               WHERE e.partner = d.partner AND e.subject = d.subject AND e.seq < d.seq
-                                 AND e.done_ms IS NULL)
-             ORDER BY d.seq LIMIT $5",
+        "WITH next AS MATERIALIZED (
+             SELECT d.seq, d.n FROM delivery d
+             WHERE d.recipient = $3 AND d.done_ms IS NULL AND d.waits = 0 AND +d.lease_ms <= $4
+             ORDER BY d.priority, d.seq, d.n LIMIT $5",
         " FOR UPDATE OF d SKIP LOCKED",
-        ") RETURNING seq, notice"
+        ") UPDATE delivery SET lease = $1, lease_ms = $2, handed = handed + 1
+         WHERE (seq, n) IN (SELECT seq, n FROM next) RETURNING seq, n, notice, priority"
     );
     let rows = sql(waiting)
         .bind(lease.to_vec())
@@ -81,11 +135,13 @@ pub async fn lease(
         .bind(i64::from(limit))
         .fetch_all(conn)
         .await?;
-    let leased: Result<Vec<_>, StoreError> =
-        rows.into_iter().map(|row| Ok((row.get(0)?, Notice::read(row.get(1)?)?))).collect();
-    let mut leased = leased?;
-    leased.sort_unstable_by_key(|(seq, _)| *seq);
-    Ok(leased)
+    let mut leased = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (seq, n) = (row.get(0)?, row.get(1)?);
+        leased.push((row.get::<i64>(3)?, Leased { seq, n, notice: Notice::read(row.get(2)?)? }));
+    }
+    leased.sort_unstable_by_key(|(priority, row)| (*priority, row.seq, row.n));
+    Ok(leased.into_iter().map(|(_, row)| row).collect())
 }
 
 /// Whether something waits for `recipient` now, and when the next lease runs out.
@@ -94,17 +150,22 @@ pub async fn waits(
     recipient: &str,
     now: Instant,
 ) -> Result<(bool, Option<Instant>), StoreError> {
-    let row = sql("SELECT min(lease_ms) FROM delivery WHERE recipient = $1 AND done_ms IS NULL");
+    let row =
+        sql("SELECT min(lease_ms) FROM delivery WHERE recipient = $1 AND done_ms IS NULL AND waits = 0");
     let row = row.bind(recipient.to_owned()).fetch_one(conn).await?;
     let earliest = row.get::<Option<i64>>(0)?.map(Instant);
     Ok((earliest.is_some_and(|at| at <= now), earliest))
 }
 
-/// Where a hand-over stands.
+/// A hand-over.
 #[derive(Clone, Debug)]
 pub struct Delivery {
+    /// Which of the message's hand-overs.
+    pub n: i64,
     /// To whom.
     pub recipient: String,
+    /// What it tells beside the message.
+    pub notice: Option<Notice>,
     /// How often it was handed out.
     pub handed: i64,
     /// The lease in force.
@@ -113,16 +174,21 @@ pub struct Delivery {
     pub done_at: Option<Instant>,
 }
 
-/// The hand-over of a message.
-pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, StoreError> {
-    let query = sql("SELECT recipient, handed, lease, done_ms FROM delivery WHERE seq = $1").bind(seq);
-    let Some(row) = query.fetch_optional(conn).await? else { return Ok(None) };
-    Ok(Some(Delivery {
-        recipient: row.get(0)?,
-        handed: row.get(1)?,
-        lease: row.get(2)?,
-        done_at: row.get::<Option<i64>>(3)?.map(Instant),
-    }))
+/// The hand-overs of a message, in order.
+pub async fn of_message(conn: &mut Connection, seq: i64) -> Result<Vec<Delivery>, StoreError> {
+    let rows =
+        sql("SELECT n, recipient, notice, handed, lease, done_ms FROM delivery WHERE seq = $1 ORDER BY n");
+    let read = |row: Row| {
+        Ok(Delivery {
+            n: row.get(0)?,
+            recipient: row.get(1)?,
+            notice: Notice::read(row.get(2)?)?,
+            handed: row.get(3)?,
+            lease: row.get(4)?,
+            done_at: row.get::<Option<i64>>(5)?.map(Instant),
+        })
+    };
+    rows.bind(seq).fetch_all(conn).await?.into_iter().map(read).collect()
 }
 
 /// A hand-over as the audit reads it.
@@ -130,13 +196,19 @@ pub async fn find(conn: &mut Connection, seq: i64) -> Result<Option<Delivery>, S
 pub struct HandedOver {
     /// The message.
     pub seq: i64,
+    /// Which of its hand-overs.
+    pub n: i64,
     /// To whom.
     pub recipient: String,
     /// The partner, copied from the message.
     pub partner: String,
     /// The record, copied from the message.
     pub subject: String,
-    /// When it was acknowledged.
+    /// Where it stands.
+    pub state: Stands,
+    /// Why it was given up.
+    pub code: Option<String>,
+    /// When it ended.
     pub done_at: Option<Instant>,
     /// What it tells beside the message.
     pub notice: Option<Notice>,
@@ -144,28 +216,61 @@ pub struct HandedOver {
 
 /// Hand-overs of messages after `seq` and up to `last`, ascending.
 pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<HandedOver>, StoreError> {
-    let rows = sql("SELECT seq, recipient, partner, subject, done_ms, notice FROM delivery
-         WHERE seq > $1 AND seq <= $2 ORDER BY seq");
+    let rows = sql("SELECT seq, n, recipient, partner, subject, done_ms, notice, state, code FROM delivery
+         WHERE seq > $1 AND seq <= $2 ORDER BY seq, n");
     let rows = rows.bind(seq).bind(last).fetch_all(conn).await?;
     rows.into_iter()
         .map(|row| {
             Ok(HandedOver {
                 seq: row.get(0)?,
-                recipient: row.get(1)?,
-                partner: row.get(2)?,
-                subject: row.get(3)?,
-                done_at: row.get::<Option<i64>>(4)?.map(Instant),
-                notice: Notice::read(row.get(5)?)?,
+                n: row.get(1)?,
+                recipient: row.get(2)?,
+                partner: row.get(3)?,
+                subject: row.get(4)?,
+                done_at: row.get::<Option<i64>>(5)?.map(Instant),
+                notice: Notice::read(row.get(6)?)?,
+                state: Stands::read(&row.get::<String>(7)?)?,
+                code: row.get(8)?,
             })
         })
         .collect()
 }
 
-/// Marks a hand-over as done. False where the lease is no longer the one in force: another gateway may have handed it out
-/// again since it was looked at.
-pub async fn finish(conn: &mut Connection, seq: i64, lease: &Lease, at: Instant) -> Result<bool, StoreError> {
-    let query = sql("UPDATE delivery SET done_ms = $1 WHERE seq = $2 AND lease = $3 AND done_ms IS NULL");
-    Ok(query.bind(at.0).bind(seq).bind(lease.to_vec()).execute(conn).await? == 1)
+/// Marks a hand-over as done, and gives who may fetch the next one of its record, if there is one. None where the lease is no
+/// longer the one in force: another gateway may have handed it out again since it was looked at.
+pub async fn finish(
+    conn: &mut Connection,
+    seq: i64,
+    n: i64,
+    lease: &Lease,
+    at: Instant,
+) -> Result<Option<Vec<String>>, StoreError> {
+    let query = sql("UPDATE delivery SET done_ms = $1, state = 'delivered'
+         WHERE seq = $2 AND n = $3 AND lease = $4 AND done_ms IS NULL RETURNING partner, subject");
+    let done = query.bind(at.0).bind(seq).bind(n).bind(lease.to_vec()).fetch_optional(conn).await?;
+    let Some(lane) = done else { return Ok(None) };
+    call_next(conn, &lane.get::<String>(0)?, &lane.get::<String>(1)?).await.map(Some)
+}
+
+/// The first hand-over of a record that is still open is up; to whom it goes.
+async fn call_next(conn: &mut Connection, partner: &str, subject: &str) -> Result<Vec<String>, StoreError> {
+    sql("UPDATE delivery SET waits = 0 WHERE (seq, n) IN (
+             SELECT e.seq, e.n FROM delivery e WHERE e.partner = $1 AND e.subject = $2 AND e.done_ms IS NULL
+             ORDER BY e.seq, e.n LIMIT 1) RETURNING recipient")
+    .bind(partner)
+    .bind(subject)
+    .column(conn)
+    .await
+}
+
+/// Puts right which hand-overs wait behind others of their record, should anything have altered it. Only where none is up:
+/// the one that is need not be the earliest.
+pub async fn line_up(conn: &mut Connection) -> Result<u64, StoreError> {
+    sql("UPDATE delivery SET waits = 0 WHERE done_ms IS NULL AND waits = 1
+         AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.partner = delivery.partner AND e.subject = delivery.subject
+             AND e.done_ms IS NULL AND (e.waits = 0 OR e.seq < delivery.seq OR (e.seq = delivery.seq AND e.n < delivery.n)))")
+    .execute(conn)
+    .await
 }
 
 /// Messages waiting per recipient: count and the time of the oldest.

@@ -1,5 +1,9 @@
-//! Tables `outbox` and `attempt`: what is still to be sent, in order per (partner, subject).
+//! Tables `outbox` and `attempt`: what is still to be sent, urgent messages first, in order per (partner, subject).
+//!
+//! Of each record only the first version that is still open can be leased: the later ones `wait`. That is kept up where rows come
+//! and go, always under the one write transaction, so that no search for what is next has to look at what is not.
 
+use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 use silkgate_message::lifecycle::RecordState;
 
@@ -20,59 +24,112 @@ pub struct Leased {
 /// A lease's secret: who holds it may settle the row.
 pub type Lease = [u8; 16];
 
-/// Puts a message in the outbox, due at once. `record`: the state its record takes once the
-/// partner accepts it.
-pub async fn insert(
-    conn: &mut Connection,
-    seq: i64,
-    partner: &str,
-    subject: &str,
-    due: Instant,
-    record: Option<&RecordState>,
-) -> Result<(), StoreError> {
-    sql("INSERT INTO outbox (seq, partner, subject, due_ms, record) VALUES ($1, $2, $3, $4, $5)")
-        .bind(seq)
-        .bind(partner.to_owned())
-        .bind(subject.to_owned())
-        .bind(due.0)
-        .bind(record::to_text(record))
-        .execute(conn)
-        .await?;
+/// A message to be sent.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The message.
+    pub seq: i64,
+    /// To whom.
+    pub partner: String,
+    /// Its record.
+    pub subject: String,
+    /// How soon.
+    pub priority: Priority,
+    /// Until when.
+    pub expires_at: Instant,
+    /// The state that its record takes once the partner accepts it.
+    pub record: Option<RecordState>,
+}
+
+/// As stored: the smaller one goes first.
+pub(super) fn rank(priority: Priority) -> i64 {
+    match priority {
+        Priority::Urgent => 0,
+        Priority::Bulk => 1,
+    }
+}
+
+/// Puts a message in the outbox, due at once; behind the earlier versions of its record that are still here.
+pub async fn insert(conn: &mut Connection, row: &Waiting, due: Instant) -> Result<(), StoreError> {
+    sql("INSERT INTO outbox (seq, partner, subject, priority, due_ms, expires_ms, record, waits)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT count(*) FROM (
+             SELECT 1 FROM outbox e WHERE e.partner = $2 AND e.subject = $3 LIMIT 1) AS earlier))")
+    .bind(row.seq)
+    .bind(row.partner.as_str())
+    .bind(row.subject.as_str())
+    .bind(rank(row.priority))
+    .bind(due.0)
+    .bind(row.expires_at.0)
+    .bind(record::to_text(row.record.as_ref()))
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Active partners that have something due.
-pub async fn due_partners(conn: &mut Connection, now: Instant) -> Result<Vec<String>, StoreError> {
-    sql(
-        "SELECT DISTINCT o.partner FROM outbox o JOIN partner p ON p.country = o.partner AND p.state = 'active'
-         WHERE o.due_ms <= $1 AND o.lease_ms <= $1",
-    )
-    .bind(now.0)
-    .column(conn)
-    .await
+/// What there is to do.
+#[derive(Debug, Default)]
+pub struct Agenda {
+    /// Active partners for whom something is due, and of what priority.
+    pub due: Vec<(String, Vec<Priority>)>,
+    /// When the next row will be due that is not yet.
+    pub next: Option<Instant>,
+    /// When the next message expires, of any partner; it may have.
+    pub expiry: Option<Instant>,
 }
 
-/// Leases due rows of a partner. A row whose record has an earlier row here is passed over: versions
-/// of one record go one after another.
+/// What there is to do: for each partner two looks into the index, however many rows wait.
+pub async fn agenda(conn: &mut Connection, now: Instant) -> Result<Agenda, StoreError> {
+    let rows = sql(
+        "SELECT p.country,
+            (SELECT due_ms FROM outbox WHERE partner = p.country AND priority = 0 AND waits = 0
+                AND due_ms <= $1 AND lease_ms <= $1 ORDER BY due_ms LIMIT 1),
+            (SELECT due_ms FROM outbox WHERE partner = p.country AND priority = 1 AND waits = 0
+                AND due_ms <= $1 AND lease_ms <= $1 ORDER BY due_ms LIMIT 1),
+            (SELECT min(due_ms) FROM outbox WHERE partner = p.country AND priority = 0 AND waits = 0 AND due_ms > $1),
+            (SELECT min(due_ms) FROM outbox WHERE partner = p.country AND priority = 1 AND waits = 0 AND due_ms > $1)
+         FROM partner p WHERE p.state = 'active' ORDER BY p.country",
+    );
+    let mut agenda = Agenda::default();
+    for row in rows.bind(now.0).fetch_all(conn).await? {
+        let mut due = Vec::new();
+        for (priority, at) in [(Priority::Urgent, 1), (Priority::Bulk, 2)] {
+            if row.get::<Option<i64>>(at)?.is_some() {
+                due.push(priority);
+            }
+            let next = row.get::<Option<i64>>(at + 2)?.map(Instant);
+            agenda.next = [agenda.next, next].into_iter().flatten().min();
+        }
+        if !due.is_empty() {
+            agenda.due.push((row.get(0)?, due));
+        }
+    }
+    let expiry: Option<i64> = sql("SELECT min(expires_ms) FROM outbox WHERE waits = 0").value(conn).await?;
+    agenda.expiry = expiry.map(Instant);
+    Ok(agenda)
+}
+
+/// Leases due rows of a partner, of one priority, the earliest due first.
 pub async fn lease_due(
     conn: &mut Connection,
     partner: &str,
+    priority: Priority,
     now: Instant,
     until: Instant,
     lease: &Lease,
     limit: usize,
 ) -> Result<Vec<Leased>, StoreError> {
+    // Counted when it begins: of an attempt whose process died it is not known what became of it.
     let due = either!(
         conn,
-        "UPDATE outbox SET lease = $1, lease_ms = $2 WHERE seq IN (
+        "WITH next AS MATERIALIZED (
              SELECT o.seq FROM outbox o
-             WHERE o.partner = $5 AND o.due_ms <= $3 AND o.lease_ms <= $3
-               AND NOT EXISTS (SELECT 1 FROM outbox e
-                               WHERE e.partner = o.partner AND e.subject = o.subject AND e.seq < o.seq)
+             WHERE o.partner = $5 AND o.priority = $6 AND o.waits = 0 AND o.due_ms <= $3 AND o.lease_ms <= $3
+               AND o.expires_ms > $3
              ORDER BY o.due_ms, o.seq LIMIT $4",
         // A row that another gateway is leasing at this moment is passed over.
         " FOR UPDATE OF o SKIP LOCKED",
-        ") RETURNING seq, attempts, refusals"
+        ") UPDATE outbox SET lease = $1, lease_ms = $2, attempts = attempts + 1
+         WHERE seq IN (SELECT seq FROM next) RETURNING seq, attempts, refusals"
     );
     let rows = sql(due)
         .bind(lease.to_vec())
@@ -80,12 +137,13 @@ pub async fn lease_due(
         .bind(now.0)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .bind(partner.to_owned())
+        .bind(rank(priority))
         .fetch_all(conn)
         .await?;
     let read = |row: &Row| {
         Ok(Leased {
             seq: row.get(0)?,
-            attempts: u32::try_from(row.get::<i64>(1)?).unwrap_or(u32::MAX),
+            attempts: u32::try_from(row.get::<i64>(1)? - 1).unwrap_or(u32::MAX),
             refusals: u32::try_from(row.get::<i64>(2)?).unwrap_or(u32::MAX),
         })
     };
@@ -94,12 +152,43 @@ pub async fn lease_due(
     Ok(leased)
 }
 
-/// When something will be due: the earliest of due times and running leases.
-pub async fn next_due(conn: &mut Connection) -> Result<Option<Instant>, StoreError> {
-    let row = sql("SELECT min(CASE WHEN due_ms < lease_ms THEN lease_ms ELSE due_ms END) FROM outbox")
-        .fetch_one(conn)
-        .await?;
-    Ok(row.get::<Option<i64>>(0)?.map(Instant))
+/// Leases rows whose message has expired, of any partner, also of one that nothing is sent to at present.
+pub async fn lease_expired(
+    conn: &mut Connection,
+    now: Instant,
+    until: Instant,
+    lease: &Lease,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    let expired = either!(
+        conn,
+        "WITH next AS MATERIALIZED (
+             SELECT o.seq FROM outbox o WHERE o.waits = 0 AND o.expires_ms <= $3 AND o.lease_ms <= $3
+             ORDER BY o.expires_ms LIMIT $4",
+        " FOR UPDATE OF o SKIP LOCKED",
+        ") UPDATE outbox SET lease = $1, lease_ms = $2 WHERE seq IN (SELECT seq FROM next) RETURNING seq"
+    );
+    let query = sql(expired).bind(lease.to_vec()).bind(until.0).bind(now.0);
+    query.bind(i64::try_from(limit).unwrap_or(i64::MAX)).column(conn).await
+}
+
+/// Holds a lease for longer. False where it is another's by now, or the row is gone.
+pub async fn renew(
+    conn: &mut Connection,
+    seq: i64,
+    lease: &Lease,
+    until: Instant,
+) -> Result<bool, StoreError> {
+    let query = sql("UPDATE outbox SET lease_ms = $1 WHERE seq = $2 AND lease = $3");
+    Ok(query.bind(until.0).bind(seq).bind(lease.to_vec()).execute(conn).await? == 1)
+}
+
+/// Gives a leased row back of which no attempt was made.
+pub async fn release(conn: &mut Connection, seq: i64, lease: &Lease) -> Result<(), StoreError> {
+    let query = sql("UPDATE outbox SET lease_ms = 0, lease = NULL, attempts = attempts - 1
+         WHERE seq = $1 AND lease = $2");
+    query.bind(seq).bind(lease.to_vec()).execute(conn).await?;
+    Ok(())
 }
 
 /// The row, if `lease` still holds it: attempts so far, and the state its record takes on success.
@@ -133,19 +222,25 @@ pub async fn put_back(
     due: Instant,
     refused: bool,
 ) -> Result<(), StoreError> {
-    sql("UPDATE outbox SET due_ms = $1, lease_ms = 0, lease = NULL, attempts = attempts + 1,
-                refusals = refusals + $2 WHERE seq = $3")
-    .bind(due.0)
-    .bind(i64::from(refused))
-    .bind(seq)
-    .execute(conn)
-    .await?;
+    sql("UPDATE outbox SET due_ms = $1, lease_ms = 0, lease = NULL, refusals = refusals + $2 WHERE seq = $3")
+        .bind(due.0)
+        .bind(i64::from(refused))
+        .bind(seq)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
-/// Takes a row out: the message has its outcome.
+/// Takes a row out: the message has its outcome. The next version of its record need not wait any longer.
 pub async fn remove(conn: &mut Connection, seq: i64) -> Result<(), StoreError> {
-    sql("DELETE FROM outbox WHERE seq = $1").bind(seq).execute(conn).await?;
+    let removed = sql("DELETE FROM outbox WHERE seq = $1 RETURNING partner, subject").bind(seq);
+    let Some(lane) = removed.fetch_optional(conn).await? else { return Ok(()) };
+    sql("UPDATE outbox SET waits = 0
+         WHERE seq = (SELECT min(e.seq) FROM outbox e WHERE e.partner = $1 AND e.subject = $2)")
+    .bind(lane.get::<String>(0)?)
+    .bind(lane.get::<String>(1)?)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -154,6 +249,16 @@ pub async fn free_leases(conn: &mut Connection) -> Result<(), StoreError> {
     sql("UPDATE outbox SET lease_ms = 0, lease = NULL").execute(&mut *conn).await?;
     sql("UPDATE delivery SET lease_ms = 0, lease = NULL WHERE done_ms IS NULL").execute(conn).await?;
     Ok(())
+}
+
+/// Puts right which rows wait behind others of their record, should anything have altered it: one that nobody calls would wait
+/// for ever.
+pub async fn line_up(conn: &mut Connection) -> Result<u64, StoreError> {
+    sql("UPDATE outbox SET waits = 1 - waits WHERE waits <> (SELECT count(*) FROM (
+             SELECT 1 FROM outbox e WHERE e.partner = outbox.partner AND e.subject = outbox.subject
+                AND e.seq < outbox.seq LIMIT 1) AS earlier)")
+    .execute(conn)
+    .await
 }
 
 /// Later messages of the same record that still wait.
@@ -205,3 +310,6 @@ pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>,
     .await?;
     rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, Instant(row.get(2)?)))).collect()
 }
+
+#[cfg(test)]
+mod tests;

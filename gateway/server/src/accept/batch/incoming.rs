@@ -1,6 +1,7 @@
 //! A partner's message: replay, conflict, lifecycle, verdict.
 
 use silkgate_ledger::entry::{Entry, Kind, Verdict as Judged};
+use silkgate_message::catalogue::Priority;
 use silkgate_message::event::{Envelope, Fragments};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
@@ -9,7 +10,7 @@ use silkgate_message::problem::{Code, Problem};
 use super::super::event::{Event, Happened};
 use super::super::work::{Answer, Received, Verdict, entry_at};
 use super::{Batch, Draft, out_of_order};
-use crate::store::delivery::Notice;
+use crate::store::delivery::{Notice, Waiting};
 use crate::store::ledger::hash;
 use crate::store::message::{Message, State, Way};
 use crate::store::record::{Record, RecordKey};
@@ -93,7 +94,8 @@ impl Batch<'_> {
         let recipient = envelope.recipient.to_string();
         self.changed.recipients.push(recipient.clone());
         let notice = related.late.then_some(Notice::AnswerLate);
-        self.deliveries.push((seq, recipient, partner, envelope.subject.clone(), notice));
+        let (subject, priority) = (envelope.subject.clone(), Priority::of(&envelope.kind));
+        self.deliveries.push(Waiting { seq, recipient, partner, subject, priority, notice });
         self.answer(seq, related);
         self.ask(seq, Way::Received, &received.bonds);
         if let Some((key, state)) = next {

@@ -8,6 +8,7 @@ mod witness;
 use std::collections::HashMap;
 
 use silkgate_ledger::entry::{Entry, Kind};
+use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 use silkgate_message::lifecycle::{self, RecordState, Step};
 use silkgate_message::problem::{Code, Problem};
@@ -20,7 +21,7 @@ use super::event::{Event, Happened};
 use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
 use crate::standing::Standing;
-use crate::store::delivery::Notice;
+use crate::store::delivery::{Notice, Waiting};
 use crate::store::erasure::Rule;
 use crate::store::keys::KeyStore;
 use crate::store::ledger::hash;
@@ -120,23 +121,25 @@ struct Batch<'a> {
     /// Messages of this batch, which the database does not show yet.
     taken: HashMap<MessageKey, Message>,
     records: HashMap<RecordKey, Record>,
-    deliveries: Vec<(i64, String, String, String, Option<Notice>)>,
+    deliveries: Vec<Waiting>,
     /// Questions that this batch asked, answered or closed.
     questions: HashMap<i64, Question>,
-    sends: Vec<(i64, String, String, Option<RecordState>)>,
+    sends: Vec<outbox::Waiting>,
     changed: Changed,
 }
 
 impl Batch<'_> {
     async fn hand_over(&mut self, conn: &mut Connection, hand_over: &HandOver) -> Result<Draft, StoreError> {
         let recipient = hand_over.recipient.as_str();
-        let found = delivery::find(conn, hand_over.seq).await?.filter(|found| found.recipient == recipient);
-        let Some(found) = found else {
+        let mut all = delivery::of_message(conn, hand_over.seq).await?;
+        all.retain(|delivery| delivery.recipient == recipient);
+        if all.is_empty() {
             return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::NotFound))));
-        };
-        if found.lease.as_deref() != Some(&hand_over.lease) {
-            return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::LeaseLost))));
         }
+        let held = all.into_iter().find(|delivery| delivery.lease.as_deref() == Some(&hand_over.lease));
+        let Some(found) = held else {
+            return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::LeaseLost))));
+        };
         if found.done_at.is_some() {
             // The same acknowledgement again: its first answer was lost on the way.
             return Ok(Draft::Ready(Answer::Done));
@@ -144,9 +147,10 @@ impl Batch<'_> {
         let Some(row) = message::by_seq(conn, hand_over.seq).await? else {
             return Err(StoreError::Corrupt("a delivery without its message".into()));
         };
-        if !delivery::finish(conn, hand_over.seq, &hand_over.lease, self.now).await? {
+        let finished = delivery::finish(conn, hand_over.seq, found.n, &hand_over.lease, self.now).await?;
+        let Some(next) = finished else {
             return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::LeaseLost))));
-        }
+        };
         let mut entry = entry_at(Kind::Delivered, self.now);
         fill(&mut entry, Some(&row.id), &row.source, &row.recipient, &row.kind);
         entry.jws = Some(hash(row.digest));
@@ -155,7 +159,7 @@ impl Batch<'_> {
         let happened = Happened::Delivered { recipient: recipient.to_owned() };
         self.happened(&row, happened, None, Some((house, index)));
         // The next version of the record may be fetched now.
-        self.changed.recipients.push(row.recipient);
+        self.changed.recipients.extend(next);
         Ok(Draft::Ready(Answer::Done))
     }
 
@@ -174,9 +178,21 @@ impl Batch<'_> {
         };
         self.questions.insert(seq, Question { state: QuestionState::Missed, ..asked });
         self.happened(&row, Happened::Unanswered, None, None);
-        self.changed.recipients.push(row.source.clone());
-        self.deliveries.push((seq, row.source, row.partner, row.subject, Some(Notice::AnswerMissing)));
+        self.tell(&row, Notice::AnswerMissing);
         Ok(Draft::Ready(Answer::Done))
+    }
+
+    /// Tells the back end that submitted a message something of it.
+    fn tell(&mut self, row: &Message, notice: Notice) {
+        self.changed.recipients.push(row.source.clone());
+        self.deliveries.push(Waiting {
+            seq: row.seq,
+            recipient: row.source.clone(),
+            partner: row.partner.clone(),
+            subject: row.subject.clone(),
+            priority: Priority::of(&row.kind),
+            notice: Some(notice),
+        });
     }
 
     /// Erases payloads whose retention day has come. A clock that jumped ahead destroys nothing: without a
@@ -239,14 +255,14 @@ impl Batch<'_> {
         for (key, record) in &records {
             record::save(conn, key, record).await?;
         }
-        for (seq, recipient, partner, subject, notice) in &deliveries {
-            delivery::insert(conn, *seq, recipient, partner, subject, *notice).await?;
+        for waiting in &deliveries {
+            delivery::insert(conn, waiting).await?;
         }
         for (seq, question) in &questions {
             question::put(conn, *seq, question).await?;
         }
-        for (seq, partner, subject, record) in &sends {
-            outbox::insert(conn, *seq, partner, subject, now, record.as_ref()).await?;
+        for waiting in &sends {
+            outbox::insert(conn, waiting, now).await?;
         }
         let answers = drafts.into_iter().map(|draft| match draft {
             Draft::Ready(answer) => answer,

@@ -1,6 +1,7 @@
 //! Our back ends' messages: taken over, and what becomes of them.
 
 use silkgate_ledger::entry::{Kind, Verdict as Judged};
+use silkgate_message::catalogue::Priority;
 use silkgate_message::lifecycle::RecordState;
 use silkgate_message::problem::{Code, Problem};
 
@@ -9,6 +10,7 @@ use super::super::work::{Answer, Outcome, Settlement, Submission, entry_at};
 use super::{Batch, Draft, fill, out_of_order};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
+use crate::store::outbox::Waiting;
 use crate::store::record::{Record, RecordKey};
 use crate::store::{Connection, StoreError, courier, outbox, question};
 
@@ -91,8 +93,14 @@ impl Batch<'_> {
         self.keep(seq, submission.erase_day, submission.bytes.clone());
         self.answer(seq, related);
         self.ask(seq, Way::Sent, &submission.bonds);
-        let state = next.as_ref().and_then(|(_, record)| record.head.clone());
-        self.sends.push((seq, partner, envelope.subject.clone(), state));
+        self.sends.push(Waiting {
+            seq,
+            partner,
+            subject: envelope.subject.clone(),
+            priority: Priority::of(&envelope.kind),
+            expires_at: envelope.expires_at,
+            record: next.as_ref().and_then(|(_, record)| record.head.clone()),
+        });
         self.changed.outbox = true;
         if let Some((key, record)) = next {
             self.records.insert(key, record);
@@ -126,6 +134,9 @@ impl Batch<'_> {
         };
         if let Some(attempt) = &settlement.attempt {
             outbox::note_attempt(conn, seq, self.now, attempt).await?;
+        } else if attempts > 0 && outbox::attempts(conn, seq).await?.is_empty() {
+            let interrupted = "not known: the gateway ended during the attempt";
+            outbox::note_attempt(conn, seq, self.now, interrupted).await?;
         }
         let attempted = attempts > 0 || outbox::attempted(conn, seq).await?;
         let (state, code) = match &settlement.outcome {

@@ -240,7 +240,10 @@ async fn settle(gateway: &Gateway, partner: &Partner, answer: &Answer) -> Result
     let outcome = match send::judge(said, &row, &partner.log_keys) {
         Attempt::Accepted { receipt } => Outcome::Accepted { receipt },
         Attempt::Rejected { receipt, problem } => Outcome::Rejected { receipt, problem },
-        Attempt::Later { what, .. } | Attempt::Failed { what } => {
+        Attempt::Later { what, .. }
+        | Attempt::Busy { what, .. }
+        | Attempt::Failed { what }
+        | Attempt::Unreached { what } => {
             return Ok(Err(refused(Refusal::AnswerUnproven, what)));
         }
         Attempt::Refused { code } => {
