@@ -19,10 +19,9 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    /// Room for `all` attempts, `urgent` of which are for urgent messages only; bulk gets one at least.
+    /// Room for `all` attempts, `urgent` of which are for urgent messages only; bulk gets one at least, where there is any.
     pub(super) fn new(all: usize, urgent: usize) -> Self {
-        let all = all.max(1);
-        let bulk = all.saturating_sub(urgent).max(1);
+        let bulk = all.saturating_sub(urgent).max(1).min(all);
         Self { all: Arc::new(Semaphore::new(all)), bulk: Arc::new(Semaphore::new(bulk)) }
     }
 

@@ -1,8 +1,7 @@
 //! The two databases: how each is opened, migrated and entered.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -60,7 +59,7 @@ pub(super) enum Database {
     Postgres(PgPool),
 }
 
-/// Called when a connection to the database was lost and is made anew: what answers may be another database.
+/// Called when a connection leads to another database than before, or to one that was restarted.
 pub type OnReconnect = Arc<dyn Fn() + Send + Sync>;
 
 impl Database {
@@ -172,8 +171,8 @@ async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
     Ok(Database::Sqlite { writer, readers })
 }
 
-/// Connects to a PostgreSQL server. Every connection is made at once, so that a later one takes the place of one that was
-/// lost: `reconnected` is called before it is used.
+/// Connects to a PostgreSQL server. `reconnected` is called before a connection is used that leads to another database, or to the
+/// same one after a restart.
 pub(super) async fn postgres(url: &str, reconnected: Option<OnReconnect>) -> Result<PgPool, StoreError> {
     let options: PgConnectOptions = url.parse()?;
     let options = if url.contains("sslmode=") || is_near(&options) {
@@ -192,20 +191,21 @@ pub(super) async fn postgres(url: &str, reconnected: Option<OnReconnect>) -> Res
         ("tcp_keepalives_interval", "2"),
         ("tcp_keepalives_count", "3"),
     ]);
-    let count = Arc::new(AtomicU32::new(0));
+    let known = Arc::new(Mutex::new(None));
     let pool = PgPoolOptions::new()
-        .min_connections(CONNECTIONS)
         .max_connections(CONNECTIONS)
         .idle_timeout(None)
         .max_lifetime(None)
         .acquire_timeout(ACQUIRE_WAIT)
         .after_connect(move |conn, _| {
-            let (count, reconnected) = (count.clone(), reconnected.clone());
+            let (known, reconnected) = (known.clone(), reconnected.clone());
             Box::pin(async move {
                 if let Some(unfit) = unfit(conn).await? {
                     return Err(sqlx::Error::Configuration(unfit.into()));
                 }
-                if count.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS
+                let found = incarnation(conn).await?;
+                let before = known.lock().unwrap_or_else(PoisonError::into_inner).replace(found.clone());
+                if before.is_some_and(|before| before != found)
                     && let Some(reconnected) = reconnected
                 {
                     reconnected();
@@ -223,6 +223,13 @@ fn is_near(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some()
         || matches!(options.get_host(), "localhost" | "127.0.0.1" | "::1")
         || options.get_host().starts_with('/')
+}
+
+/// Tells a database of a running server from another one, and from the same one after a restart. As long as it is the same,
+/// nothing that was committed can be gone.
+async fn incarnation(conn: &mut sqlx::PgConnection) -> Result<String, sqlx::Error> {
+    let query = "SELECT pg_postmaster_start_time()::text || ' ' || oid FROM pg_database WHERE datname = current_database()";
+    conn.fetch_one(query).await?.try_get(0)
 }
 
 /// Why a server may not hold a gateway's state.
