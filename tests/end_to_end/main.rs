@@ -26,6 +26,7 @@ mod retention;
 mod rollover;
 mod schema;
 mod strangers;
+mod surroundings;
 mod tamper;
 mod tiles;
 mod timestamp;

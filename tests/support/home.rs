@@ -11,6 +11,7 @@ use silkgate_message::jws::{SigningCertificate, SigningKey};
 use tempfile::TempDir;
 
 use crate::balancer::Behind;
+use crate::netns::Network;
 use crate::postgres::{Cluster, Database};
 use crate::wait_for;
 use crate::wire::{self, Client, Identity};
@@ -45,6 +46,8 @@ pub struct Home {
     pub database: Option<Database>,
     /// `127.0.0.1:PORT` of the operations plane, where it has one.
     pub operations: Option<String>,
+    /// What its programs are started with: to run in a namespace of its own.
+    prefix: Vec<String>,
     gateway: Option<Child>,
 }
 
@@ -84,15 +87,27 @@ impl Home {
     pub fn init_on(folder: &Path, party: &str, backend: Backend) -> Self {
         let database = (backend != Backend::Sqlite).then(|| Cluster::shared().database("home"));
         let keys = (backend == Backend::Shared).then(|| Cluster::shared().database("keys"));
-        Self::init_with(folder, party, database, keys.as_ref())
+        Self::init_with(folder, party, database, keys.as_ref(), None)
+    }
+
+    /// The same on a file, in a network of its own.
+    pub fn init_in(folder: &Path, party: &str, network: &Network) -> Self {
+        Self::init_with(folder, party, None, None, Some(network))
     }
 
     /// The same on a database of a server of the test's own.
     pub fn init_at(folder: &Path, party: &str, database: Database) -> Self {
-        Self::init_with(folder, party, Some(database), None)
+        Self::init_with(folder, party, Some(database), None, None)
     }
 
-    fn init_with(folder: &Path, party: &str, database: Option<Database>, keys: Option<&Database>) -> Self {
+    fn init_with(
+        folder: &Path,
+        party: &str,
+        database: Option<Database>,
+        keys: Option<&Database>,
+        network: Option<&Network>,
+    ) -> Self {
+        let ip = network.map_or("127.0.0.1", |network| network.inside.as_str());
         let country = party[..2].to_owned();
         let host = format!("gateway.{}.example", country.to_lowercase());
         let [partner, national] = free_ports();
@@ -100,11 +115,12 @@ impl Home {
             path: folder.join(country.to_lowercase()),
             country,
             party: party.to_owned(),
-            partner_plane: format!("127.0.0.1:{partner}"),
-            national_plane: format!("127.0.0.1:{national}"),
+            partner_plane: format!("{ip}:{partner}"),
+            national_plane: format!("{ip}:{national}"),
             host,
             operations: None,
             database,
+            prefix: network.map(Network::prefix).unwrap_or_default(),
             gateway: None,
         };
         let url = home.database.as_ref().map(Database::url);
@@ -143,6 +159,7 @@ impl Home {
             partner_plane: format!("127.0.0.1:{partner}"),
             national_plane: format!("127.0.0.1:{national}"),
             database: self.database.clone(),
+            prefix: self.prefix.clone(),
             operations: self.operations.as_ref().map(|_| format!("127.0.0.1:{}", free_ports()[0])),
             gateway: None,
         };
@@ -172,9 +189,17 @@ impl Home {
         Behind { address: self.partner_plane.clone(), operations }
     }
 
+    /// The shipped binary, where this home's programs run.
+    fn program(&self) -> Command {
+        let Some((first, rest)) = self.prefix.split_first() else { return Command::new(binary()) };
+        let mut command = Command::new(first);
+        command.args(rest).arg(binary());
+        command
+    }
+
     /// Runs a command on this home.
     pub fn run(&self, args: &[&str]) -> Output {
-        Command::new(binary())
+        self.program()
             .arg("-d")
             .arg(&self.path)
             .args(args)
@@ -231,7 +256,8 @@ impl Home {
             .append(true)
             .open(self.path.join("gateway.log"))
             .expect("log");
-        let child = Command::new(binary())
+        let child = self
+            .program()
             .arg("-d")
             .arg(&self.path)
             .arg("serve")
@@ -283,6 +309,11 @@ impl Home {
     pub fn wait_for_end(&mut self) -> Option<i32> {
         let mut child = self.gateway.take().expect("the gateway runs");
         wait_for("the gateway to end", || child.try_wait().ok().flatten()).code()
+    }
+
+    /// Whether the gateway's process has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        self.gateway.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|ended| ended.is_none()))
     }
 
     /// Whether the gateway runs.

@@ -4,6 +4,7 @@
 
 pub mod balancer;
 pub mod home;
+pub mod netns;
 pub mod peer;
 pub mod postgres;
 pub mod snapshot;
