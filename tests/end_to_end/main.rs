@@ -17,6 +17,7 @@ mod floors;
 mod kill;
 mod liars;
 mod operations;
+mod overload;
 mod protocol;
 mod queries;
 mod readme;

@@ -68,7 +68,7 @@ impl Database {
         match place {
             Place::File(path) => sqlite(path, how).await,
             Place::Server(url) => {
-                let pool = postgres(url, Some(reconnected)).await?;
+                let pool = postgres(url, how, Some(reconnected)).await?;
                 prepare(&pool, how, POSTGRES).await?;
                 Ok(Database::Postgres(pool))
             }
@@ -173,7 +173,11 @@ async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
 
 /// Connects to a PostgreSQL server. `reconnected` is called before a connection is used that leads to another database, or to the
 /// same one after a restart.
-pub(super) async fn postgres(url: &str, reconnected: Option<OnReconnect>) -> Result<PgPool, StoreError> {
+pub(super) async fn postgres(
+    url: &str,
+    how: Open,
+    reconnected: Option<OnReconnect>,
+) -> Result<PgPool, StoreError> {
     let options: PgConnectOptions = url.parse()?;
     let options = if url.contains("sslmode=") || is_near(&options) {
         options
@@ -184,8 +188,9 @@ pub(super) async fn postgres(url: &str, reconnected: Option<OnReconnect>) -> Res
     let options = options.application_name("silkgate").options([
         // A commit returns once it is on the disk, of the synchronous standbys too where there are any.
         ("synchronous_commit", "on"),
-        // A gateway that is paused in a transaction, or whose machine is gone, must not keep the others waiting.
-        ("idle_in_transaction_session_timeout", "10s"),
+        // A gateway that is paused in a transaction, or whose machine is gone, must not keep the others waiting. A command
+        // may be held up by whoever reads what it prints.
+        ("idle_in_transaction_session_timeout", if how == Open::Existing { "0" } else { "10s" }),
         ("lock_timeout", "20s"),
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),

@@ -102,7 +102,7 @@ impl KeyStore {
         let pool = match place {
             Place::File(path) => file(path, how, needed).await?.map(Pool::Sqlite),
             Place::Server(url) => {
-                let pool = database::postgres(url, None).await?;
+                let pool = database::postgres(url, how, None).await?;
                 database::prepare(&pool, how, POSTGRES_KEYS).await?;
                 Some(Pool::Postgres(pool))
             }
