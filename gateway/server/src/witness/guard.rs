@@ -118,38 +118,40 @@ impl Partnership<'_> {
                 let before = alarm.settled_at.is_some_and(|at| i128::from(at_s) * 1000 <= i128::from(at.0));
                 before && range.is_some_and(|(kept, lost)| kept < checkpoint.size && checkpoint.size <= lost)
             });
-            if !given_up {
-                self.compare_memory(&mut tx, &checkpoint, &bytes).await?;
-            }
+            let taken_up = !given_up && self.compare_memory(&mut tx, &checkpoint, &bytes).await?;
             tx.commit().await?;
-            Ok::<_, StoreError>(())
+            Ok::<_, StoreError>(taken_up)
         };
-        write.await.map_err(|error| error.to_string())
+        if write.await.map_err(|error| error.to_string())? {
+            tracing::warn!(
+                partner = %self.partner.country, log = %origin, size = checkpoint.size,
+                "our witness had cosigned more than this database remembers"
+            );
+        }
+        Ok(())
     }
 
-    /// Takes up a newer memory; two cosignatures of ours on two histories are an alarm.
+    /// Takes up a newer memory, and tells whether it did; two cosignatures of ours on two histories are an alarm.
     async fn compare_memory(
         &self,
         tx: &mut Connection,
         shown: &Checkpoint,
         bytes: &[u8],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (origin, country) = (shown.origin.as_str(), self.partner.country);
         let kept = witness::witnessed(tx, origin).await?;
         let newest = kept.as_ref().and_then(|kept| Checkpoint::parse(Note::parse(kept).ok()?.text()).ok());
         if newest.as_ref().is_none_or(|newest| newest.size < shown.size) {
             witness::put_witnessed(tx, origin, country.as_str(), bytes).await?;
-            tracing::warn!(
-                partner = %country, log = %origin, size = shown.size,
-                "our witness had cosigned more than this database remembers"
-            );
-        } else if newest.is_some_and(|newest| newest.size == shown.size && newest.root != shown.root) {
+            return Ok(true);
+        }
+        if newest.is_some_and(|newest| newest.size == shown.size && newest.root != shown.root) {
             tracing::error!(
                 partner = %country, code = %"witness_twice", log = %origin,
                 "ALARM: our own witness has cosigned two histories of the partner's log: was it run from two databases?"
             );
         }
-        Ok(())
+        Ok(false)
     }
 
     /// `GET`; None where there is nothing.
