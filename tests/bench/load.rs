@@ -12,6 +12,7 @@ use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
+use serde_json::Value;
 use silkgate_ledger::{Receipt, VerifierKey};
 use support::{Home, Pair, event, sign, wire};
 use tokio::net::TcpStream;
@@ -219,6 +220,11 @@ const SUBMITTERS: u64 = 16;
 
 /// Submits that many events to a home's national plane, each for a record of its own.
 pub(crate) async fn submit_many(home: &Home, count: u64) -> Result<()> {
+    submit_each(home, count, || event("IQ/traffic-police", "JO/public-security")).await
+}
+
+/// The same of events of any kind.
+pub(crate) async fn submit_each(home: &Home, count: u64, make: fn() -> Value) -> Result<()> {
     let certificate = home.path.join("clients/backend-traffic-police.pem");
     let identity = wire::identity(&certificate, &certificate.with_extension("key"));
     let connector = connector_as(identity, &home.path.join("certs/national-ca.pem"), false)?;
@@ -233,7 +239,7 @@ pub(crate) async fn submit_many(home: &Home, count: u64) -> Result<()> {
         tokio::spawn(connection);
         submitters.push(tokio::spawn(async move {
             for _ in 0..share {
-                let body = event("IQ/traffic-police", "JO/public-security").to_string();
+                let body = make().to_string();
                 let request = Request::post("https://silkgate/v1/submissions")
                     .header("host", "silkgate")
                     .header("content-type", "application/cloudevents+json")

@@ -6,6 +6,7 @@ mod evidence;
 mod load;
 mod measure;
 mod overload;
+mod priority;
 mod replicas;
 
 use std::time::{Duration, Instant};
@@ -33,6 +34,9 @@ fn main() -> Result<()> {
     let rounds = if quick { 2 } else { 5 };
     if std::env::args().any(|argument| argument == "check") {
         return check::run(rounds, as_json);
+    }
+    if std::env::args().any(|argument| argument == "priority") {
+        return priority::run(quick, as_json);
     }
     if std::env::args().any(|argument| argument == "evidence") {
         return evidence::run(quick, as_json);
