@@ -239,3 +239,75 @@ fn a_partner_that_asks_for_time_is_left_alone_for_so_long() {
     let waited = next - first;
     assert!(waited >= Duration::from_millis(2900), "whichever message, after {waited:?}");
 }
+
+#[test]
+fn who_submitted_a_message_is_told_once_when_it_does_not_get_through() {
+    let mut pair = Pair::set_up(None);
+    pair.iq.start();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    pair.iq.ok(&["partner", "allow", "JO", "--purpose", "tax-collection"]);
+    // Attempts are made: it may have arrived.
+    let mut brief = event("IQ/traffic-police", "JO/public-security");
+    brief["expirytime"] = json!(silkgate_message::instant::Instant(support::now_ms() + 2500).to_string());
+    assert_eq!(police.submit(&brief).status, 202);
+    let told = wait_for("the notice", || police.deliveries("?wait=5").pop());
+    assert_eq!((&told["id"], &told["notice"]), (&brief["id"], &json!("delivery_unknown")));
+    assert_eq!(told["event"]["subject"], brief["subject"], "the message itself, as it was signed");
+    assert!(police.deliveries("").is_empty(), "leased, as any delivery");
+    assert_eq!(police.acknowledge(&told).status, 200);
+    assert_eq!(police.acknowledge(&told).status, 200);
+    // None is made while the partner is suspended: it never left, and expires all the same.
+    let mut held = event("IQ/traffic-police", "JO/public-security");
+    held["expirytime"] = json!(silkgate_message::instant::Instant(support::now_ms() + 6000).to_string());
+    let mut refused = event("IQ/traffic-police", "JO/public-security");
+    refused["purpose"] = json!("tax-collection");
+    let taken = wait_for("the agreement to be read again", || {
+        let taken = police.submit(&refused);
+        (taken.status == 202).then(|| taken.json())
+    });
+    let mut later = event("IQ/traffic-police", "JO/public-security");
+    later["subject"] = refused["subject"].clone();
+    later["data"]["recordId"] = refused["subject"].clone();
+    later["data"]["recordVersion"] = json!(2);
+    later["data"]["action"] = json!("update");
+    later["data"]["supersedes"] = json!({ "messageId": taken["id"], "digest": taken["digest"] });
+    assert_eq!(police.submit(&later).status, 202);
+    pair.jo.start();
+    let mut notices = Vec::new();
+    wait_for("the two notices", || {
+        for told in police.deliveries("?wait=1&max=10") {
+            assert_eq!(police.acknowledge(&told).status, 200);
+            notices.push((told["id"].clone(), told["notice"].clone()));
+        }
+        (notices.len() == 2).then_some(())
+    });
+    let rejected = (refused["id"].clone(), json!("not_delivered_rejected"));
+    assert_eq!(notices, [rejected, (later["id"].clone(), json!("not_delivered_returned"))]);
+    assert_eq!(police.submit(&held).status, 202);
+    let delivered = police.outcome(held["id"].as_str().unwrap());
+    assert_eq!(delivered["state"], "receipted");
+    assert!(police.deliveries("").is_empty(), "nothing is told of what was accepted");
+    assert!(pair.iq.audit().is_empty() && pair.jo.audit().is_empty());
+}
+
+#[test]
+fn a_message_for_a_suspended_partner_expires_without_an_attempt() {
+    let mut pair = Pair::set_up(None);
+    set(&pair.iq, "concurrency", "0");
+    pair.iq.start();
+    let police = pair.iq.back_end("IQ/traffic-police");
+    let mut brief = event("IQ/traffic-police", "JO/public-security");
+    brief["expirytime"] = json!(silkgate_message::instant::Instant(support::now_ms() + 3000).to_string());
+    assert_eq!(police.submit(&brief).status, 202);
+    pair.iq.ok(&["partner", "suspend", "JO"]);
+    let told = wait_for("the notice", || police.deliveries("?wait=5").pop());
+    assert_eq!((&told["id"], &told["notice"]), (&brief["id"], &json!("not_delivered_expired")));
+    // It can be told without its payload, and does not keep it.
+    pair.iq.ok(&["erase", brief["id"].as_str().unwrap(), "--reason", "closed"]);
+    pair.iq.kill();
+    pair.iq.start();
+    let told = wait_for("it to be told again", || police.deliveries("?wait=5").pop());
+    assert_eq!((&told["notice"], &told["event"]), (&json!("not_delivered_expired"), &Value::Null));
+    assert_eq!(police.acknowledge(&told).status, 200);
+    assert!(pair.iq.audit().is_empty());
+}

@@ -7,6 +7,7 @@ mod check;
 mod command;
 mod convert;
 mod courier;
+mod dead;
 mod delivery;
 mod demo;
 mod erasure;

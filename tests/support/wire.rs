@@ -34,7 +34,17 @@ pub fn identity(certificate: &Path, key: &Path) -> Identity {
 
 /// Takes one TLS connection as a server of that identity, which asks for no client certificate: what
 /// stands in a partner's place, and is none.
-pub fn accept(listener: &TcpListener, (chain, key): Identity) -> StreamOwned<ServerConnection, TcpStream> {
+pub fn accept(listener: &TcpListener, identity: Identity) -> StreamOwned<ServerConnection, TcpStream> {
+    accept_on(listener, identity).expect("a connection")
+}
+
+/// The same on a listener that need not wait; None where nobody is there.
+pub fn accept_on(
+    listener: &TcpListener,
+    (chain, key): Identity,
+) -> Option<StreamOwned<ServerConnection, TcpStream>> {
+    let (stream, _) = listener.accept().ok()?;
+    stream.set_nonblocking(false).expect("a stream that waits");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -42,8 +52,7 @@ pub fn accept(listener: &TcpListener, (chain, key): Identity) -> StreamOwned<Ser
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .expect("the key fits");
-    let (stream, _) = listener.accept().expect("a connection");
-    StreamOwned::new(ServerConnection::new(Arc::new(config)).expect("a session"), stream)
+    Some(StreamOwned::new(ServerConnection::new(Arc::new(config)).expect("a session"), stream))
 }
 
 /// Where to connect, and as whom.

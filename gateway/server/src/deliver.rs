@@ -15,7 +15,7 @@ use silkgate_message::jws::{Jws, decode, encode};
 use silkgate_message::party::Party;
 use silkgate_message::problem::{Code, Problem};
 
-use crate::accept::{Answer, HandOver, Work};
+use crate::accept::{Answer, Bury, HandOver, Work};
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
@@ -25,6 +25,8 @@ use crate::store::{StoreError, delivery, proof};
 
 /// The longest wait for a delivery.
 const WAIT_MAX_S: u64 = 60;
+/// Why a hand-over is given up whose payload cannot be decrypted.
+pub const UNREADABLE: &str = "payload_unreadable";
 /// Deliveries in one answer, at most.
 const FETCH_MAX: u32 = 100;
 
@@ -50,13 +52,16 @@ struct Delivery {
     lease: String,
     /// Until when.
     lease_until: String,
-    /// The event as its sender signed it.
-    event: Box<RawValue>,
+    /// The event as its sender signed it; none where a notice of a message's end outlived its payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Box<RawValue>>,
     /// The signed message, verbatim.
-    message: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Box<RawValue>>,
     /// Our receipt for it (C2SP tlog-proof).
     receipt: String,
-    /// What it tells beside the message: `answer_late`, or `answer_missing` with the question itself.
+    /// What it tells beside the message: `answer_late`, or of a message of the back end's own that there is no answer to it
+    /// (`answer_missing`) or that it was not delivered (`not_delivered_…`, `delivery_unknown`).
     #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<Notice>,
 }
@@ -127,17 +132,22 @@ async fn take(
     tracing::debug!(recipient = %party, count = leased.len(), "deliveries handed out");
     let mut tx = gateway.store.read().await?;
     let mut deliveries = Vec::with_capacity(leased.len());
-    for delivery::Leased { seq, notice, .. } in leased {
+    let mut unreadable = Vec::new();
+    for delivery::Leased { seq, n, notice } in leased {
         let missing = || StoreError::Corrupt("a delivery without its message".into());
         let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
         let bytes = match gateway.store.payload(&mut tx, seq).await {
             // One that cannot be read keeps no other from its back end.
             Err(error @ StoreError::Unreadable { .. }) => {
                 tracing::error!(%error, id = %row.id, "a delivery");
+                unreadable.push(Bury { seq, n, lease, code: UNREADABLE.to_owned() });
                 continue;
             }
-            read => read?.ok_or_else(missing)?,
+            read => read?,
         };
+        if bytes.is_none() && !notice.is_some_and(Notice::is_of_end) {
+            return Err(missing());
+        }
         let receipt = proof::witnessed(&mut tx, row.log, row.entry, row.checkpoint).await?;
         let raw = |bytes: Vec<u8>| {
             String::from_utf8(bytes)
@@ -145,16 +155,23 @@ async fn take(
                 .and_then(|text| RawValue::from_string(text).ok())
                 .ok_or_else(missing)
         };
-        let event = Jws::parse(&bytes).map_err(|_| missing())?.payload;
+        let event = match &bytes {
+            Some(bytes) => Some(raw(Jws::parse(bytes).map_err(|_| missing())?.payload)?),
+            None => None,
+        };
         deliveries.push(Delivery {
             id: row.id.to_string(),
             lease: encode(&lease),
             lease_until: until.to_string(),
-            event: raw(event)?,
-            message: raw(bytes)?,
+            event,
+            message: bytes.map(raw).transpose()?,
             receipt: String::from_utf8_lossy(&receipt).into_owned(),
             notice,
         });
+    }
+    drop(tx);
+    for bury in unreadable {
+        gateway.accept.commit(Work::Bury(bury)).await;
     }
     Ok((deliveries, Some(now)))
 }

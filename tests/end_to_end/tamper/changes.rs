@@ -11,9 +11,22 @@ use super::Coverage;
 const ROWS: usize = 4;
 
 /// Columns that hold one of a few words, which no flipped byte turns into each other.
-const WORDS: [(&str, &str, &[&str]); 6] = [
+const WORDS: [(&str, &str, &[&str]); 7] = [
     ("alarm", "kind", &["fork", "rollback"]),
-    ("delivery", "notice", &["answer_late", "answer_missing"]),
+    (
+        "delivery",
+        "notice",
+        &[
+            "answer_late",
+            "answer_missing",
+            "not_delivered_expired",
+            "delivery_unknown",
+            "not_delivered_rejected",
+            "not_delivered_returned",
+            "not_delivered_dead",
+        ],
+    ),
+    ("delivery", "state", &["open", "delivered", "dead", "dropped"]),
     ("erasure", "rule", &["retention", "operator"]),
     ("message", "direction", &["received", "sent"]),
     (

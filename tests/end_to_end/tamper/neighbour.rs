@@ -130,7 +130,7 @@ fn an_older_database_and_a_history_that_was_rewritten_are_found_from_what_a_neig
         let (house, last) = last_hand_over(conn).await;
         execute(
             conn,
-            "UPDATE delivery SET done_ms = NULL WHERE done_ms = (SELECT max(done_ms) FROM delivery)".into(),
+            "UPDATE delivery SET done_ms = NULL, state = 'open' WHERE done_ms = (SELECT max(done_ms) FROM delivery)".into(),
         )
         .await;
         let sql = format!("SELECT max(size) FROM checkpoint WHERE log = {house} AND size <= {last}");

@@ -8,6 +8,7 @@ use silkgate_message::problem::{Code, Problem};
 use super::append::Growth;
 use super::batch::fill;
 use super::work::entry_at;
+use crate::store::delivery::{Delivery, Notice};
 use crate::store::erasure::{self, Erasure, Reason, Rule};
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
@@ -23,8 +24,10 @@ pub async fn needed(
     if !row.state.is_final() || outbox::contains(conn, row.seq).await? {
         return Ok(Some("it is still to be sent, or its outcome is not known yet"));
     }
-    // Of a message of ours: the notice that its question was not answered.
-    if delivery::of_message(conn, row.seq).await?.iter().any(|delivery| delivery.done_at.is_none()) {
+    // Of a message of ours: the notice that its question was not answered. A notice of its end can be told without it, and a back end
+    // that never asks must not keep it.
+    let open = |d: &Delivery| d.done_at.is_none() && !d.notice.is_some_and(Notice::is_of_end);
+    if delivery::of_message(conn, row.seq).await?.iter().any(open) {
         return Ok(Some("its back end has not acknowledged it"));
     }
     let asked = question::find(conn, row.seq).await?;

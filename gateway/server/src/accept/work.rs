@@ -25,6 +25,10 @@ pub enum Work {
     Settle(Box<Settlement>),
     /// A back end acknowledged a delivery.
     HandOver(HandOver),
+    /// A hand-over is given up.
+    Bury(Bury),
+    /// An operator decides about a dead letter.
+    Dead(Box<DeadLetter>),
     /// The deadline of a question of ours has passed.
     Deadline(i64),
     /// The retention day of payloads has come.
@@ -42,9 +46,13 @@ impl Work {
             Work::Receive(received) => received.partner.to_string(),
             Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
             Work::Witness(shown) => shown.partner.to_string(),
-            Work::Settle(_) | Work::HandOver(_) | Work::Deadline(_) | Work::Erase(_) | Work::Note(_) => {
-                String::new()
-            }
+            Work::Settle(_)
+            | Work::HandOver(_)
+            | Work::Bury(_)
+            | Work::Dead(_)
+            | Work::Deadline(_)
+            | Work::Erase(_)
+            | Work::Note(_) => String::new(),
         }
     }
 
@@ -72,7 +80,7 @@ impl Work {
                 NoteLog::Channel(partner) => standing.closed(Some(partner)),
                 NoteLog::House => standing.closed(None),
             },
-            Work::Settle(_) | Work::Deadline(_) => standing.read_only(),
+            Work::Settle(_) | Work::Deadline(_) | Work::Bury(_) | Work::Dead(_) => standing.read_only(),
             // Two gateways that start together must not wait for each other's word.
             Work::Witness(_) => None,
         }
@@ -196,6 +204,46 @@ pub struct HandOver {
     pub seq: i64,
     /// The lease under which it was fetched.
     pub lease: Lease,
+}
+
+/// A hand-over that is given up.
+pub struct Bury {
+    /// The message.
+    pub seq: i64,
+    /// Which of its hand-overs.
+    pub n: i64,
+    /// The lease under which it was tried.
+    pub lease: Lease,
+    /// Why.
+    pub code: String,
+}
+
+/// What an operator decides about a dead letter.
+pub struct DeadLetter {
+    /// The message.
+    pub seq: i64,
+    /// Which of its hand-overs; None: the message itself, on its way to the partner.
+    pub n: Option<i64>,
+    /// What.
+    pub act: DeadAct,
+}
+
+/// What an operator decides.
+pub enum DeadAct {
+    /// Try again. A message needs what it was submitted with; None where its payload is gone.
+    Retry(Option<Box<Resend>>),
+    /// Put it away.
+    Drop,
+}
+
+/// A message that is sent again, read from its payload.
+pub struct Resend {
+    /// The envelope.
+    pub envelope: Envelope,
+    /// What it does to its record.
+    pub step: Option<Step>,
+    /// What it says of other messages.
+    pub bonds: Bonds,
 }
 
 /// Payloads whose retention day has come.

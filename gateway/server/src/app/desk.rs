@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use silkgate_message::party::Country;
 use tokio::task::JoinHandle;
 
-use super::super::Cx;
+use super::Cx;
 use crate::accept::{Accept, Halted, Logs};
 use crate::clock;
 use crate::directory::{Directory, Partner};

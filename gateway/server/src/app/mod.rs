@@ -11,7 +11,9 @@ mod check;
 mod client;
 mod convert;
 mod courier;
+mod dead;
 mod demo;
+mod desk;
 mod erase;
 mod evidence;
 mod init;
@@ -116,6 +118,9 @@ enum Command {
     Log(log::Args),
     /// Show a message's whole life.
     Show(show::Args),
+    /// List, explain, retry or drop what was given up.
+    #[command(subcommand)]
+    Dead(dead::Dead),
     /// Erase a message's payload at once.
     Erase(erase::Args),
     /// Carry messages and receipts by hand while the line is down.
@@ -198,6 +203,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Reconcile(args) => reconcile::run(&cx, args).await,
         Command::Log(args) => log::run(&cx, args).await,
         Command::Show(args) => show::run(&cx, args).await,
+        Command::Dead(command) => dead::run(&cx, command).await,
         Command::Erase(args) => erase::run(&cx, args).await,
         Command::Courier(command) => courier::run(&cx, command).await,
         Command::Status(args) => status::run(&cx, args).await,

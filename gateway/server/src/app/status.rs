@@ -29,7 +29,8 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     }
     let partners = partner::all(&mut tx).await?;
     let (sending, delivering) = queues(&mut tx).await?;
-    let dead = message::dead(&mut tx).await?;
+    let mut dead = message::dead(&mut tx).await?;
+    dead.extend(delivery::dead(&mut tx).await?);
     let alarms = witness::open_alarms(&mut tx).await?;
     let witnessing = witnessing(&mut tx, &logs, &partners).await?;
     let running =
@@ -110,7 +111,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         lines.extend(sending.iter().map(|queue| wait("to be sent", queue)));
         lines.extend(delivering.iter().map(|queue| wait("to be fetched", queue)));
         let given_up = |(partner, count): &(String, i64)| {
-            format!("  given up        {count} for {partner}; `silkgate log --partner house` names them")
+            format!("  given up        {count} for {partner}; `silkgate dead list` names them")
         };
         lines.extend(dead.iter().map(given_up));
         lines.join("\n")

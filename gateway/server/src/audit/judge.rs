@@ -34,6 +34,8 @@ pub(super) struct Item {
     pub(super) notice: Option<Option<Notice>>,
     /// Its hand-overs, in order.
     pub(super) deliveries: Vec<HandedOver>,
+    /// The message after which the end of every one is told.
+    pub(super) told_after: i64,
     /// Whether it stands in the outbox.
     pub(super) queued: bool,
     /// Whether an attempt to send it was noted. Asked only of one that expired: there it decides.
@@ -274,7 +276,7 @@ impl One<'_> {
     /// An accepted message is up for hand-over; a question of ours that was not answered in time is, too. When it was
     /// handed over is compared with the house log by sums.
     fn hand_over(&mut self) {
-        let Item { row, deliveries, question, notice, .. } = self.item;
+        let Item { row, deliveries, notice, .. } = self.item;
         let copied = |d: &HandedOver| d.partner == row.partner && d.subject == row.subject;
         let ended = |d: &HandedOver| match d.state {
             Stands::Open => d.done_at.is_none() && d.code.is_none(),
@@ -294,19 +296,34 @@ impl One<'_> {
                     && found.notice != Some(Notice::AnswerMissing)
             }
             (Way::Received, []) => row.state != State::Accepted,
-            (Way::Sent, [told]) => {
-                question.as_ref().is_some_and(|asked| asked.state != QuestionState::Open)
-                    && told.n == 1
-                    && copied(told)
-                    && told.recipient == row.source
-                    && told.notice == Some(Notice::AnswerMissing)
+            (Way::Received, _) => false,
+            (Way::Sent, told) => {
+                told.iter().zip(1..).all(|(d, n)| d.n == n && copied(d) && d.recipient == row.source)
+                    && self.notices(told)
             }
-            (Way::Sent, []) => question.as_ref().is_none_or(|asked| asked.state != QuestionState::Missed),
-            _ => false,
         };
         if !fits {
             self.find("its hand-over is not what it must be");
         }
+    }
+
+    /// A back end is told of its own message that the answer is missing, once and only then; and at the end that it was not
+    /// accepted. How often it ended is compared with the logs by sums.
+    fn notices(&self, told: &[HandedOver]) -> bool {
+        let Item { row, question, .. } = self.item;
+        let missing = told.iter().filter(|d| d.notice == Some(Notice::AnswerMissing)).count();
+        let asked = match question.as_ref().map(|asked| asked.state) {
+            None | Some(QuestionState::Open) => missing == 0,
+            Some(QuestionState::Answered) => missing <= 1,
+            Some(QuestionState::Missed) => missing == 1,
+        };
+        let mut ends = told.iter().filter_map(|d| d.notice).filter(|n| *n != Notice::AnswerMissing).rev();
+        let end = match Notice::of_end(row.state) {
+            None => true,
+            Some(end) => ends.next().map_or(row.seq <= self.item.told_after, |last| last == end),
+        };
+        // Before the last end it can only have been given up, and sent again.
+        asked && told.iter().all(|d| d.notice.is_some()) && end && ends.all(|n| n == Notice::NotDeliveredDead)
     }
 
     /// The kept answer to a refused message has the code that was logged, and is as this program writes it.

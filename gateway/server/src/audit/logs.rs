@@ -9,7 +9,7 @@ use silkgate_ledger::{Entry, Note, VerifierKey, leaf_hash};
 
 use super::notes::{self, Signed};
 use super::report::{CosignedReport, LogReport};
-use super::sums::{Fact, Side};
+use super::sums::Fact;
 use super::{Audit, PAGE, Step};
 use crate::store::ledger::{self, Head};
 use crate::store::witness::{self, Cosigned};
@@ -223,8 +223,8 @@ impl Log {
 
     /// Takes in what an entry states about messages.
     fn state(&mut self, audit: &mut Audit<'_>, index: u64, entry: Entry) {
-        if let Some(fact) = Fact::of_entry(self.head.id, index, &entry) {
-            audit.sums.add(Side::Log, &fact);
+        for (side, fact) in Fact::of_entry(self.head.id, index, &entry) {
+            audit.sums.add(side, &fact);
         }
         if self.head.partner.is_none() {
             audit.house_states(&entry);

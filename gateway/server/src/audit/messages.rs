@@ -69,6 +69,7 @@ impl Audit<'_> {
         logs: &mut BTreeMap<i64, Log>,
     ) -> Result<(), StoreError> {
         let house = self.house;
+        self.told_after = delivery::told_after(conn).await?;
         let mut last = i64::MIN;
         let mut expected = 1;
         loop {
@@ -86,14 +87,17 @@ impl Audit<'_> {
                     self.report.find(format!("message {}", row.seq), missing);
                 }
                 expected = row.seq.saturating_add(1);
-                if let Some(fact) = Fact::of_message(house, &row) {
+                for fact in Fact::of_message(house, &row) {
                     self.sums.add(Side::Row, &fact);
                 }
                 let item = self.item(conn, logs, row, &mut hanging).await?;
                 for delivery in &item.deliveries {
-                    if let Some(fact) = Fact::of_delivery(house, &item.row, delivery) {
+                    for fact in Fact::of_delivery(house, &item.row, delivery) {
                         self.sums.add(Side::Row, &fact);
                     }
+                }
+                for fact in Fact::of_notices(&item.row, &item.deliveries, self.told_after) {
+                    self.sums.add(Side::Row, &fact);
                 }
                 if let Some(erasure) = &item.erasure {
                     self.sums.add(Side::Row, &Fact::of_erasure(&item.row, erasure));
@@ -181,6 +185,7 @@ impl Audit<'_> {
             refusal: hanging.refusals.remove(&seq),
             receipt: hanging.receipts.remove(&seq),
             deliveries: hanging.deliveries.remove(&seq).unwrap_or_default(),
+            told_after: self.told_after,
             queued: hanging.queued.remove(&seq),
             attempted,
             entry,

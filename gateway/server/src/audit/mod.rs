@@ -73,6 +73,8 @@ struct Audit<'a> {
     resume: Resume,
     /// The house log.
     house: i64,
+    /// The message after which back ends are told of the end of every one.
+    told_after: i64,
     /// What the house log states of alarms.
     alarms: Vec<witnesses::Stated>,
     /// Reasons for erasures that the house log states: message id and digest.
@@ -106,6 +108,7 @@ pub async fn verify(
         pool: Pool::new(),
         resume,
         house: 0,
+        told_after: 0,
         alarms: Vec::new(),
         reasons: HashSet::new(),
         cards: HashSet::new(),
@@ -249,10 +252,9 @@ impl Audit<'_> {
                 }
                 next = last + 1;
                 for (index, body) in page {
-                    let fact =
-                        Entry::parse(&body).ok().and_then(|entry| Fact::of_entry(head.id, index, &entry));
-                    if let Some(fact) = fact {
-                        unequal.add(Side::Log, fact, || format!("entry {}/{index}", head.id));
+                    let Ok(entry) = Entry::parse(&body) else { continue };
+                    for (side, fact) in Fact::of_entry(head.id, index, &entry) {
+                        unequal.add(side, fact, || format!("entry {}/{index}", head.id));
                     }
                 }
             }
@@ -267,10 +269,14 @@ impl Audit<'_> {
             for row in &page {
                 let place = || format!("message {} ({} {})", row.seq, row.way.as_str(), row.id);
                 let of_row = deliveries.iter().filter(|delivery| delivery.seq == row.seq);
-                let handed_over = of_row.filter_map(|found| Fact::of_delivery(self.house, row, found));
+                let of_row: Vec<_> = of_row.cloned().collect();
+                let handed_over = of_row.iter().flat_map(|found| Fact::of_delivery(self.house, row, found));
+                let told = Fact::of_notices(row, &of_row, self.told_after);
                 let erased = erasures.iter().find(|(seq, _)| *seq == row.seq);
                 let erased = erased.map(|(_, erasure)| Fact::of_erasure(row, erasure));
-                for fact in Fact::of_message(self.house, row).into_iter().chain(handed_over).chain(erased) {
+                for fact in
+                    Fact::of_message(self.house, row).into_iter().chain(handed_over).chain(told).chain(erased)
+                {
                     unequal.add(Side::Row, fact, place);
                 }
             }

@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use ring::digest::{Context, SHA256};
 use silkgate_ledger::Hash;
-use silkgate_ledger::entry::{Entry, Kind};
+use silkgate_ledger::entry::{Entry, Kind, Verdict};
 
 use super::report::Report;
 use crate::clock;
-use crate::store::delivery::{HandedOver, Stands};
+use crate::store::delivery::{HandedOver, Notice, OF_DELIVERY, RETRY, RETRY_DELIVERY, Stands};
 use crate::store::erasure::Erasure;
 use crate::store::ledger::hash;
 use crate::store::message::{Message, State, Way};
@@ -26,9 +26,35 @@ pub(super) struct Fact {
 }
 
 impl Fact {
-    /// What an entry states of a message's outcome, hand-over or erasure.
-    pub(super) fn of_entry(log: i64, index: u64, entry: &Entry) -> Option<Self> {
+    /// What an entry states of a message's outcome, hand-over or erasure; and of an end that was not acceptance, that its back end
+    /// is told.
+    pub(super) fn of_entry(log: i64, index: u64, entry: &Entry) -> Vec<(Side, Self)> {
+        let end = match (entry.kind, entry.verdict, entry.code.as_deref()) {
+            (Kind::Receipted, Some(Verdict::Rejected), _) => Some(end(Notice::NotDeliveredRejected)),
+            (Kind::Expired, _, Some("expired")) => Some(end(Notice::NotDeliveredExpired)),
+            (Kind::Expired, _, _) => Some(end(Notice::NotDeliveredReturned)),
+            (Kind::Dead, _, _) if !of_delivery(entry) => Some(end(Notice::NotDeliveredDead)),
+            _ => None,
+        };
+        let told = end.and_then(|end| Self::by_entry(entry, end.to_owned()));
+        // An operator who has a dead letter tried again takes the entry back that told of its death.
+        let back = match entry.what.as_deref().filter(|_| entry.kind == Kind::Admin) {
+            Some(RETRY) => Some(format!("outcome {log} dead  {}", code(entry))),
+            Some(RETRY_DELIVERY) => Some(format!("handed dead {log} {}", code(entry))),
+            _ => None,
+        };
+        if let Some(fact) = back.and_then(|what| Self::by_entry(entry, what)) {
+            return vec![(Side::Row, fact)];
+        }
+        let stated = Self::stated(log, index, entry);
+        stated.into_iter().chain(told).map(|fact| (Side::Log, fact)).collect()
+    }
+
+    fn stated(log: i64, index: u64, entry: &Entry) -> Option<Self> {
         let what = match entry.kind {
+            Kind::Dead if of_delivery(entry) => format!("handed dead {log} {}", code(entry)),
+            Kind::Dropped if of_delivery(entry) => format!("handed dropped {log}"),
+            Kind::Dropped => format!("outcome {log} dropped"),
             Kind::Receipted | Kind::Expired | Kind::Dead => {
                 let verdict = entry.verdict.map(|verdict| verdict.as_str()).unwrap_or_default();
                 let code = entry.code.as_deref().unwrap_or_default();
@@ -41,32 +67,57 @@ impl Fact {
             }
             _ => return None,
         };
+        Self::by_entry(entry, what)
+    }
+
+    fn by_entry(entry: &Entry, what: String) -> Option<Self> {
         let said = |text: &Option<String>| text.clone().unwrap_or_default();
         let parties = format!("{} {}", said(&entry.from), said(&entry.to));
         let text = format!("{what} {} {parties} {}", said(&entry.id), said(&entry.message_type));
         Some(Self { digest: entry.jws?, text })
     }
 
-    /// What a row says of its outcome; None where it is open.
-    pub(super) fn of_message(house: i64, row: &Message) -> Option<Self> {
+    /// What a row says of its outcome; nothing where it is open.
+    pub(super) fn of_message(house: i64, row: &Message) -> Vec<Self> {
         if row.way != Way::Sent {
-            return None;
+            return Vec::new();
         }
         let (log, kind, verdict) = match row.state {
-            State::Queued => return None,
+            State::Queued => return Vec::new(),
             State::Receipted => (row.log, Kind::Receipted, "accepted"),
             State::Rejected => (row.log, Kind::Receipted, "rejected"),
-            State::Dead => (house, Kind::Dead, ""),
+            State::Dead | State::Dropped => (house, Kind::Dead, ""),
             _ => (row.log, Kind::Expired, ""),
         };
         let code = row.code.as_deref().unwrap_or_default();
-        Some(Self::of_row(row, &format!("outcome {log} {} {verdict} {code}", kind.as_str())))
+        let outcome = Self::of_row(row, &format!("outcome {log} {} {verdict} {code}", kind.as_str()));
+        let dropped =
+            (row.state == State::Dropped).then(|| Self::of_row(row, &format!("outcome {log} dropped")));
+        [outcome].into_iter().chain(dropped).collect()
     }
 
-    /// What a hand-over says of itself; None where it is open.
-    pub(super) fn of_delivery(house: i64, row: &Message, delivery: &HandedOver) -> Option<Self> {
-        let at = delivery.done_at.filter(|_| delivery.state == Stands::Delivered)?;
-        Some(Self::of_row(row, &format!("handed over {house} {}", at.0)))
+    /// What a hand-over says of itself; nothing where it is open.
+    pub(super) fn of_delivery(house: i64, row: &Message, delivery: &HandedOver) -> Vec<Self> {
+        let at = delivery.done_at.map_or(0, |at| at.0);
+        let code = delivery.code.as_deref().unwrap_or_default();
+        let (dead, dropped) = (format!("handed dead {house} {code}"), format!("handed dropped {house}"));
+        let facts = match delivery.state {
+            Stands::Open => vec![],
+            Stands::Delivered => vec![format!("handed over {house} {at}")],
+            Stands::Dead => vec![dead],
+            Stands::Dropped => vec![dead, dropped],
+        };
+        facts.iter().map(|what| Self::of_row(row, what)).collect()
+    }
+
+    /// The notices of a message's end. What ended before back ends were told stands for itself.
+    pub(super) fn of_notices(row: &Message, told: &[HandedOver], told_after: i64) -> Vec<Self> {
+        let ends = told.iter().filter_map(|d| d.notice).filter(|notice| notice.is_of_end());
+        let mut facts: Vec<Self> = ends.map(|notice| Self::of_row(row, end(notice))).collect();
+        if let (true, Some(notice)) = (row.seq <= told_after && facts.is_empty(), Notice::of_end(row.state)) {
+            facts.push(Self::of_row(row, end(notice)));
+        }
+        facts
     }
 
     /// What is noted of an erasure.
@@ -83,6 +134,25 @@ impl Fact {
     fn bucket(&self) -> usize {
         let [a, b, ..] = *self.digest.as_bytes();
         usize::from(u16::from_be_bytes([a, b])) % BUCKETS
+    }
+}
+
+/// Whether an entry about a dead letter speaks of its hand-over, and not of its way to the partner.
+fn of_delivery(entry: &Entry) -> bool {
+    entry.what.as_deref() == Some(OF_DELIVERY)
+}
+
+fn code(entry: &Entry) -> &str {
+    entry.code.as_deref().unwrap_or_default()
+}
+
+/// An end as a log states it, which does not tell whether what expired may have arrived.
+fn end(notice: Notice) -> &'static str {
+    match notice {
+        Notice::NotDeliveredRejected => "told rejected",
+        Notice::NotDeliveredReturned => "told returned",
+        Notice::NotDeliveredDead => "told dead",
+        _ => "told expired",
     }
 }
 
@@ -170,6 +240,8 @@ impl Unequal {
                 place,
                 match (count > 0, what) {
                     (true, "outcome") => "the log states an outcome that no message has",
+                    (true, "told") => "the log states an end that its back end is not told of",
+                    (false, "told") => "its back end is told of an end that no log states",
                     (true, "erased") => "the log states an erasure that is noted of no message",
                     (true, _) => "the log states a hand-over that no row has",
                     (false, "outcome") => "its state is not the outcome that the log states",

@@ -1,13 +1,21 @@
-//! Table `delivery`: what is to be handed over to back ends, urgent messages first, in order per (partner, subject).
+//! Table `delivery`: what is to be handed over to back ends, urgent messages first, in order per (recipient, partner, subject).
 //!
 //! As in the outbox, only the first open hand-over of each record can be leased: the later ones `wait`.
 
 use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 
+use super::message::State;
 use super::outbox::{Lease, rank};
 use super::sql::{Row, either, sql};
 use super::{Connection, StoreError};
+
+/// `what` of a house entry that speaks of a hand-over, and not of a message on its way to a partner.
+pub const OF_DELIVERY: &str = "delivery";
+/// `what` of an operator's act that has a message sent again.
+pub const RETRY: &str = "retry";
+/// `what` of an operator's act that has a message handed over again.
+pub const RETRY_DELIVERY: &str = "retry_delivery";
 
 /// What a delivery tells beside its message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
@@ -17,6 +25,16 @@ pub enum Notice {
     AnswerLate,
     /// The deadline passed without a final answer; the message is the question itself.
     AnswerMissing,
+    /// Of the recipient's own message: it was never attempted before it expired.
+    NotDeliveredExpired,
+    /// Of the recipient's own message: it expired after attempts, and may have arrived.
+    DeliveryUnknown,
+    /// Of the recipient's own message: the partner refused it, under a receipt.
+    NotDeliveredRejected,
+    /// Of the recipient's own message: an earlier version of its record did not get through.
+    NotDeliveredReturned,
+    /// Of the recipient's own message: it was given up.
+    NotDeliveredDead,
 }
 
 impl Notice {
@@ -24,13 +42,45 @@ impl Notice {
         match self {
             Notice::AnswerLate => "answer_late",
             Notice::AnswerMissing => "answer_missing",
+            Notice::NotDeliveredExpired => "not_delivered_expired",
+            Notice::DeliveryUnknown => "delivery_unknown",
+            Notice::NotDeliveredRejected => "not_delivered_rejected",
+            Notice::NotDeliveredReturned => "not_delivered_returned",
+            Notice::NotDeliveredDead => "not_delivered_dead",
         }
+    }
+
+    const ALL: [Notice; 7] = [
+        Notice::AnswerLate,
+        Notice::AnswerMissing,
+        Notice::NotDeliveredExpired,
+        Notice::DeliveryUnknown,
+        Notice::NotDeliveredRejected,
+        Notice::NotDeliveredReturned,
+        Notice::NotDeliveredDead,
+    ];
+
+    /// What the back end that submitted a message is told when it ends in that state.
+    pub fn of_end(state: State) -> Option<Self> {
+        match state {
+            State::Accepted | State::Queued | State::Receipted => None,
+            State::Rejected => Some(Notice::NotDeliveredRejected),
+            State::Expired => Some(Notice::NotDeliveredExpired),
+            State::Unknown => Some(Notice::DeliveryUnknown),
+            State::Returned => Some(Notice::NotDeliveredReturned),
+            State::Dead | State::Dropped => Some(Notice::NotDeliveredDead),
+        }
+    }
+
+    /// Whether it tells of the end of the recipient's own message.
+    pub fn is_of_end(self) -> bool {
+        !matches!(self, Notice::AnswerLate | Notice::AnswerMissing)
     }
 
     /// As stored.
     fn read(stored: Option<String>) -> Result<Option<Self>, StoreError> {
         let Some(stored) = stored else { return Ok(None) };
-        let known = [Notice::AnswerLate, Notice::AnswerMissing].into_iter().find(|n| n.as_str() == stored);
+        let known = Notice::ALL.into_iter().find(|n| n.as_str() == stored);
         known.map(Some).ok_or_else(|| StoreError::Corrupt("delivery.notice".into()))
     }
 }
@@ -83,7 +133,8 @@ pub async fn insert(conn: &mut Connection, row: &Waiting) -> Result<(), StoreErr
     sql(
         "INSERT INTO delivery (seq, n, recipient, partner, subject, notice, priority, waits)
          VALUES ($1, (SELECT count(*) + 1 FROM delivery WHERE seq = $1), $2, $3, $4, $5, $6, (SELECT count(*) FROM (
-             SELECT 1 FROM delivery e WHERE e.partner = $3 AND e.subject = $4 AND e.done_ms IS NULL LIMIT 1) AS open))",
+             SELECT 1 FROM delivery e WHERE e.partner = $3 AND e.subject = $4 AND e.recipient = $2 AND e.done_ms IS NULL
+             LIMIT 1) AS open))",
     )
     .bind(row.seq)
     .bind(row.recipient.as_str())
@@ -170,14 +221,19 @@ pub struct Delivery {
     pub handed: i64,
     /// The lease in force.
     pub lease: Option<Vec<u8>>,
-    /// When it was acknowledged.
+    /// Where it stands.
+    pub state: Stands,
+    /// Why it was given up.
+    pub code: Option<String>,
+    /// When it ended.
     pub done_at: Option<Instant>,
 }
 
 /// The hand-overs of a message, in order.
 pub async fn of_message(conn: &mut Connection, seq: i64) -> Result<Vec<Delivery>, StoreError> {
-    let rows =
-        sql("SELECT n, recipient, notice, handed, lease, done_ms FROM delivery WHERE seq = $1 ORDER BY n");
+    let rows = sql(
+        "SELECT n, recipient, notice, handed, lease, done_ms, state, code FROM delivery WHERE seq = $1 ORDER BY n",
+    );
     let read = |row: Row| {
         Ok(Delivery {
             n: row.get(0)?,
@@ -186,6 +242,8 @@ pub async fn of_message(conn: &mut Connection, seq: i64) -> Result<Vec<Delivery>
             handed: row.get(3)?,
             lease: row.get(4)?,
             done_at: row.get::<Option<i64>>(5)?.map(Instant),
+            state: Stands::read(&row.get::<String>(6)?)?,
+            code: row.get(7)?,
         })
     };
     rows.bind(seq).fetch_all(conn).await?.into_iter().map(read).collect()
@@ -246,19 +304,75 @@ pub async fn finish(
     at: Instant,
 ) -> Result<Option<Vec<String>>, StoreError> {
     let query = sql("UPDATE delivery SET done_ms = $1, state = 'delivered'
-         WHERE seq = $2 AND n = $3 AND lease = $4 AND done_ms IS NULL RETURNING partner, subject");
+         WHERE seq = $2 AND n = $3 AND lease = $4 AND done_ms IS NULL RETURNING partner, subject, recipient");
     let done = query.bind(at.0).bind(seq).bind(n).bind(lease.to_vec()).fetch_optional(conn).await?;
     let Some(lane) = done else { return Ok(None) };
-    call_next(conn, &lane.get::<String>(0)?, &lane.get::<String>(1)?).await.map(Some)
+    call_next(conn, lane.get(0)?, lane.get(1)?, lane.get(2)?).await.map(Some)
+}
+
+/// Gives a hand-over up, and gives who may fetch the next one of its record. None where the lease is no longer the one in force.
+pub async fn bury(
+    conn: &mut Connection,
+    seq: i64,
+    n: i64,
+    lease: &Lease,
+    code: &str,
+    at: Instant,
+) -> Result<Option<Vec<String>>, StoreError> {
+    let query = sql("UPDATE delivery SET done_ms = $1, state = 'dead', code = $2
+         WHERE seq = $3 AND n = $4 AND lease = $5 AND done_ms IS NULL RETURNING partner, subject, recipient");
+    let query = query.bind(at.0).bind(code).bind(seq).bind(n).bind(lease.to_vec());
+    let Some(lane) = query.fetch_optional(conn).await? else { return Ok(None) };
+    call_next(conn, lane.get(0)?, lane.get(1)?, lane.get(2)?).await.map(Some)
+}
+
+/// Opens a dead hand-over again, behind what of its record is open.
+pub async fn revive(conn: &mut Connection, seq: i64, n: i64) -> Result<(), StoreError> {
+    sql("UPDATE delivery SET state = 'open', code = NULL, done_ms = NULL, lease = NULL, lease_ms = 0, refusals = 0,
+            waits = (SELECT count(*) FROM (SELECT 1 FROM delivery e WHERE e.partner = delivery.partner
+                AND e.subject = delivery.subject AND e.recipient = delivery.recipient AND e.done_ms IS NULL LIMIT 1) AS open)
+         WHERE seq = $1 AND n = $2 AND state = 'dead'")
+    .bind(seq)
+    .bind(n)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Puts a dead hand-over away.
+pub async fn put_away(conn: &mut Connection, seq: i64, n: i64) -> Result<(), StoreError> {
+    let query = sql("UPDATE delivery SET state = 'dropped' WHERE seq = $1 AND n = $2 AND state = 'dead'");
+    query.bind(seq).bind(n).execute(conn).await?;
+    Ok(())
+}
+
+/// Dead hand-overs by message, in order, at most `limit`.
+pub async fn dead_ones(conn: &mut Connection, limit: u32) -> Result<Vec<i64>, StoreError> {
+    let query = sql("SELECT DISTINCT seq FROM delivery WHERE state = 'dead' ORDER BY seq LIMIT $1");
+    query.bind(i64::from(limit)).column(conn).await
+}
+
+/// Dead hand-overs per recipient.
+pub async fn dead(conn: &mut Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = sql(
+        "SELECT recipient, count(*) FROM delivery WHERE state = 'dead' GROUP BY recipient ORDER BY recipient",
+    );
+    rows.fetch_all(conn).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
 /// The first hand-over of a record that is still open is up; to whom it goes.
-async fn call_next(conn: &mut Connection, partner: &str, subject: &str) -> Result<Vec<String>, StoreError> {
+async fn call_next(
+    conn: &mut Connection,
+    partner: String,
+    subject: String,
+    recipient: String,
+) -> Result<Vec<String>, StoreError> {
     sql("UPDATE delivery SET waits = 0 WHERE (seq, n) IN (
-             SELECT e.seq, e.n FROM delivery e WHERE e.partner = $1 AND e.subject = $2 AND e.done_ms IS NULL
+             SELECT e.seq, e.n FROM delivery e WHERE e.partner = $1 AND e.subject = $2 AND e.recipient = $3 AND e.done_ms IS NULL
              ORDER BY e.seq, e.n LIMIT 1) RETURNING recipient")
     .bind(partner)
     .bind(subject)
+    .bind(recipient)
     .column(conn)
     .await
 }
@@ -268,9 +382,14 @@ async fn call_next(conn: &mut Connection, partner: &str, subject: &str) -> Resul
 pub async fn line_up(conn: &mut Connection) -> Result<u64, StoreError> {
     sql("UPDATE delivery SET waits = 0 WHERE done_ms IS NULL AND waits = 1
          AND NOT EXISTS (SELECT 1 FROM delivery e WHERE e.partner = delivery.partner AND e.subject = delivery.subject
-             AND e.done_ms IS NULL AND (e.waits = 0 OR e.seq < delivery.seq OR (e.seq = delivery.seq AND e.n < delivery.n)))")
+             AND e.recipient = delivery.recipient AND e.done_ms IS NULL AND (e.waits = 0 OR e.seq < delivery.seq OR (e.seq = delivery.seq AND e.n < delivery.n)))")
     .execute(conn)
     .await
+}
+
+/// The message after which back ends are told of the end of their own: up to it only of what ended since.
+pub async fn told_after(conn: &mut Connection) -> Result<i64, StoreError> {
+    Ok(sql("SELECT after_seq FROM told").first(conn).await?.unwrap_or(0))
 }
 
 /// Messages waiting per recipient: count and the time of the oldest.

@@ -48,10 +48,12 @@ pub enum State {
     Returned,
     /// Sent: given up after repeated refusals without a receipt.
     Dead,
+    /// Sent: given up, and put away by an operator.
+    Dropped,
 }
 
 impl State {
-    const ALL: [State; 8] = [
+    const ALL: [State; 9] = [
         State::Accepted,
         State::Rejected,
         State::Queued,
@@ -60,6 +62,7 @@ impl State {
         State::Unknown,
         State::Returned,
         State::Dead,
+        State::Dropped,
     ];
 
     /// As stored and shown.
@@ -73,6 +76,7 @@ impl State {
             State::Unknown => "unknown",
             State::Returned => "returned",
             State::Dead => "dead",
+            State::Dropped => "dropped",
         }
     }
 
@@ -367,6 +371,12 @@ pub async fn dead(conn: &mut Connection) -> Result<Vec<(String, i64)>, StoreErro
     let rows =
         sql("SELECT partner, count(*) FROM message WHERE state = 'dead' GROUP BY partner ORDER BY partner");
     rows.fetch_all(conn).await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
+
+/// Messages that were given up, in order of arrival, at most `limit`.
+pub async fn dead_ones(conn: &mut Connection, limit: u32) -> Result<Vec<Message>, StoreError> {
+    let query = select("WHERE state = 'dead' ORDER BY seq LIMIT $1").bind(i64::from(limit));
+    query.fetch_all(conn).await?.iter().map(from_row).collect()
 }
 
 /// Keeps the problem document of a refusal.

@@ -1,5 +1,6 @@
 //! One transaction: decides every job in order, then writes.
 
+mod dead;
 mod incoming;
 mod outgoing;
 mod relation;
@@ -84,6 +85,8 @@ pub(super) async fn run(
             Work::Submit(submission) => batch.submit(conn, submission).await?,
             Work::Settle(settlement) => batch.settle(conn, settlement).await?,
             Work::HandOver(hand_over) => batch.hand_over(conn, hand_over).await?,
+            Work::Bury(bury) => batch.bury(conn, bury).await?,
+            Work::Dead(letter) => batch.dead(conn, letter).await?,
             Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
             Work::Erase(due) => batch.erase(conn, &due.seqs).await?,
             Work::Note(note) => batch.note(conn, note).await?,
@@ -183,7 +186,7 @@ impl Batch<'_> {
     }
 
     /// Tells the back end that submitted a message something of it.
-    fn tell(&mut self, row: &Message, notice: Notice) {
+    pub(super) fn tell(&mut self, row: &Message, notice: Notice) {
         self.changed.recipients.push(row.source.clone());
         self.deliveries.push(Waiting {
             seq: row.seq,

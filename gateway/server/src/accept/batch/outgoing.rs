@@ -8,6 +8,7 @@ use silkgate_message::problem::{Code, Problem};
 use super::super::event::{Event, Happened};
 use super::super::work::{Answer, Outcome, Settlement, Submission, entry_at};
 use super::{Batch, Draft, fill, out_of_order};
+use crate::store::delivery::Notice;
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
 use crate::store::outbox::Waiting;
@@ -198,7 +199,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Ends a message in the outbox: entry, state, and whoever waits for it.
+    /// Ends a message in the outbox: entry, state, and whoever waits for it. Who submitted it is told unless it was accepted.
     async fn conclude(
         &mut self,
         conn: &mut Connection,
@@ -225,6 +226,9 @@ impl Batch<'_> {
         if state != State::Receipted {
             // An answer that did not get through answers nothing.
             question::reopen(conn, row.seq).await?;
+        }
+        if let Some(notice) = Notice::of_end(state) {
+            self.tell(row, notice);
         }
         outbox::remove(conn, row.seq).await?;
         self.changed.settled.push(row.id);

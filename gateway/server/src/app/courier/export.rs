@@ -11,8 +11,8 @@ use silkgate_message::jws::{Digest, encode};
 use silkgate_message::party::Country;
 
 use super::super::admin::{self, Act, Where};
+use super::super::desk::Desk;
 use super::super::{Cx, Found};
-use super::desk::Desk;
 use super::file::{Answer, Count, FILE_MAX_BYTES, Head, ITEMS_MAX, LINE_MAX_BYTES, Line, VERSION};
 use crate::clock;
 use crate::receive::first_answer;

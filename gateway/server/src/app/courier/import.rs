@@ -12,8 +12,8 @@ use silkgate_message::jws::{Jws, decode};
 use silkgate_message::party::Country;
 use silkgate_message::problem::Code;
 
+use super::super::desk::Desk;
 use super::super::{Cx, Found};
-use super::desk::Desk;
 use super::file::{self, Answer, Fault, Line, Lines, Refusal, Refused, Survey, refused};
 use crate::accept::{self, Note, NoteLog, Outcome, Settlement, Work, entry_at};
 use crate::clock;

@@ -1,6 +1,5 @@
 //! `silkgate courier`: messages and receipts carried by hand while the line is down.
 
-mod desk;
 mod export;
 mod file;
 mod import;

@@ -78,7 +78,7 @@ pub(super) async fn gather(
     }
     let wanted: HashSet<Hash> = rows.iter().map(|row| hash(row.digest)).collect();
     let mut found = HashMap::new();
-    let given_up = rows.iter().any(|row| row.state == State::Dead);
+    let given_up = rows.iter().any(|row| matches!(row.state, State::Dead | State::Dropped));
     for head in &heads {
         if rows.iter().any(|row| row.log == head.id) || (head.partner.is_none() && given_up) {
             found.insert(head.id, read(conn, head, &wanted).await?);

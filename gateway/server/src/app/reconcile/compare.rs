@@ -187,7 +187,9 @@ impl Report {
             (State::Rejected, Some(Err(code))) if row.code.as_ref() == Some(code) => self.both += 1,
             // The answer is not here yet, or was lost: the log settles what the message's state cannot.
             (State::Queued, _) => self.under_way += 1,
-            (State::Expired | State::Returned | State::Dead | State::Unknown, None) => self.both += 1,
+            (State::Expired | State::Returned | State::Dead | State::Dropped | State::Unknown, None) => {
+                self.both += 1
+            }
             (State::Receipted | State::Rejected, None) => {
                 let other = log.by_id.get(&row.id.to_string()).is_some_and(|digests| !digests.is_empty());
                 let receipt = "we hold its receipt, and the partner's log does not hold the message";
