@@ -294,6 +294,7 @@ fn who_submitted_a_message_is_told_once_when_it_does_not_get_through() {
 fn a_message_for_a_suspended_partner_expires_without_an_attempt() {
     let mut pair = Pair::set_up(None);
     set(&pair.iq, "concurrency", "0");
+    set(&pair.iq, "lease_seconds", "1");
     pair.iq.start();
     let police = pair.iq.back_end("IQ/traffic-police");
     let mut brief = event("IQ/traffic-police", "JO/public-security");
@@ -304,8 +305,6 @@ fn a_message_for_a_suspended_partner_expires_without_an_attempt() {
     assert_eq!((&told["id"], &told["notice"]), (&brief["id"], &json!("not_delivered_expired")));
     // It can be told without its payload, and does not keep it.
     pair.iq.ok(&["erase", brief["id"].as_str().unwrap(), "--reason", "closed"]);
-    pair.iq.kill();
-    pair.iq.start();
     let told = wait_for("it to be told again", || police.deliveries("?wait=5").pop());
     assert_eq!((&told["notice"], &told["event"]), (&json!("not_delivered_expired"), &Value::Null));
     assert_eq!(police.acknowledge(&told).status, 200);
