@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use governor::{DefaultDirectRateLimiter, Quota};
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use rustls_pki_types::CertificateDer;
 use silkgate_ledger::{Cosigner, KeyError, NoteSigner, VerifierKey, WitnessKey};
 use silkgate_message::agreement::Agreement;
@@ -13,6 +14,7 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, SigningCertificate};
 use silkgate_message::party::{Country, Party};
 
+use crate::clock::Steady;
 use crate::store::partner::{self, PartnerRow};
 use crate::store::{Connection, StoreError};
 use crate::tls::{self, PartnerTrust};
@@ -37,9 +39,11 @@ pub struct Partner {
     pub house_keys: Vec<VerifierKey>,
     /// The key of its witness.
     pub witness_key: WitnessKey,
-    rate: DefaultDirectRateLimiter,
-    showings: DefaultDirectRateLimiter,
+    rate: Rate,
+    showings: Rate,
 }
+
+type Rate = RateLimiter<NotKeyed, InMemoryState, Steady>;
 
 /// Checkpoints that a partner may show us in a second; it shows each of two logs once in two.
 const SHOWINGS: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
@@ -67,8 +71,8 @@ impl Partner {
             log_keys: channel_keys(&card, own)?,
             house_keys: log_keys(&card, "house")?,
             witness_key: witness_key(&content.witness)?,
-            rate: DefaultDirectRateLimiter::direct(Quota::per_second(per_second).allow_burst(burst)),
-            showings: DefaultDirectRateLimiter::direct(Quota::per_second(SHOWINGS)),
+            rate: Rate::direct_with_clock(Quota::per_second(per_second).allow_burst(burst), Steady),
+            showings: Rate::direct_with_clock(Quota::per_second(SHOWINGS), Steady),
             card,
             agreement,
         };

@@ -59,11 +59,11 @@ pub enum Happened {
 /// when what it is told through is dropped.
 pub(super) fn teller(figures: Arc<Figures>) -> (UnboundedSender<Vec<Event>>, JoinHandle<()>) {
     let (told, mut events) = unbounded_channel::<Vec<Event>>();
-    let task = tokio::spawn(async move {
+    let task = tokio::spawn(clock::along(async move {
         while let Some(events) = events.recv().await {
             events.iter().for_each(|event| event.tell(&figures));
         }
-    });
+    }));
     (told, task)
 }
 

@@ -39,7 +39,7 @@ pub async fn run(gateway: Arc<Gateway>, sender: Arc<Sender>, stop: CancellationT
     let attempts = TaskTracker::new();
     let leases = Arc::new(Leases::default());
     let done = CancellationToken::new();
-    let keeper = tokio::spawn(leases.clone().keep(gateway.store.clone(), done.clone()));
+    let keeper = tokio::spawn(clock::along(leases.clone().keep(gateway.store.clone(), done.clone())));
     let mut dispatch = Dispatch { gateway, sender, attempts, leases, slots: HashMap::new() };
     while !stop.is_cancelled() {
         let gateway = dispatch.gateway.clone();
@@ -144,7 +144,8 @@ impl Dispatch {
             let hold = self.leases.hold(row.seq, lease);
             let (gateway, sender) = (self.gateway.clone(), self.sender.clone());
             let partner = partner.to_owned();
-            self.attempts.spawn(async move { one(&gateway, &sender, &partner, row, hold, slot).await });
+            let attempt = async move { one(&gateway, &sender, &partner, row, hold, slot).await };
+            self.attempts.spawn(clock::along(attempt));
         }
         Ok(())
     }
@@ -165,7 +166,8 @@ impl Dispatch {
         for seq in expired {
             let gateway = self.gateway.clone();
             let settlement = Settlement { seq, lease, attempt: None, outcome: Outcome::Expired };
-            settlements.spawn(async move { gateway.accept.commit(Work::Settle(Box::new(settlement))).await });
+            let settle = async move { gateway.accept.commit(Work::Settle(Box::new(settlement))).await };
+            settlements.spawn(clock::along(settle));
         }
         settlements.join_all().await;
         Ok(full)

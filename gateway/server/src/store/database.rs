@@ -13,6 +13,8 @@ use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
 
 use super::sql::{Connection, sql};
 use super::{Open, StoreError};
+#[cfg(test)]
+use super::{fault, memory::Memory};
 use crate::config::Place;
 
 /// How long a writer waits for its turn.
@@ -22,9 +24,9 @@ const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
 /// Connections of one gateway to PostgreSQL: one writes, the others lease and read.
 const CONNECTIONS: u32 = 8;
 /// Migrations in force.
-type History = &'static [(i64, &'static str, &'static str)];
+pub(super) type History = &'static [(i64, &'static str, &'static str)];
 
-const SQLITE: History = &[
+pub(super) const SQLITE: History = &[
     (1, "first", include_str!("migrations/sqlite/0001_first.sql")),
     (2, "questions", include_str!("migrations/sqlite/0002_questions.sql")),
     (3, "witness", include_str!("migrations/sqlite/0003_witness.sql")),
@@ -57,6 +59,9 @@ pub(super) enum Database {
     },
     /// A server, which other gateways may use too.
     Postgres(PgPool),
+    /// In memory: what the tests' simulation runs on.
+    #[cfg(test)]
+    Memory(Memory),
 }
 
 /// Called when a connection leads to another database than before, or to one that was restarted.
@@ -96,8 +101,12 @@ impl Database {
 
     /// Begins a transaction that grows no log: on PostgreSQL it does not wait for the one that does.
     pub(super) async fn lease(&self) -> Result<Connection, StoreError> {
+        #[cfg(test)]
+        fault::begin().await?;
         let writer = match self {
             Database::Postgres(pool) => return Ok(Connection::Postgres(pool.begin().await?)),
+            #[cfg(test)]
+            Database::Memory(memory) => return Ok(Connection::Memory(memory.begin().await?)),
             Database::Sqlite { writer, .. } => writer,
         };
         let deadline = tokio::time::Instant::now() + WRITE_WAIT;
@@ -113,7 +122,11 @@ impl Database {
 
     /// A consistent view for reading.
     pub(super) async fn read(&self) -> Result<Connection, StoreError> {
+        #[cfg(test)]
+        fault::read().await?;
         Ok(match self {
+            #[cfg(test)]
+            Database::Memory(memory) => Connection::Memory(memory.begin().await?),
             Database::Sqlite { readers, .. } => Connection::Sqlite(readers.begin().await?),
             Database::Postgres(pool) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -130,6 +143,8 @@ impl Database {
                 writer.close().await;
             }
             Database::Postgres(pool) => pool.close().await,
+            #[cfg(test)]
+            Database::Memory(_) => {}
         }
     }
 }
@@ -311,7 +326,7 @@ fn current(found: i64, history: History) -> Result<(), StoreError> {
 }
 
 /// A schema's history. A migration that was released is never edited: its checksum is stored.
-fn migrator(history: History) -> Migrator {
+pub(super) fn migrator(history: History) -> Migrator {
     let step = |(version, name, text): &(i64, &'static str, &'static str)| {
         let (kind, text) = (MigrationType::Simple, (*text).into_sql_str());
         Migration::new(*version, (*name).into(), kind, text, false)

@@ -23,6 +23,8 @@ use super::database::{self, POSTGRES_KEYS};
 use super::seal::Key;
 use super::sql::{Connection, sql};
 use super::{Open, StoreError, bytes32};
+#[cfg(test)]
+use super::{fault, memory::Memory};
 use crate::clock;
 use crate::config::Place;
 
@@ -93,6 +95,8 @@ pub struct KeyStore {
 enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
+    #[cfg(test)]
+    Memory(Memory),
 }
 
 impl KeyStore {
@@ -110,6 +114,12 @@ impl KeyStore {
         Ok(Self { shown: place.to_string(), pool, known: Arc::default() })
     }
 
+    /// The tests' key store.
+    #[cfg(test)]
+    pub(super) fn in_memory(memory: Memory) -> Self {
+        Self { shown: "memory".to_owned(), pool: Some(Pool::Memory(memory)), known: Arc::default() }
+    }
+
     /// Tells this key store from others: gateways on one database must have one.
     pub(super) async fn identity(&self) -> Result<Vec<u8>, StoreError> {
         let text = match self.pool()? {
@@ -125,6 +135,8 @@ impl KeyStore {
                 let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
                 format!("{machine} {} {} {}", self.shown, found.dev(), found.ino())
             }
+            #[cfg(test)]
+            Pool::Memory(_) => self.shown.clone(),
         };
         Ok(Digest::of(text.as_bytes()).0.to_vec())
     }
@@ -253,6 +265,8 @@ impl KeyStore {
         match &self.pool {
             Some(Pool::Sqlite(pool)) => pool.close().await,
             Some(Pool::Postgres(pool)) => pool.close().await,
+            #[cfg(test)]
+            Some(Pool::Memory(_)) => {}
             None => {}
         }
     }
@@ -261,13 +275,17 @@ impl KeyStore {
         Ok(match self.pool()? {
             Pool::Sqlite(pool) => Connection::Sqlite(pool.begin().await?),
             Pool::Postgres(pool) => Connection::Postgres(pool.begin().await?),
+            #[cfg(test)]
+            Pool::Memory(memory) => Connection::Memory(memory.begin().await?),
         })
     }
 
     async fn writing(&self) -> Result<Connection, StoreError> {
+        #[cfg(test)]
+        fault::begin().await?;
         match self.pool()? {
             Pool::Sqlite(pool) => Ok(Connection::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)),
-            Pool::Postgres(_) => self.reading().await,
+            _ => self.reading().await,
         }
     }
 

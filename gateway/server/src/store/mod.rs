@@ -7,8 +7,12 @@ mod database;
 pub mod delivery;
 pub mod duty;
 pub mod erasure;
+#[cfg(test)]
+mod fault;
 pub mod keys;
 pub mod ledger;
+#[cfg(test)]
+pub mod memory;
 pub mod message;
 pub mod outbox;
 pub mod partner;
@@ -18,6 +22,8 @@ pub mod question;
 pub mod record;
 mod seal;
 mod sql;
+#[cfg(test)]
+mod tests;
 pub mod timestamp;
 pub mod witness;
 
@@ -141,6 +147,13 @@ impl Store {
             store.note_encrypted().await?;
         }
         Ok(store)
+    }
+
+    /// A store in memory, as another process opens it.
+    #[cfg(test)]
+    pub fn in_memory(data: &memory::Memory, keys: &memory::Memory) -> Self {
+        let keys = KeyStore::in_memory(keys.clone());
+        Self { database: Database::Memory(data.clone()), keys, process: clock::random() }
     }
 
     /// The keys that payloads are encrypted under.

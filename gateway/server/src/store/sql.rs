@@ -8,6 +8,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Transaction};
 
 use super::StoreError;
+#[cfg(test)]
+use super::{fault, memory};
 
 /// A transaction on either database; dropped without [`commit`](Connection::commit) it is rolled back.
 pub enum Connection {
@@ -15,15 +17,24 @@ pub enum Connection {
     Sqlite(Transaction<'static, Sqlite>),
     /// PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
+    /// The tests' database in memory.
+    #[cfg(test)]
+    Memory(memory::Transaction),
 }
 
 impl Connection {
     /// Commits. After an error it is not known whether what was written is there.
     pub async fn commit(self) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let fate = fault::commit().await?;
         match self {
             Connection::Sqlite(tx) => tx.commit().await?,
             Connection::Postgres(tx) => tx.commit().await?,
+            #[cfg(test)]
+            Connection::Memory(tx) => tx.commit()?,
         }
+        #[cfg(test)]
+        fate.report().await?;
         Ok(())
     }
 
@@ -32,6 +43,8 @@ impl Connection {
         match self {
             Connection::Sqlite(tx) => tx.rollback().await?,
             Connection::Postgres(tx) => tx.rollback().await?,
+            #[cfg(test)]
+            Connection::Memory(tx) => drop(tx),
         }
         Ok(())
     }
@@ -140,32 +153,60 @@ impl Query {
 
     /// Runs it; the number of rows that it changed.
     pub async fn execute(self, conn: &mut Connection) -> Result<u64, StoreError> {
-        Ok(match conn {
+        #[cfg(test)]
+        let fate = fault::write(self.text.as_str()).await?;
+        let changed = match conn {
             Connection::Sqlite(tx) => self.of_sqlite().execute(&mut **tx).await?.rows_affected(),
             Connection::Postgres(tx) => self.of_postgres().execute(&mut **tx).await?.rows_affected(),
-        })
+            #[cfg(test)]
+            Connection::Memory(tx) => {
+                memory::at_once(self.of_sqlite().execute(tx.connection()))?.rows_affected()
+            }
+        };
+        #[cfg(test)]
+        fate.report().await?;
+        Ok(changed)
     }
 
     /// Every row.
     pub async fn fetch_all(self, conn: &mut Connection) -> Result<Vec<Row>, StoreError> {
-        Ok(match conn {
+        #[cfg(test)]
+        let fate = fault::write(self.text.as_str()).await?;
+        let rows = match conn {
             Connection::Sqlite(tx) => {
                 self.of_sqlite().fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
             }
             Connection::Postgres(tx) => {
                 self.of_postgres().fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
             }
-        })
+            #[cfg(test)]
+            Connection::Memory(tx) => {
+                let rows = memory::at_once(self.of_sqlite().fetch_all(tx.connection()))?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+        };
+        #[cfg(test)]
+        fate.report().await?;
+        Ok(rows)
     }
 
     /// The first row, if there is one.
     pub async fn fetch_optional(self, conn: &mut Connection) -> Result<Option<Row>, StoreError> {
-        Ok(match conn {
+        #[cfg(test)]
+        let fate = fault::write(self.text.as_str()).await?;
+        let row = match conn {
             Connection::Sqlite(tx) => self.of_sqlite().fetch_optional(&mut **tx).await?.map(Row::Sqlite),
             Connection::Postgres(tx) => {
                 self.of_postgres().fetch_optional(&mut **tx).await?.map(Row::Postgres)
             }
-        })
+            #[cfg(test)]
+            Connection::Memory(tx) => {
+                memory::at_once(self.of_sqlite().fetch_optional(tx.connection()))?.map(Row::Sqlite)
+            }
+        };
+        #[cfg(test)]
+        fate.report().await?;
+        Ok(row)
     }
 
     /// The first row, which there is always.
@@ -264,7 +305,12 @@ async fn insert_columns(
             Some(Value::Int(_)) | None => query.bind(column.into_iter().map(Value::int).collect::<Vec<_>>()),
         };
     }
-    Ok(query.execute(&mut **tx).await?.rows_affected())
+    #[cfg(test)]
+    let fate = fault::write(head).await?;
+    let inserted = query.execute(&mut **tx).await?.rows_affected();
+    #[cfg(test)]
+    fate.report().await?;
+    Ok(inserted)
 }
 
 impl Value {

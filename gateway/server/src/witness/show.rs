@@ -45,10 +45,10 @@ pub async fn run(gateway: Arc<Gateway>, lines: Arc<Lines>, stop: CancellationTok
             }
             let (gateway, lines, stop, tended) =
                 (gateway.clone(), lines.clone(), stop.clone(), tended.clone());
-            tasks.spawn(async move {
+            tasks.spawn(clock::along(async move {
                 tend(&gateway, &lines, country, &stop).await;
                 tended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&country);
-            });
+            }));
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
