@@ -30,6 +30,7 @@ const FLOORS: &[&[&str]] = &[
         "stamp",
     ],
     &["app"],
+    &["simulation"],
 ];
 
 /// Imports within a floor: downward by intent, too few to be a floor of their own.

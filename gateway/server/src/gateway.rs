@@ -196,6 +196,7 @@ impl Gateway {
     /// Waits until `rung`, the deadline, or the end of the gateway; true where it is worth looking again.
     pub async fn wait(&self, rung: impl Future<Output = ()>, until: tokio::time::Instant) -> bool {
         tokio::select! {
+            biased;
             () = rung => true,
             () = tokio::time::sleep_until(until) => false,
             () = self.stop.cancelled() => false,

@@ -23,6 +23,8 @@ mod receive;
 mod refusals;
 mod retention;
 mod send;
+#[cfg(test)]
+mod simulation;
 mod stamp;
 mod standing;
 mod store;

@@ -156,20 +156,31 @@ async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Optio
             CLAIM_MS / 1000
         );
     }
+    let (gateway, committer) = assemble(config, keys, store, standing).await?;
+    let lifetime_ms = gateway.directory().partners().map(|partner| partner.agreement.lifetime_ms()).max();
+    keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
+    Ok((gateway, committer, tsa))
+}
+
+/// The gateway on an open store, and the loop that grows its logs. What a crash left is put in order; nothing runs yet.
+pub(crate) async fn assemble(
+    config: Config,
+    keys: Keys,
+    store: Store,
+    standing: Arc<Standing>,
+) -> Result<(Arc<Gateway>, Committer)> {
     recover(&store).await?;
     let directory = {
         let mut tx = store.read().await?;
         Directory::load(&mut tx, config.country(), clock::now()).await?
     };
-    let lifetime_ms = directory.partners().map(|partner| partner.agreement.lifetime_ms()).max();
-    keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
     retention::encrypt_plain(&store, &directory).await?;
     let logs = Logs::new(keys.log.clone());
     let queue = config.limits.queue_per_partner;
     let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
     let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
     await_witnesses(&gateway).await?;
-    Ok((gateway, committer, tsa))
+    Ok((gateway, committer))
 }
 
 /// Resolves when the planes are to close. Before that `/readyz` says so, for as long as a balancer needs to see it.
@@ -315,7 +326,7 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
     gateway.refusals.summarise(&gateway.accept).await;
 }
 
-fn partner_routes(gateway: &Arc<Gateway>) -> Router {
+pub(crate) fn partner_routes(gateway: &Arc<Gateway>) -> Router {
     Router::new()
         .route("/v1/messages", post(receive::post))
         .route("/v1/channel", get(channel::fetch))
@@ -329,7 +340,7 @@ fn partner_routes(gateway: &Arc<Gateway>) -> Router {
         .with_state(gateway.clone())
 }
 
-fn national_routes(gateway: &Arc<Gateway>) -> Router {
+pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
     Router::new()
         .route("/v1/submissions", post(submit::post))
         .route("/v1/submissions/{id}", get(submit::status))
@@ -395,7 +406,7 @@ struct National {
 
 /// Who is on the other side, on the national plane.
 #[derive(Clone)]
-enum NationalPeer {
+pub(crate) enum NationalPeer {
     BackEnd(BackEndPeer),
     Other,
 }
