@@ -17,6 +17,7 @@ mod faults;
 mod floors;
 mod kill;
 mod liars;
+mod moving;
 mod operations;
 mod overload;
 mod protocol;

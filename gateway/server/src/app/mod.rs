@@ -7,6 +7,7 @@ mod admin;
 mod audit;
 mod backend;
 mod card;
+mod carry;
 mod check;
 mod client;
 mod convert;
@@ -126,6 +127,8 @@ enum Command {
     /// Carry messages and receipts by hand while the line is down.
     #[command(subcommand)]
     Courier(courier::Courier),
+    /// Carry a stopped gateway's state from one kind of database to the other.
+    Move(carry::moving::Args),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -216,6 +219,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Dead(command) => dead::run(&cx, command).await,
         Command::Erase(args) => erase::run(&cx, args).await,
         Command::Courier(command) => courier::run(&cx, command).await,
+        Command::Move(args) => carry::moving::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }

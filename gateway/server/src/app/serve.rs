@@ -238,7 +238,7 @@ async fn time_stamps(gateway: Arc<Gateway>, tsa: Option<Authority>, stop: Cancel
 }
 
 /// One gateway per home: two would fight over leases and ports.
-fn lock(cx: &Cx) -> Result<File> {
+pub(super) fn lock(cx: &Cx) -> Result<File> {
     let path = cx.home.path().join("silkgate.lock");
     let file = File::create(&path).with_context(|| path.display().to_string())?;
     file.try_lock().map_err(|_| anyhow!("{}: another gateway serves this home", path.display()))?;

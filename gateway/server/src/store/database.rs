@@ -11,6 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
 
+use super::carry::Part;
 use super::sql::{Connection, sql};
 use super::{Open, StoreError};
 #[cfg(test)]
@@ -193,14 +194,7 @@ pub(super) async fn postgres(
     how: Open,
     reconnected: Option<OnReconnect>,
 ) -> Result<PgPool, StoreError> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = if url.contains("sslmode=") || is_near(&options) {
-        options
-    } else {
-        // The safe choice needs no flag: the server proves its name.
-        options.ssl_mode(PgSslMode::VerifyFull)
-    };
-    let options = options.application_name("silkgate").options([
+    let options = reach(url)?.application_name("silkgate").options([
         // A commit returns once it is on the disk, of the synchronous standbys too where there are any.
         ("synchronous_commit", "on"),
         // A gateway that is paused in a transaction, or whose machine is gone, must not keep the others waiting. A command
@@ -238,6 +232,16 @@ pub(super) async fn postgres(
     Ok(pool)
 }
 
+/// How a server is reached.
+pub(super) fn reach(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options: PgConnectOptions = url.parse()?;
+    if url.contains("sslmode=") || is_near(&options) {
+        return Ok(options);
+    }
+    // The safe choice needs no flag: the server proves its name.
+    Ok(options.ssl_mode(PgSslMode::VerifyFull))
+}
+
 /// Whether nothing but this machine lies between: a socket, or the loopback.
 fn is_near(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some()
@@ -253,7 +257,7 @@ async fn incarnation(conn: &mut sqlx::PgConnection) -> Result<String, sqlx::Erro
 }
 
 /// Why a server may not hold a gateway's state.
-async fn unfit(conn: &mut sqlx::PgConnection) -> Result<Option<String>, sqlx::Error> {
+pub(super) async fn unfit(conn: &mut sqlx::PgConnection) -> Result<Option<String>, sqlx::Error> {
     let row = conn
         .fetch_one(
             "SELECT current_setting('server_version_num')::bigint, current_setting('fsync'),
@@ -280,11 +284,11 @@ async fn unfit(conn: &mut sqlx::PgConnection) -> Result<Option<String>, sqlx::Er
 }
 
 async fn prepare_sqlite(pool: &SqlitePool, how: Open, history: History) -> Result<(), StoreError> {
-    if how != Open::Existing {
-        return Ok(migrator(history).run(pool).await?);
-    }
-    let query = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
-    current(sqlx::query(query).fetch_one(pool).await?.try_get(0)?, history)
+    let begun = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+    let begun = sqlx::query(begun).fetch_one(pool).await?.try_get::<i64, _>(0)? > 0;
+    let found = if begun { sqlx::query(VERSION).fetch_one(pool).await?.try_get(0)? } else { 0 };
+    current(found, history, how)?;
+    if how == Open::Existing { Ok(()) } else { Ok(migrator(history).run(pool).await?) }
 }
 
 /// The same for a key store's file.
@@ -301,12 +305,51 @@ pub(super) async fn prepare(pool: &PgPool, how: Open, history: History) -> Resul
     match how {
         Open::Create if begun => Err(StoreError::Taken),
         Open::Migrate | Open::Existing if !begun => Err(StoreError::Missing(shown(pool))),
-        Open::Create | Open::Migrate => Ok(migrator(history).run(pool).await?),
-        Open::Existing => {
-            let query = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
-            current(sqlx::query(query).fetch_one(pool).await?.try_get(0)?, history)
+        Open::Create => Ok(migrator(history).run(pool).await?),
+        Open::Migrate | Open::Existing => {
+            current(sqlx::query(VERSION).fetch_one(pool).await?.try_get(0)?, history, how)?;
+            if how == Open::Existing { Ok(()) } else { Ok(migrator(history).run(pool).await?) }
         }
     }
+}
+
+/// The newest migration applied.
+const VERSION: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
+
+/// The newest migration applied; 0: none.
+pub(super) async fn version(database: &Database) -> Result<i64, StoreError> {
+    let mut conn = database.read().await?;
+    let begun = match conn {
+        Connection::Sqlite(_) => "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'",
+        Connection::Postgres(_) => "SELECT 1::bigint WHERE to_regclass('_sqlx_migrations') IS NOT NULL",
+    };
+    match sql(begun).fetch_optional(&mut conn).await? {
+        Some(_) => sql(VERSION).value(&mut conn).await,
+        None => Ok(0),
+    }
+}
+
+/// The newest version of a part's schema.
+pub(super) fn newest(part: Part) -> i64 {
+    let history = if part == Part::Data { SQLITE } else { SQLITE_KEYS };
+    history.last().map_or(0, |(version, _, _)| *version)
+}
+
+/// Gives an empty database the schema of that version.
+pub(super) async fn migrate_to(database: &Database, part: Part, version: i64) -> Result<(), StoreError> {
+    let steps = |history: History| -> Result<Migrator, StoreError> {
+        let end = history.iter().position(|(step, _, _)| *step == version).map(|at| at + 1);
+        // PostgreSQL came later: its history does not begin where that of SQLite does.
+        let end = end.ok_or(StoreError::TooOld(version))?;
+        Ok(migrator(&history[..end]))
+    };
+    match (database, part) {
+        (Database::Sqlite { writer, .. }, Part::Data) => steps(SQLITE)?.run(writer).await?,
+        (Database::Sqlite { writer, .. }, Part::Keys) => steps(SQLITE_KEYS)?.run(writer).await?,
+        (Database::Postgres(pool), Part::Data) => steps(POSTGRES)?.run(pool).await?,
+        (Database::Postgres(pool), Part::Keys) => steps(POSTGRES_KEYS)?.run(pool).await?,
+    }
+    Ok(())
 }
 
 /// A server's database for a reader: never the password.
@@ -320,9 +363,14 @@ fn shown(pool: &PgPool) -> String {
     )
 }
 
-fn current(found: i64, history: History) -> Result<(), StoreError> {
+/// Whether this program can use a database of that version, or may bring it up to date.
+fn current(found: i64, history: History, how: Open) -> Result<(), StoreError> {
     let needed = history.iter().map(|(version, _, _)| *version).max().unwrap_or(0);
-    if found == needed { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
+    if found > needed {
+        // An older program would not know what it must not break.
+        return Err(StoreError::Newer { found, needed });
+    }
+    if found == needed || how != Open::Existing { Ok(()) } else { Err(StoreError::Schema { found, needed }) }
 }
 
 /// A schema's history. A migration that was released is never edited: its checksum is stored.

@@ -3,6 +3,7 @@
 
 pub mod bell;
 pub mod courier;
+pub mod carry;
 mod database;
 pub mod delivery;
 pub mod duty;
@@ -21,7 +22,9 @@ pub mod proof;
 pub mod question;
 pub mod record;
 mod seal;
+mod shape;
 mod sql;
+pub mod staged;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;
@@ -84,7 +87,8 @@ pub enum StoreError {
     KeysUnusable(String, std::io::Error),
     /// The store was written by another version of the program.
     #[error(
-        "the database has schema {found}, this program needs {needed}; start the gateway once to migrate it"
+        "the database has schema {found}, this program needs {needed}; start the gateway once to migrate it, or run \
+         `silkgate upgrade`"
     )]
     Schema {
         /// Newest migration applied.
@@ -92,6 +96,36 @@ pub enum StoreError {
         /// Newest migration known.
         needed: i64,
     },
+    /// The store was written by a newer version of the program.
+    #[error(
+        "the database has schema {found}, which is newer than this program ({needed}): it is not touched. Run the newer \
+         program, or restore a backup from before the upgrade"
+    )]
+    Newer {
+        /// Newest migration applied.
+        found: i64,
+        /// Newest migration known.
+        needed: i64,
+    },
+    /// There is no such version of the schema in that kind of database.
+    #[error(
+        "schema {0} never was one of PostgreSQL: bring the state to a file first, run `silkgate upgrade`, then move it"
+    )]
+    TooOld(i64),
+    /// Payloads in the clear.
+    #[error(
+        "payloads of an older version still stand in the clear: start the gateway once, which encrypts them"
+    )]
+    Plain,
+    /// What was written is not what was read.
+    #[error("{0}: what was written is not what was read; the disk or the memory may be at fault")]
+    Differs(String),
+    /// A file beside the database.
+    #[error("{0}: {1}")]
+    File(String, std::io::Error),
+    /// A file that must be alone.
+    #[error("{0}: another process has it open; end every command on this home and repeat")]
+    InUse(String),
 }
 
 impl StoreError {

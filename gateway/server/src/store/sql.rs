@@ -247,11 +247,12 @@ impl Query {
 }
 
 /// Inserts rows of equal kinds with few statements. `head` is `INSERT INTO table (columns)`, `tail` what follows the rows,
-/// such as `ON CONFLICT DO NOTHING`; both are constants of the caller. The number of rows inserted or updated.
+/// such as `ON CONFLICT DO NOTHING`; both are constants of the caller, or names out of our own schema. The number of rows
+/// inserted or updated.
 pub async fn insert_all(
     conn: &mut Connection,
-    head: &'static str,
-    tail: &'static str,
+    head: &str,
+    tail: &str,
     rows: Vec<Vec<Value>>,
 ) -> Result<u64, StoreError> {
     let Some(width) = rows.first().map(Vec::len) else { return Ok(0) };
@@ -278,8 +279,8 @@ pub async fn insert_all(
 /// PostgreSQL takes each column as one array: one statement, whatever the number of rows.
 async fn insert_columns(
     tx: &mut Transaction<'static, Postgres>,
-    head: &'static str,
-    tail: &'static str,
+    head: &str,
+    tail: &str,
     width: usize,
     rows: Vec<Vec<Value>>,
 ) -> Result<u64, StoreError> {

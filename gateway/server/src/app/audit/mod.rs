@@ -3,13 +3,17 @@
 mod neighbours;
 mod progress;
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, anyhow};
 use silkgate_ledger::NoteSigner;
 
 use super::{Cx, Found, admin, both_times};
 use crate::audit::{self, LogReport, Options, OwnKeys, Report, WitnessReport, WitnessState};
 use crate::clock;
+use crate::config::Config;
 use crate::keys;
+use crate::store::Store;
 use progress::Progress;
 
 /// Audits.
@@ -49,13 +53,29 @@ pub(crate) async fn run(cx: &Cx, command: Audit) -> Result<Found> {
 
 async fn verify(cx: &Cx, args: &Verify) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
+    let file = cx.home.audit_progress();
+    let mut report = recompute(cx, &config, &store, (&file, args.fresh), args.progress).await?;
+    neighbours::ask(cx, &config, &store, args.offline, &mut report).await?;
+    cx.print(&report, || text(&report))?;
+    Ok(if report.findings.is_empty() { Found::Good } else { Found::Wrong })
+}
+
+/// The audit itself, without the neighbours' word. `file` says how far an interrupted one came; `fresh`: that counts for
+/// nothing.
+pub(super) async fn recompute(
+    cx: &Cx,
+    config: &Config,
+    store: &Store,
+    (file, fresh): (&Path, bool),
+    shown: bool,
+) -> Result<Report> {
     let log_pkcs8 = keys::log_pkcs8(&cx.home)?;
     let public = |pkcs8: Vec<u8>| {
         let log = NoteSigner::from_pkcs8(&config.house_origin(), &pkcs8);
         let log = log.map_err(|error| anyhow!("{}: {error}", cx.home.key("log").display()))?;
         anyhow::Ok(*log.verifier_key().public_key())
     };
-    let witnesses = keys::witness(&cx.home, &config)?;
+    let witnesses = keys::witness(&cx.home, config)?;
     let own = OwnKeys {
         message_certificate: keys::one(&cx.home.certificate("message"))?.to_vec(),
         logs: keys::log(&cx.home)?.into_iter().map(public).collect::<Result<_>>()?,
@@ -64,21 +84,12 @@ async fn verify(cx: &Cx, args: &Verify) -> Result<Found> {
     let anchors =
         config.timestamp.as_ref().map(|settings| keys::chain(&cx.home.path().join(&settings.anchors)));
     let anchors = anchors.transpose().context("[timestamp] anchors")?;
-    let progress_file = cx.home.audit_progress();
-    let options = Options {
-        keys: own,
-        log_pkcs8: &log_pkcs8,
-        progress_file: &progress_file,
-        fresh: args.fresh,
-        anchors: anchors.as_deref(),
-    };
-    let mut progress = Progress::new(args.progress, cx.json, &store).await?;
-    let audited = audit::verify(&store, &config, options, &mut |step| progress.step(step)).await;
+    let anchors = anchors.as_deref();
+    let options = Options { keys: own, log_pkcs8: &log_pkcs8, progress_file: file, fresh, anchors };
+    let mut progress = Progress::new(shown, cx.json, store).await?;
+    let audited = audit::verify(store, config, options, &mut |step| progress.step(step)).await;
     progress.clear();
-    let mut report = audited?;
-    neighbours::ask(cx, &config, &store, args.offline, &mut report).await?;
-    cx.print(&report, || text(&report))?;
-    Ok(if report.findings.is_empty() { Found::Good } else { Found::Wrong })
+    Ok(audited?)
 }
 
 fn text(report: &Report) -> String {

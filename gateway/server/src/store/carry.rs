@@ -1,0 +1,397 @@
+//! A whole database, read or written table by table: what moves a state from one kind of database to the other, backs it up
+//! and restores it. There is one mechanism, so that each of the three is tried whenever another one is.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ring::digest::{Context, SHA256};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::database::{self, Database};
+use super::shape::{self, Kind, Table, quoted};
+use super::sql::{Value, insert_all, sql};
+use super::{Connection, StoreError};
+use crate::config::Place;
+
+/// Bytes of rows that are held at once, unless one row alone is larger.
+const PAGE_BYTES: i64 = 4 << 20;
+/// Rows that are held at once.
+const PAGE_ROWS: i64 = 1000;
+/// What a row costs beside its bytes.
+const ROW_BYTES: i64 = 100;
+
+/// One of the two databases of a gateway.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Logs, messages, encrypted payloads, settings.
+    Data,
+    /// The keys that the payloads are encrypted under.
+    Keys,
+}
+
+impl Part {
+    /// The newest version of its schema.
+    pub fn newest(self) -> i64 {
+        database::newest(self)
+    }
+
+    /// As a backup file calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Part::Data => "data",
+            Part::Keys => "keys",
+        }
+    }
+}
+
+/// What a table holds.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Sum {
+    /// The table.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+    /// SHA-256 over its rows in the order of their key.
+    pub sha256: String,
+}
+
+/// How far a table was read.
+pub struct Step<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// Rows read.
+    pub rows: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// Called as rows are read.
+pub type Observe<'a> = &'a mut (dyn FnMut(&Step<'_>) + Send);
+
+/// A database, opened to be read or written whole.
+pub struct Side {
+    database: Database,
+    part: Part,
+}
+
+impl Side {
+    /// What there is, of any version that this program knows; nothing of it is changed.
+    pub async fn open(place: &Place, part: Part) -> Result<Self, StoreError> {
+        let database = match place {
+            Place::File(path) if !path.exists() => {
+                return Err(StoreError::Missing(path.display().to_string()));
+            }
+            Place::File(path) => file(SqliteConnectOptions::new().filename(path)).await?,
+            Place::Server(url) => server(url).await?,
+        };
+        let side = Self { database, part };
+        let (found, newest) = (side.version().await?, database::newest(part));
+        if found == 0 {
+            return Err(StoreError::Missing(place.to_string()));
+        }
+        if found > newest {
+            return Err(StoreError::Newer { found, needed: newest });
+        }
+        Ok(side)
+    }
+
+    /// An empty database with the schema of that version. A file is not on the disk before [`Side::close`]: until then
+    /// it is worth nothing, and nothing is spent on keeping it whole.
+    pub async fn create(place: &Place, part: Part, version: i64) -> Result<Self, StoreError> {
+        let database = match place {
+            Place::File(path) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .journal_mode(SqliteJournalMode::Off)
+                    .synchronous(SqliteSynchronous::Off)
+                    .page_size(16_384);
+                file(options).await?
+            }
+            Place::Server(url) => server(url).await?,
+        };
+        database::migrate_to(&database, part, version).await?;
+        Ok(Self { database, part })
+    }
+
+    /// Whether nothing stands there yet.
+    pub async fn is_free(place: &Place) -> Result<bool, StoreError> {
+        let url = match place {
+            Place::File(path) => return Ok(!path.exists()),
+            Place::Server(url) => url,
+        };
+        let side = Self { database: server(url).await?, part: Part::Data };
+        let free = side.version().await? == 0 && shape::names(&mut side.read().await?).await?.is_empty();
+        side.close(None).await?;
+        Ok(free)
+    }
+
+    /// The newest migration applied; 0: there is no state of a gateway.
+    pub async fn version(&self) -> Result<i64, StoreError> {
+        database::version(&self.database).await
+    }
+
+    /// A consistent view.
+    async fn read(&self) -> Result<Connection, StoreError> {
+        self.database.read().await
+    }
+
+    /// The same, and until it ends nobody writes.
+    pub async fn hold(&self) -> Result<Connection, StoreError> {
+        let mut conn = self.database.lease().await?;
+        if conn.is_shared() {
+            // Whoever grows a log or makes a key waits for this; readers do not.
+            let table = if self.part == Part::Data { "log" } else { "day_key" };
+            let text = AssertSqlSafe(format!("LOCK TABLE {table} IN EXCLUSIVE MODE"));
+            sql(text).execute(&mut conn).await?;
+        }
+        Ok(conn)
+    }
+
+    /// Other connections of gateways or commands to the same server's database; none to a file.
+    pub async fn others(&self) -> Result<i64, StoreError> {
+        let Database::Postgres(pool) = &self.database else { return Ok(0) };
+        let query = "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND application_name = 'silkgate'";
+        Ok(sqlx::query(query).fetch_one(pool).await?.try_get(0)?)
+    }
+
+    /// Writes into this empty database what `from` holds, in one transaction, and reads it again: what stands here is
+    /// what was read there, or an error comes and nothing stands here.
+    pub async fn fill(&self, from: &mut Connection, observe: Observe<'_>) -> Result<Vec<Sum>, StoreError> {
+        let encrypted = self.part == Part::Keys || is_encrypted(from).await?;
+        let mut to = self.database.lease().await?;
+        if to.is_shared() && !encrypted {
+            return Err(StoreError::Plain);
+        }
+        let read = copy(from, &mut to, observe).await?;
+        let written = sums(&mut to, observe).await?;
+        for (read, written) in read.iter().zip(&written) {
+            if read != written {
+                return Err(StoreError::Differs(read.table.clone()));
+            }
+        }
+        to.commit().await?;
+        if encrypted
+            && self.part == Part::Data
+            && let Database::Sqlite { writer, .. } = &self.database
+        {
+            sqlx::query("PRAGMA user_version = 1").execute(writer).await?;
+        }
+        Ok(written)
+    }
+
+    /// Ends every connection; a file that was made is on the disk then.
+    pub async fn close(self, made: Option<&Path>) -> Result<(), StoreError> {
+        self.database.close().await;
+        if let Some(path) = made {
+            let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
+            synced.map_err(|error| StoreError::File(path.display().to_string(), error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether no payload stands in the clear, or ever stood so in these pages.
+pub(super) async fn is_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
+    Ok(conn.is_shared() || sql("PRAGMA user_version").value::<i64>(conn).await? >= 1)
+}
+
+async fn file(options: SqliteConnectOptions) -> Result<Database, StoreError> {
+    let options = options.create_if_missing(false).busy_timeout(Duration::from_secs(20));
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    Ok(Database::Sqlite { writer: pool.clone(), readers: pool })
+}
+
+async fn server(url: &str) -> Result<Database, StoreError> {
+    // Under a name of its own: whoever looks for gateways must not find us. A transaction may wait here for the other
+    // database, the audit and the partners; so nothing ends it while it idles.
+    let options = database::reach(url)?.application_name("silkgate carries").options([
+        ("synchronous_commit", "on"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("lock_timeout", "20s"),
+    ]);
+    let pool = PgPoolOptions::new().max_connections(2).after_connect(|conn, _| {
+        Box::pin(async move {
+            match database::unfit(conn).await? {
+                Some(unfit) => Err(sqlx::Error::Configuration(unfit.into())),
+                None => Ok(()),
+            }
+        })
+    });
+    Ok(Database::Postgres(pool.connect_with(options).await?))
+}
+
+/// Copies every table.
+async fn copy(
+    from: &mut Connection,
+    to: &mut Connection,
+    observe: Observe<'_>,
+) -> Result<Vec<Sum>, StoreError> {
+    let tables = shape::tables(from).await?;
+    let theirs = shape::tables(to).await?;
+    let alike = tables.iter().all(|table| theirs.iter().any(|other| table.is_like(other)));
+    if !alike || tables.len() != theirs.len() {
+        return Err(StoreError::Corrupt("the two databases do not have the same tables".into()));
+    }
+    // What the migrations themselves put there.
+    for table in theirs.iter().rev() {
+        let text = format!("DELETE FROM {}", quoted(&table.name));
+        sql(AssertSqlSafe(text)).execute(to).await?;
+    }
+    let mut sums = Vec::with_capacity(tables.len());
+    for table in &tables {
+        let of = shape::count(from, table).await?;
+        let head = format!("INSERT INTO {} ({})", quoted(&table.name), table.columns());
+        let (mut walk, mut sum) = (Walk::new(table), Summing::new(table));
+        loop {
+            let page = walk.next(from).await?;
+            if page.is_empty() {
+                break;
+            }
+            page.iter().for_each(|row| sum.add(row));
+            insert_all(to, &head, "", page).await?;
+            observe(&Step { table: &table.name, rows: sum.rows, of });
+        }
+        if sum.rows != of {
+            // A key that is NULL, or an index that does not fit its table.
+            let what = format!("{}: {of} rows are counted, {} are found by their keys", table.name, sum.rows);
+            return Err(StoreError::Corrupt(what));
+        }
+        sums.push(sum.done());
+    }
+    for table in &theirs {
+        number_on(to, table).await?;
+    }
+    sums.sort_by(|a, b| a.table.cmp(&b.table));
+    Ok(sums)
+}
+
+/// Lets PostgreSQL number rows from behind those that are there.
+async fn number_on(conn: &mut Connection, table: &Table) -> Result<(), StoreError> {
+    for field in table.numbered() {
+        let (name, column) = (quoted(&table.name), quoted(&field.name));
+        let text = format!(
+            "SELECT setval(pg_get_serial_sequence($1, $2), coalesce(max({column}), 1), max({column}) IS NOT NULL) FROM {name}"
+        );
+        let query = sql(AssertSqlSafe(text)).bind(name).bind(field.name.as_str());
+        let _: i64 = query.value(conn).await?;
+    }
+    Ok(())
+}
+
+/// What every table holds, by name.
+pub(super) async fn sums(conn: &mut Connection, observe: Observe<'_>) -> Result<Vec<Sum>, StoreError> {
+    let mut sums = Vec::new();
+    for table in shape::tables(conn).await? {
+        let of = shape::count(conn, &table).await?;
+        let (mut walk, mut sum) = (Walk::new(&table), Summing::new(&table));
+        loop {
+            let page = walk.next(conn).await?;
+            if page.is_empty() {
+                break;
+            }
+            page.iter().for_each(|row| sum.add(row));
+            observe(&Step { table: &table.name, rows: sum.rows, of });
+        }
+        sums.push(sum.done());
+    }
+    sums.sort_by(|a, b| a.table.cmp(&b.table));
+    Ok(sums)
+}
+
+/// Goes through a table in the order of its key, a bounded number of bytes at a time.
+struct Walk<'a> {
+    table: &'a Table,
+    after: Option<Vec<Value>>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(table: &'a Table) -> Self {
+        Self { table, after: None }
+    }
+
+    async fn next(&mut self, conn: &mut Connection) -> Result<Vec<Vec<Value>>, StoreError> {
+        let (name, order) = (quoted(&self.table.name), self.table.in_order(self.after.is_some()));
+        // How long the next rows are is known without reading them.
+        let long = self.table.fields.iter().filter(|field| field.kind != Kind::Int);
+        let long = long.map(|field| format!("coalesce(octet_length({}), 0)", quoted(&field.name)));
+        let long = std::iter::once("0".to_owned()).chain(long).collect::<Vec<_>>().join(" + ");
+        let text = format!("SELECT CAST({long} AS BIGINT) FROM {name} {order} LIMIT {PAGE_ROWS}");
+        let lengths: Vec<i64> = self.asked(text).column(conn).await?;
+        let (mut rows, mut bytes) = (0, 0);
+        for length in lengths {
+            bytes += length + ROW_BYTES;
+            if rows > 0 && bytes > PAGE_BYTES {
+                break;
+            }
+            rows += 1;
+        }
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        let text = format!("SELECT {} FROM {name} {order} LIMIT {rows}", self.table.columns());
+        let mut page = Vec::with_capacity(rows);
+        for row in self.asked(text).fetch_all(conn).await? {
+            let fields = self.table.fields.iter().enumerate();
+            page.push(
+                fields.map(|(at, field)| shape::value(&row, at, field.kind)).collect::<Result<_, _>>()?,
+            );
+        }
+        self.after = page.last().map(|row: &Vec<Value>| {
+            let at = |name: &str| self.table.fields.iter().position(|field| field.name == name);
+            self.table.key().iter().filter_map(|field| row.get(at(&field.name)?).cloned()).collect()
+        });
+        Ok(page)
+    }
+
+    fn asked(&self, text: String) -> super::sql::Query {
+        let after = self.after.iter().flatten().cloned();
+        after.fold(sql(AssertSqlSafe(text)), super::sql::Query::bind)
+    }
+}
+
+/// The sum over a table.
+struct Summing {
+    table: String,
+    rows: u64,
+    digest: Context,
+}
+
+impl Summing {
+    fn new(table: &Table) -> Self {
+        let mut digest = Context::new(&SHA256);
+        for name in std::iter::once(&table.name).chain(table.fields.iter().map(|field| &field.name)) {
+            piece(&mut digest, b'n', name.as_bytes());
+        }
+        Self { table: table.name.clone(), rows: 0, digest }
+    }
+
+    /// Each value with its kind and its length, so that no two rows look alike.
+    fn add(&mut self, row: &[Value]) {
+        self.rows += 1;
+        for value in row {
+            match value {
+                Value::Int(Some(value)) => piece(&mut self.digest, b'i', &value.to_be_bytes()),
+                Value::Text(Some(value)) => piece(&mut self.digest, b't', value.as_bytes()),
+                Value::Bytes(Some(value)) => piece(&mut self.digest, b'b', value),
+                Value::Int(None) | Value::Text(None) | Value::Bytes(None) => {
+                    piece(&mut self.digest, b'0', b"")
+                }
+            }
+        }
+    }
+
+    fn done(self) -> Sum {
+        let digest = self.digest.finish();
+        let sha256 = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        Sum { table: self.table, rows: self.rows, sha256 }
+    }
+}
+
+fn piece(digest: &mut Context, kind: u8, bytes: &[u8]) {
+    digest.update(&[kind]);
+    digest.update(&(bytes.len() as u64).to_be_bytes());
+    digest.update(bytes);
+}
