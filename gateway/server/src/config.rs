@@ -261,6 +261,23 @@ impl std::fmt::Display for Place {
     }
 }
 
+impl Place {
+    /// As a setting, without a password.
+    pub fn without_password(&self) -> String {
+        let Place::Server(url) = self else { return self.to_string() };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (user, server) =
+            rest.rsplit_once('@').map_or((None, rest), |(user, server)| (Some(user), server));
+        let user = user.map(|user| user.split(':').next().unwrap_or_default().to_owned() + "@");
+        let kept =
+            query.iter().flat_map(|query| query.split('&')).filter(|part| !part.starts_with("password="));
+        let kept = kept.collect::<Vec<_>>().join("&");
+        let mark = if kept.is_empty() { "" } else { "?" };
+        format!("{scheme}://{}{server}{mark}{kept}", user.unwrap_or_default())
+    }
+}
+
 impl Config {
     /// The state of the gateway.
     pub fn country(&self) -> Country {
@@ -448,6 +465,13 @@ mod tests {
         let place = Home::new("iq")
             .place("postgres://silkgate:s3cret@db.example/iq?sslmode=verify-full&password=s3cret");
         assert_eq!(place.to_string(), "postgres://db.example/iq");
+        assert_eq!(place.without_password(), "postgres://silkgate@db.example/iq?sslmode=verify-full");
+        let place = Home::new("iq").place("postgresql://db.example/iq");
+        assert_eq!(place.without_password(), "postgresql://db.example/iq");
+        assert_eq!(
+            Home::new("iq").place("postgres://a:p@s@db.example:5432/iq").without_password(),
+            "postgres://a@db.example:5432/iq"
+        );
         assert_eq!(Home::new("iq").place("silkgate.db").to_string(), "iq/silkgate.db");
     }
 

@@ -129,6 +129,10 @@ enum Command {
     Courier(courier::Courier),
     /// Carry a stopped gateway's state from one kind of database to the other.
     Move(carry::moving::Args),
+    /// Back the state up into one file, beside a running gateway.
+    Backup(carry::backup::Args),
+    /// Put a backup in force, and ask the partners what they have seen since.
+    Restore(carry::restore::Args),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -181,7 +185,10 @@ pub(crate) fn run() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match runtime.block_on(command(cli)) {
+    let done = runtime.block_on(command(cli));
+    // Connections that a pool is still making at this moment are nobody's any more: the process does not wait for them.
+    runtime.shutdown_background();
+    match done {
         Ok(Found::Good) => ExitCode::SUCCESS,
         Ok(Found::Wrong) => ExitCode::from(1),
         Err(error) => {
@@ -220,6 +227,8 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Erase(args) => erase::run(&cx, args).await,
         Command::Courier(command) => courier::run(&cx, command).await,
         Command::Move(args) => carry::moving::run(&cx, args).await,
+        Command::Backup(args) => carry::backup::run(&cx, args).await,
+        Command::Restore(args) => carry::restore::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }

@@ -161,6 +161,8 @@ impl Audit<'_> {
         let (payload, unreadable) = match hanging.payloads.remove(&seq).transpose() {
             Ok(payload) => (payload, false),
             Err(error) => {
+                let destroyed = matches!(error, StoreError::Unreadable { destroyed: true, .. });
+                self.report.keys_destroyed += u64::from(destroyed);
                 self.report.find(&place, error.to_string());
                 (None, true)
             }

@@ -18,6 +18,9 @@ pub struct Report {
     pub payloads: u64,
     /// Payloads that were erased, as the logs state.
     pub erased: u64,
+    /// Findings that are payloads whose day key was destroyed: of a database from a backup, until the gateway's first look
+    /// erases them again.
+    pub keys_destroyed: u64,
     /// Partners' receipts that were verified.
     pub receipts: u64,
     /// Time-stamps that were verified over their checkpoints.
@@ -130,6 +133,7 @@ impl Report {
             messages: 0,
             payloads: 0,
             erased: 0,
+            keys_destroyed: 0,
             receipts: 0,
             timestamps: 0,
             timestamps_anchored: false,

@@ -97,6 +97,12 @@ impl Side {
         Ok(side)
     }
 
+    /// A backup file, which nobody writes.
+    pub(super) async fn open_file(path: &Path, part: Part) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new().filename(path).immutable(true).read_only(true);
+        Ok(Self { database: file(options).await?, part })
+    }
+
     /// An empty database with the schema of that version. A file is not on the disk before [`Side::close`]: until then
     /// it is worth nothing, and nothing is spent on keeping it whole.
     pub async fn create(place: &Place, part: Part, version: i64) -> Result<Self, StoreError> {
@@ -133,7 +139,7 @@ impl Side {
     }
 
     /// A consistent view.
-    async fn read(&self) -> Result<Connection, StoreError> {
+    pub(super) async fn read(&self) -> Result<Connection, StoreError> {
         self.database.read().await
     }
 
@@ -150,11 +156,14 @@ impl Side {
     }
 
     /// Other connections of gateways or commands to the same server's database; none to a file.
-    pub async fn others(&self) -> Result<i64, StoreError> {
-        let Database::Postgres(pool) = &self.database else { return Ok(0) };
+    pub async fn others(place: &Place) -> Result<i64, StoreError> {
+        let Place::Server(url) = place else { return Ok(0) };
+        let Database::Postgres(pool) = server(url).await? else { return Ok(0) };
         let query = "SELECT count(*) FROM pg_stat_activity
                      WHERE datname = current_database() AND application_name = 'silkgate'";
-        Ok(sqlx::query(query).fetch_one(pool).await?.try_get(0)?)
+        let found = sqlx::query(query).fetch_one(&pool).await?.try_get(0)?;
+        pool.close().await;
+        Ok(found)
     }
 
     /// Writes into this empty database what `from` holds, in one transaction, and reads it again: what stands here is
@@ -180,6 +189,11 @@ impl Side {
             sqlx::query("PRAGMA user_version = 1").execute(writer).await?;
         }
         Ok(written)
+    }
+
+    /// Writes what a backup file tells about itself.
+    pub(super) async fn write(&self) -> Result<Connection, StoreError> {
+        self.database.lease().await
     }
 
     /// Ends every connection; a file that was made is on the disk then.

@@ -2,6 +2,7 @@
 
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
+use uuid::Uuid;
 
 use super::ledger::{signed, unsigned};
 use super::sql::{Row, sql};
@@ -88,6 +89,18 @@ pub async fn between(conn: &mut Connection, seq: i64, last: i64) -> Result<Vec<(
     let rows = sql("SELECT seq, entry, rule, at_ms, salt, reason, reason_day
          FROM erasure WHERE seq > $1 AND seq <= $2 ORDER BY seq");
     rows.bind(seq).bind(last).fetch_all(conn).await?.iter().map(read).collect()
+}
+
+/// Messages whose payloads operators erased from `since` on, in order of time.
+pub async fn by_operators(conn: &mut Connection, since: Instant) -> Result<Vec<Uuid>, StoreError> {
+    let query = sql("SELECT m.id FROM erasure e JOIN message m ON m.seq = e.seq
+         WHERE e.rule = $1 AND e.at_ms >= $2 ORDER BY e.at_ms, e.seq");
+    let rows = query.bind(Rule::Operator.as_str()).bind(since.0).fetch_all(conn).await?;
+    let id = |row: &Row| {
+        let bytes: Vec<u8> = row.get(0)?;
+        Uuid::from_slice(&bytes).map_err(|_| StoreError::Corrupt("message.id is no UUID".into()))
+    };
+    rows.iter().map(id).collect()
 }
 
 fn read(row: &Row) -> Result<(i64, Erasure), StoreError> {

@@ -1,9 +1,10 @@
 //! The database, SQLite or PostgreSQL: connections, transactions and migrations. Each table's SQL stands in one file
 //! below; no SQL stands anywhere else.
 
+pub mod archive;
 pub mod bell;
-pub mod courier;
 pub mod carry;
+pub mod courier;
 mod database;
 pub mod delivery;
 pub mod duty;
@@ -72,6 +73,8 @@ pub enum StoreError {
         seq: i64,
         /// Why.
         why: String,
+        /// Whether its day key was destroyed, as retention does.
+        destroyed: bool,
     },
     /// The key store is gone.
     #[error(
@@ -126,6 +129,9 @@ pub enum StoreError {
     /// A file that must be alone.
     #[error("{0}: another process has it open; end every command on this home and repeat")]
     InUse(String),
+    /// What is said to be a backup is none, or not of this gateway.
+    #[error("{0}")]
+    NoBackup(String),
 }
 
 impl StoreError {

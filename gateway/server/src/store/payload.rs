@@ -120,10 +120,13 @@ impl Store {
             // Of an older version; `serve` encrypts it at its start.
             return Ok(bytes);
         }
-        let unreadable = |why: String| StoreError::Unreadable { seq, why };
+        let unreadable = |why: String| StoreError::Unreadable { seq, why, destroyed: false };
         let key = match self.keys.find(key_id).await? {
             Found::Key(key) => key,
-            Found::Destroyed(at) => return Err(unreadable(format!("its day key was destroyed at {at}"))),
+            Found::Destroyed(at) => {
+                let why = format!("its day key was destroyed at {at}");
+                return Err(StoreError::Unreadable { seq, why, destroyed: true });
+            }
             Found::Unknown if key_id == 0 => {
                 return Err(unreadable("it is not encrypted, and all are".into()));
             }

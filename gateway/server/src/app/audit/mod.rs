@@ -1,6 +1,6 @@
 //! `silkgate audit verify`: recomputes everything the evidence rests on, and asks the neighbours what they have seen.
 
-mod neighbours;
+pub(super) mod neighbours;
 mod progress;
 
 use std::path::Path;
@@ -155,7 +155,7 @@ fn complete(log: &LogReport) -> String {
 }
 
 /// What a neighbour has seen.
-fn seen(witness: &WitnessReport) -> String {
+pub(super) fn seen(witness: &WitnessReport) -> String {
     let size = witness.size.unwrap_or(0);
     let what = match witness.state {
         WitnessState::Agrees => format!("has seen all {size} entries, as they stand here"),

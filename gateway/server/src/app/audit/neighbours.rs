@@ -21,23 +21,35 @@ use crate::witness::origin_hash;
 /// For one neighbour's word on one log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// What a partner has seen of our logs and this database does not hold.
+pub(in super::super) struct Lost {
+    pub(in super::super) partner: String,
+    pub(in super::super) origin: String,
+    /// The checkpoint under our own signature that it shows.
+    pub(in super::super) note: Vec<u8>,
+}
+
+/// What a partner shows: the checkpoint, and the note that it stands in.
+type Shown = Option<(Checkpoint, Vec<u8>)>;
+
 /// Asks each active partner what it has seen of our log of the channel and of our house log, all at the same time.
-pub(super) async fn ask(
+pub(in super::super) async fn ask(
     cx: &Cx,
     config: &Config,
     store: &Store,
     offline: bool,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<Vec<Lost>> {
     let (partners, heads, cards) = match read(store, config).await {
         Ok(read) => read,
         // What cannot be read is in the report already.
-        Err(error) if error.damage().is_some() && !report.findings.is_empty() => return Ok(()),
+        Err(error) if error.damage().is_some() && !report.findings.is_empty() => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
     let log = keys::log(&cx.home)?;
     let own_cards: Vec<&Card> = cards.iter().filter(|c| c.content().country == config.country()).collect();
     let mut questions = Vec::new();
+    let mut lost = Vec::new();
     for partner in partners {
         for head in heads.iter().filter(|head| head.partner.is_none_or(|of| of == partner.country)) {
             let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
@@ -52,7 +64,7 @@ pub(super) async fn ask(
             WitnessReport { partner, origin, state: WitnessState::Offline, size: None, why: None };
         if let Some(question) = question {
             match question.await? {
-                Ok(seen) => judge(store, report, &mut answer, seen).await?,
+                Ok(seen) => lost.extend(judge(store, report, &mut answer, seen).await?),
                 Err(error) => {
                     answer.state = WitnessState::Unreachable;
                     answer.why = Some(format!("{error:#}"));
@@ -61,7 +73,7 @@ pub(super) async fn ask(
         }
         report.witnesses.push(answer);
     }
-    Ok(())
+    Ok(lost)
 }
 
 async fn read(store: &Store, config: &Config) -> Result<(Vec<Partner>, Vec<Head>, Vec<Card>), StoreError> {
@@ -81,7 +93,7 @@ fn question(
     head: &Head,
     own_log: &[Vec<u8>],
     own_cards: &[&Card],
-) -> Result<impl Future<Output = Result<Option<Checkpoint>>> + Send + 'static> {
+) -> Result<impl Future<Output = Result<Shown>> + Send + 'static> {
     let host = &partner.card.content().host;
     let client = Client::new(&partner.trust().anchors, identity, host, &partner.address)?;
     let own = directory::own_log_keys(&head.origin, own_log, own_cards);
@@ -98,7 +110,7 @@ fn question(
                 if checkpoint.origin.as_str() != origin {
                     bail!("it shows a checkpoint of another log");
                 }
-                Ok(Some(checkpoint))
+                Ok(Some((checkpoint, answer.body.to_vec())))
             }
             404 => Ok(None),
             status => bail!("it answers {status}"),
@@ -111,21 +123,21 @@ async fn judge(
     store: &Store,
     report: &mut Report,
     answer: &mut WitnessReport,
-    seen: Option<Checkpoint>,
-) -> Result<()> {
+    seen: Shown,
+) -> Result<Option<Lost>> {
     let mut tx = store.read().await?;
     let heads = ledger::heads(&mut tx).await?;
     let head = heads.iter().find(|head| head.origin == answer.origin);
     let head = head.ok_or_else(|| anyhow!("the log {} is gone", answer.origin))?;
-    let size = seen.as_ref().map_or(0, |seen| seen.size);
+    let size = seen.as_ref().map_or(0, |(seen, _)| seen.size);
     answer.size = Some(size);
     answer.state = if size == head.size { WitnessState::Agrees } else { WitnessState::Behind };
-    let Some(seen) = seen else { return Ok(()) };
+    let Some((seen, note)) = seen else { return Ok(None) };
     // Every checkpoint that was ever signed is kept.
     let held = ledger::checkpoint(&mut tx, head.id, seen.size).await?;
     let held = held.and_then(|note| Note::parse(&note).ok());
     if held.is_some_and(|note| Checkpoint::parse(note.text()).as_ref() == Ok(&seen)) {
-        return Ok(());
+        return Ok(None);
     }
     let given_up = witness::alarms(&mut tx).await?.into_iter().any(|alarm| {
         // The partner's own operator may have given it up earlier, or may still have to.
@@ -136,7 +148,7 @@ async fn judge(
     });
     if given_up {
         answer.state = WitnessState::GivenUp;
-        return Ok(());
+        return Ok(None);
     }
     answer.state = WitnessState::Contradicts;
     let what = format!(
@@ -145,5 +157,5 @@ async fn judge(
         answer.partner, seen.size
     );
     report.find(format!("log {}", answer.origin), what);
-    Ok(())
+    Ok(Some(Lost { partner: answer.partner.clone(), origin: answer.origin.clone(), note }))
 }

@@ -1,6 +1,8 @@
 //! Commands that carry a whole state: to another kind of database, into a backup and out of it, to another version.
 
+pub(super) mod backup;
 pub(super) mod moving;
+pub(super) mod restore;
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
@@ -8,13 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{Cx, audit, serve};
 use crate::audit::Report;
 use crate::clock;
 use crate::config::{Config, Place};
-use crate::store::carry::Step;
+use crate::store::carry::{Side, Step};
 use crate::store::{Open, Store};
 
 /// Makes sure that no gateway serves the home, as long as it is held.
@@ -22,12 +24,20 @@ fn alone(cx: &Cx) -> Result<File> {
     serve::lock(cx).context("the gateway must be stopped for this; nothing was changed")
 }
 
-/// The present time as a part of names: `20261124t093000z`.
+/// Makes sure that no gateway on another machine uses a server's database.
+async fn unused(place: &Place) -> Result<()> {
+    if Side::others(place).await? > 0 {
+        bail!("{place}: a gateway or a command still uses it; stop every one; nothing was changed");
+    }
+    Ok(())
+}
+
+/// The present time as a part of names, to the millisecond: `20261124t093000123z`.
 fn moment() -> String {
     let at = clock::now().to_string();
     let at: String = at.chars().filter(char::is_ascii_alphanumeric).collect();
     let (day, time) = at.split_once('T').unwrap_or((&at, ""));
-    format!("{day}t{}z", time.get(..6).unwrap_or(time))
+    format!("{day}t{}z", time.trim_end_matches('Z'))
 }
 
 /// Audits a database that is not in force yet, with the keys of this home and without asking anybody.

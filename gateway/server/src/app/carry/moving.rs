@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use super::super::{Cx, Found};
-use super::{Progress, alone, audited, made, moment};
+use super::{Progress, alone, audited, made, moment, unused};
 use crate::config::{Config, Place};
 use crate::store::carry::{Part, Side, Sum};
 use crate::store::staged::{Staged, put_aside};
@@ -151,10 +151,8 @@ fn journeys(cx: &Cx, config: &Config, args: &Args) -> Result<Vec<Journey>> {
 
 /// Copies one database into a new one beside its new place, and compares the two row by row.
 async fn carry<'a>(cx: &Cx, journey: &'a Journey) -> Result<Arrived<'a>> {
+    unused(&journey.from).await?;
     let old = Side::open(&journey.from, journey.part).await?;
-    if old.others().await? > 0 {
-        bail!("{}: a gateway or a command still uses it; stop every one", journey.from);
-    }
     let (found, needed) = (old.version().await?, journey.part.newest());
     if found != needed {
         bail!(
