@@ -125,16 +125,13 @@ pub(super) async fn tables(conn: &mut Connection) -> Result<Vec<Table>, StoreErr
 
 /// The names of the state's tables.
 pub(super) async fn names(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    let query = match conn {
-        Connection::Sqlite(_) => sql(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-             AND name NOT LIKE '\\_sqlx%' ESCAPE '\\' ORDER BY name",
-        ),
-        Connection::Postgres(_) => {
-            sql("SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    let query = if conn.is_shared() {
+        sql("SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname NOT LIKE '\\_sqlx%'
              ORDER BY c.relname")
-        }
+    } else {
+        sql("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+             AND name NOT LIKE '\\_sqlx%' ESCAPE '\\' ORDER BY name")
     };
     let mut names: Vec<String> = query.column(conn).await?;
     names.retain(|name| !ABOUT.contains(&name.as_str()));
@@ -142,17 +139,16 @@ pub(super) async fn names(conn: &mut Connection) -> Result<Vec<String>, StoreErr
 }
 
 async fn fields(conn: &mut Connection, table: &str) -> Result<Vec<Field>, StoreError> {
-    let query = match conn {
-        Connection::Sqlite(_) => {
-            sql("SELECT name, lower(type), pk, 0 FROM pragma_table_info($1) ORDER BY name")
-        }
-        Connection::Postgres(_) => sql("SELECT a.attname::text, format_type(a.atttypid, NULL),
+    let query = if conn.is_shared() {
+        sql("SELECT a.attname::text, format_type(a.atttypid, NULL),
                     coalesce(array_position(i.indkey::int2[], a.attnum) + 1, 0)::bigint,
                     (a.attidentity <> '')::int::bigint
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
              JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
              LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-             WHERE c.relname = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname COLLATE \"C\""),
+             WHERE c.relname = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname COLLATE \"C\"")
+    } else {
+        sql("SELECT name, lower(type), pk, 0 FROM pragma_table_info($1) ORDER BY name")
     };
     let rows = query.bind(table).fetch_all(conn).await?;
     let read = |row: &Row| {
@@ -169,13 +165,12 @@ async fn fields(conn: &mut Connection, table: &str) -> Result<Vec<Field>, StoreE
 }
 
 async fn rests_on(conn: &mut Connection, table: &str) -> Result<Vec<String>, StoreError> {
-    let query = match conn {
-        Connection::Sqlite(_) => sql("SELECT DISTINCT \"table\" FROM pragma_foreign_key_list($1)"),
-        Connection::Postgres(_) => {
-            sql("SELECT DISTINCT f.relname::text FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+    let query = if conn.is_shared() {
+        sql("SELECT DISTINCT f.relname::text FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
              JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
              JOIN pg_class f ON f.oid = k.confrelid WHERE k.contype = 'f' AND c.relname = $1")
-        }
+    } else {
+        sql("SELECT DISTINCT \"table\" FROM pragma_foreign_key_list($1)")
     };
     query.bind(table).column(conn).await
 }
