@@ -24,8 +24,9 @@ pub(super) struct Chance {
 pub(super) enum How {
     /// Every write is done.
     Never,
-    /// One write alone fails: the one at that place in the order of all.
-    Once(usize, Fate),
+    /// One write fails, at that place in the order of all; with it the next ones of its point, so many in all. A batch that
+    /// failed is tried job by job: the second one meets that.
+    At(usize, Fate, usize),
     /// About one write in so many fails, decided by the seed; reads too.
     Often(u64, Random),
     /// Each point fails once in each way; some writes are done between two that fail: so many are left.
@@ -52,8 +53,13 @@ impl Chance {
         let mut how = lock(&self.how);
         let fate = match &mut *how {
             How::Never => None,
-            How::Once(..) if is_read => None,
-            How::Once(at, fate) => (lock(&self.points).len() == *at).then_some(*fate),
+            How::At(..) if is_read => None,
+            How::At(at, fate, times) => {
+                let points = lock(&self.points);
+                let is_one = points.len() == *at || points.get(*at) == Some(&name);
+                let done = lock(&self.tally).values().sum::<u64>();
+                (is_one && done < *times as u64).then_some(*fate)
+            }
             How::Often(times, random) => {
                 // Most writes are statements, and most that can go wrong is in the commits.
                 let times = if point.starts_with("COMMIT") { (*times / 5).max(4) } else { *times };
