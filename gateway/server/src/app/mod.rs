@@ -133,6 +133,8 @@ enum Command {
     Backup(carry::backup::Args),
     /// Put a backup in force, and ask the partners what they have seen since.
     Restore(carry::restore::Args),
+    /// Tell what this version of the program would do to a home, and do it behind a backup.
+    Upgrade(carry::upgrade::Args),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -229,6 +231,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Move(args) => carry::moving::run(&cx, args).await,
         Command::Backup(args) => carry::backup::run(&cx, args).await,
         Command::Restore(args) => carry::restore::run(&cx, args).await,
+        Command::Upgrade(args) => carry::upgrade::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }

@@ -58,7 +58,7 @@ pub struct Sum {
 }
 
 /// How far a table was read.
-pub struct Step<'a> {
+pub struct Reached<'a> {
     /// The table.
     pub table: &'a str,
     /// Rows read.
@@ -68,7 +68,34 @@ pub struct Step<'a> {
 }
 
 /// Called as rows are read.
-pub type Observe<'a> = &'a mut (dyn FnMut(&Step<'_>) + Send);
+pub type Observe<'a> = &'a mut (dyn FnMut(&Reached<'_>) + Send);
+
+/// A migration that was not applied yet.
+pub struct Step {
+    /// Its version.
+    pub version: i64,
+    /// Its name.
+    pub name: &'static str,
+    /// What its first words say that it is about.
+    pub what: String,
+}
+
+/// What is to be done to a database of that version, oldest first.
+pub fn pending(part: Part, place: &Place, found: i64) -> Vec<Step> {
+    let later = database::history(part, place).iter().filter(|(version, _, _)| *version > found);
+    later.map(|(version, name, text)| Step { version: *version, name, what: first_words(text) }).collect()
+}
+
+/// The first sentence of a migration's first comment.
+fn first_words(text: &str) -> String {
+    let comment = text.lines().skip_while(|line| line.trim().is_empty());
+    let comment =
+        comment.map_while(|line| line.strip_prefix("--")).map(str::trim).collect::<Vec<_>>().join(" ");
+    match comment.find(". ") {
+        Some(end) => comment[..=end].to_owned(),
+        None => comment,
+    }
+}
 
 /// A database, opened to be read or written whole.
 pub struct Side {
@@ -119,6 +146,20 @@ impl Side {
         };
         database::migrate_to(&database, part, version).await?;
         Ok(Self { database, part })
+    }
+
+    /// The newest migration applied to a database, also of a version that this program does not know.
+    pub async fn found(place: &Place) -> Result<i64, StoreError> {
+        let database = match place {
+            Place::File(path) if !path.exists() => {
+                return Err(StoreError::Missing(path.display().to_string()));
+            }
+            Place::File(path) => file(SqliteConnectOptions::new().filename(path)).await?,
+            Place::Server(url) => server(url).await?,
+        };
+        let found = database::version(&database).await?;
+        database.close().await;
+        Ok(found)
     }
 
     /// Whether nothing stands there yet.
@@ -266,7 +307,7 @@ async fn copy(
             }
             page.iter().for_each(|row| sum.add(row));
             insert_all(to, &head, "", page).await?;
-            observe(&Step { table: &table.name, rows: sum.rows, of });
+            observe(&Reached { table: &table.name, rows: sum.rows, of });
         }
         if sum.rows != of {
             // A key that is NULL, or an index that does not fit its table.
@@ -307,7 +348,7 @@ pub(super) async fn sums(conn: &mut Connection, observe: Observe<'_>) -> Result<
                 break;
             }
             page.iter().for_each(|row| sum.add(row));
-            observe(&Step { table: &table.name, rows: sum.rows, of });
+            observe(&Reached { table: &table.name, rows: sum.rows, of });
         }
         sums.push(sum.done());
     }

@@ -336,6 +336,16 @@ pub(super) fn newest(part: Part) -> i64 {
     history.last().map_or(0, |(version, _, _)| *version)
 }
 
+/// The steps of a part's schema in one kind of database, oldest first.
+pub(super) fn history(part: Part, place: &Place) -> History {
+    match (part, place) {
+        (Part::Data, Place::File(_)) => SQLITE,
+        (Part::Data, Place::Server(_)) => POSTGRES,
+        (Part::Keys, Place::File(_)) => SQLITE_KEYS,
+        (Part::Keys, Place::Server(_)) => POSTGRES_KEYS,
+    }
+}
+
 /// Gives an empty database the schema of that version.
 pub(super) async fn migrate_to(database: &Database, part: Part, version: i64) -> Result<(), StoreError> {
     let steps = |history: History| -> Result<Migrator, StoreError> {

@@ -3,6 +3,7 @@
 pub(super) mod backup;
 pub(super) mod moving;
 pub(super) mod restore;
+pub(super) mod upgrade;
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
@@ -16,7 +17,7 @@ use super::{Cx, audit, serve};
 use crate::audit::Report;
 use crate::clock;
 use crate::config::{Config, Place};
-use crate::store::carry::{Side, Step};
+use crate::store::carry::{Reached, Side};
 use crate::store::{Open, Store};
 
 /// Makes sure that no gateway serves the home, as long as it is held.
@@ -66,7 +67,7 @@ impl Progress {
         Self { shown: std::io::stderr().is_terminal() && !cx.json, drawn: None }
     }
 
-    fn step(&mut self, step: &Step<'_>) {
+    fn step(&mut self, step: &Reached<'_>) {
         let now = now();
         let every = Duration::from_millis(250);
         if !self.shown || self.drawn.is_some_and(|drawn| now - drawn < every) {

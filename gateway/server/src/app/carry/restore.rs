@@ -264,7 +264,7 @@ async fn keys(cx: &Cx, config: &Config, file: &Path) -> Result<Value> {
     let place = cx.home.key_store(config);
     unused(&place).await?;
     if let Ok(present) = Side::open(&place, Part::Keys).await {
-        let mut ignore = |_: &crate::store::carry::Step<'_>| {};
+        let mut ignore = |_: &crate::store::carry::Reached<'_>| {};
         let rows: u64 = archive::sums(&present, &mut ignore).await?.iter().map(|sum| sum.rows).sum();
         present.close(None).await?;
         if rows > 0 {
