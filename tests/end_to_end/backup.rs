@@ -352,6 +352,32 @@ fn a_restore_that_is_killed_anywhere_leaves_one_state_in_force() {
     assert!(old > 0 && new > 0, "kills before and after the stroke: {old} and {new}");
 }
 
+/// The same on a server, where the stroke is a transaction.
+#[test]
+fn a_restore_on_postgres_that_is_killed_anywhere_leaves_one_state_in_force() {
+    let mut pair = lived_on(Backend::Postgres);
+    let file = backup(&pair, "older.silkgate");
+    let older = logs(&pair.jo);
+    exchange(&pair, &alert(IQ, JO));
+    let last = backup(&pair, "newer.silkgate");
+    assert_eq!(pair.jo.stop(), Some(0));
+    let newer = logs(&pair.jo);
+    let mut old = 0;
+    for n in [20, 120, 250, 330, 400] {
+        pair.jo.ok(&["restore", &text(&last), "--offline"]);
+        let args = ["restore", &text(&file), "--offline"];
+        let killed = killed_at(&pair.jo.path, &args, "sendto", n);
+        let found = logs(&pair.jo);
+        assert!(found == older || found == newer, "{n}: {found}");
+        assert!(killed || found == older, "{n}");
+        old += u32::from(found == newer);
+        assert!(pair.jo.run(&["audit", "verify", "--offline"]).status.success(), "{n}");
+    }
+    assert!(old > 1, "kills before the stroke: {old}");
+    pair.jo.ok(&["restore", &text(&file), "--offline"]);
+    assert_eq!(logs(&pair.jo), older);
+}
+
 /// What an operator erased is back until its day: the former database tells what is to be erased again.
 #[test]
 fn what_operators_erased_since_is_named() {

@@ -29,6 +29,7 @@ pub mod staged;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;
+mod walk;
 pub mod witness;
 
 use database::Database;

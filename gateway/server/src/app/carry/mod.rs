@@ -1,6 +1,7 @@
 //! Commands that carry a whole state: to another kind of database, into a backup and out of it, to another version.
 
 pub(super) mod backup;
+mod furnish;
 pub(super) mod moving;
 pub(super) mod restore;
 pub(super) mod upgrade;
@@ -43,7 +44,11 @@ fn moment() -> String {
 
 /// Audits a database that is not in force yet, with the keys of this home and without asking anybody.
 async fn audited(cx: &Cx, config: &Config, (data, keys): (&Place, &Place), how: Open) -> Result<Report> {
-    let store = Store::open(data, keys, how, Arc::new(|| {})).await?;
+    if how == Open::Migrate {
+        Store::open(data, keys, how, Arc::new(|| {})).await?.close().await;
+    }
+    // As a command: unlike a gateway's, its transactions may last.
+    let store = Store::open(data, keys, Open::Existing, Arc::new(|| {})).await?;
     let unused = cx.home.path().join("audit.progress.staged");
     let report = audit::recompute(cx, config, &store, (&unused, true), false).await;
     let _ = std::fs::remove_file(&unused);
