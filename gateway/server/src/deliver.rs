@@ -201,21 +201,22 @@ pub async fn acknowledge(
     let found = async {
         let mut tx = gateway.store.read().await?;
         let rows = message::by_id(&mut tx, &id).await?;
-        Ok::<_, StoreError>(rows.into_iter().find(|row| match row.way {
+        let own = rows.into_iter().filter(|row| match row.way {
             Way::Received => row.recipient == party.as_str(),
             // A notice about a message of its own.
             Way::Sent => row.source == party.as_str(),
-        }))
+        });
+        Ok::<_, StoreError>(own.map(|row| row.seq).collect::<Vec<_>>())
     };
-    let seq = match found.await {
-        Ok(Some(row)) => row.seq,
-        Ok(None) => return http::not_found().await,
+    let seqs = match found.await {
+        Ok(seqs) if !seqs.is_empty() => seqs,
+        Ok(_) => return http::not_found().await,
         Err(error) => {
             tracing::error!(%error, "acknowledgement");
             return http::problem(&Problem::new(Code::Unavailable));
         }
     };
-    let hand_over = HandOver { recipient: party, seq, lease };
+    let hand_over = HandOver { recipient: party, seqs, lease };
     match gateway.accept.commit(Work::HandOver(hand_over)).await {
         Answer::Done => http::json(200, &serde_json::json!({ "id": id, "delivered": true })),
         Answer::Refused(problem) | Answer::Failed(problem) => http::problem(&problem),

@@ -205,7 +205,10 @@ impl Committer {
                                 tracing::error!(%error, "job rolled back");
                                 answers.push(Answer::Failed(Problem::new(Code::Unavailable)));
                             }
-                            Err(Failure::Away(_)) => answers.push(away()),
+                            Err(Failure::Away(_)) => {
+                                answers.resize_with(works.len(), away);
+                                break;
+                            }
                             Err(Failure::Commit(error)) => return Err(self.halt(error)),
                         }
                     }
@@ -280,7 +283,10 @@ impl Committer {
         loop {
             let asked = async {
                 let mut tx = self.store.write().await?;
-                append::is_committed(&mut tx, signed).await
+                let committed = append::is_committed(&mut tx, signed).await?;
+                // This one waits for the synchronous standbys, which the lost one may not have had.
+                tx.commit().await?;
+                Ok::<_, StoreError>(committed)
             };
             match asked.await {
                 Ok(true) => {

@@ -80,7 +80,9 @@ impl Work {
                 NoteLog::Channel(partner) => standing.closed(Some(partner)),
                 NoteLog::House => standing.closed(None),
             },
-            Work::Settle(_) | Work::Deadline(_) | Work::Bury(_) | Work::Dead(_) => standing.read_only(),
+            // Of which channel they are only the transaction sees, and asks again.
+            Work::Settle(_) | Work::Deadline(_) => standing.read_only(),
+            Work::Bury(_) | Work::Dead(_) => standing.closed(None),
             // Two gateways that start together must not wait for each other's word.
             Work::Witness(_) => None,
         }
@@ -200,9 +202,9 @@ pub enum Outcome {
 pub struct HandOver {
     /// The back end.
     pub recipient: Party,
-    /// The message.
-    pub seq: i64,
-    /// The lease under which it was fetched.
+    /// The messages of that id: sources may have used one twice.
+    pub seqs: Vec<i64>,
+    /// The lease under which one of them was fetched.
     pub lease: Lease,
 }
 

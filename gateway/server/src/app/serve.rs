@@ -38,6 +38,8 @@ use crate::{
 /// A message's, where there is no partner yet: seven days.
 const LIFETIME_MS: i64 = 7 * 86_400_000;
 
+/// After which the line that brings news of other gateways is opened anew.
+const SILENCE: Duration = Duration::from_secs(10);
 /// For which a gateway claims the key store for itself and its like.
 const CLAIM_MS: i64 = 15_000;
 /// How often that is renewed.
@@ -197,7 +199,14 @@ async fn hear(gateway: Arc<Gateway>, stop: CancellationToken) {
     loop {
         let heard = async {
             match &mut ear {
-                Some(ear) => Ok(Some(ear.hear().await?)),
+                // Silence may be that of a line that is gone: it is opened anew, and everyone looks.
+                Some(line) => match tokio::time::timeout(SILENCE, line.hear()).await {
+                    Ok(heard) => Ok(Some(heard?)),
+                    Err(_) => {
+                        ear = None;
+                        Ok(Some(Heard::Perhaps))
+                    }
+                },
                 None => {
                     ear = gateway.store.listen().await?;
                     Ok::<_, StoreError>(ear.is_some().then_some(Heard::Perhaps))

@@ -63,15 +63,16 @@ impl Leases {
         if due.is_empty() {
             return Ok(());
         }
-        let mut tx = store.lease().await?;
         let until = clock::now().plus_ms(LEASE_MS);
         let mut lost = Vec::new();
+        // One at a time: two that are held while a batch settles both the other way round would wait for each other.
         for (seq, lease) in due {
+            let mut tx = store.lease().await?;
             if !outbox::renew(&mut tx, seq, &lease, until).await? {
                 lost.push((seq, lease));
             }
+            tx.commit().await?;
         }
-        tx.commit().await?;
         // Another's by now: the attempt under way ends as a late echo, which settles nothing.
         self.with(|held| {
             for (seq, lease) in lost {

@@ -201,6 +201,8 @@ pub(super) async fn postgres(
         // may be held up by whoever reads what it prints.
         ("idle_in_transaction_session_timeout", if how == Open::Existing { "0" } else { "10s" }),
         ("lock_timeout", "20s"),
+        // A commit that is cancelled while it waits for a standby is reported as done.
+        ("statement_timeout", "0"),
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),
         ("tcp_keepalives_count", "3"),

@@ -197,8 +197,10 @@ pub async fn held(
     seq: i64,
     lease: &Lease,
 ) -> Result<Option<(i64, Option<RecordState>)>, StoreError> {
-    let query = sql("SELECT attempts, record FROM outbox WHERE seq = $1 AND lease = $2");
-    match query.bind(seq).bind(lease.to_vec()).fetch_optional(conn).await? {
+    // Locked: another gateway leases it before this is settled, or not at all.
+    let held =
+        either!(conn, "SELECT attempts, record FROM outbox WHERE seq = $1 AND lease = $2", " FOR UPDATE", "");
+    match sql(held).bind(seq).bind(lease.to_vec()).fetch_optional(conn).await? {
         Some(row) => Ok(Some((row.get(0)?, record::from_text(row.get(1)?)?))),
         None => Ok(None),
     }

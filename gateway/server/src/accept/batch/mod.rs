@@ -54,6 +54,7 @@ pub(super) async fn run(
     let read_only = witness_store::is_rolled_back(conn).await?;
     let growth = logs.begin(conn).await?;
     let mut batch = Batch {
+        standing,
         now: clock::now(),
         active: partner::active(conn).await?,
         next_seq: message::next_seq(conn).await?,
@@ -112,6 +113,7 @@ enum Draft {
 type MessageKey = (Way, String, Uuid, String);
 
 struct Batch<'a> {
+    standing: &'a Standing,
     now: Instant,
     active: Vec<String>,
     next_seq: i64,
@@ -132,25 +134,35 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Why nothing may be written about a message: its channel waits for the partner's word.
+    fn closed(&self, row: &Message) -> Option<String> {
+        row.partner.parse().ok().and_then(|partner| self.standing.closed(Some(partner)))
+    }
+
     async fn hand_over(&mut self, conn: &mut Connection, hand_over: &HandOver) -> Result<Draft, StoreError> {
         let recipient = hand_over.recipient.as_str();
-        let mut all = delivery::of_message(conn, hand_over.seq).await?;
-        all.retain(|delivery| delivery.recipient == recipient);
+        let mut all = Vec::new();
+        for seq in &hand_over.seqs {
+            let of_message = delivery::of_message(conn, *seq).await?.into_iter();
+            all.extend(of_message.filter(|found| found.recipient == recipient).map(|found| (*seq, found)));
+        }
         if all.is_empty() {
             return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::NotFound))));
         }
-        let held = all.into_iter().find(|delivery| delivery.lease.as_deref() == Some(&hand_over.lease));
-        let Some(found) = held else {
+        all.retain(|(_, delivery)| delivery.lease.as_deref() == Some(&hand_over.lease));
+        // Of two of one id that were fetched together each acknowledgement ends one.
+        all.sort_by_key(|(_, delivery)| delivery.done_at.is_some());
+        let Some((seq, found)) = all.into_iter().next() else {
             return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::LeaseLost))));
         };
         if found.done_at.is_some() {
             // The same acknowledgement again: its first answer was lost on the way.
             return Ok(Draft::Ready(Answer::Done));
         }
-        let Some(row) = message::by_seq(conn, hand_over.seq).await? else {
+        let Some(row) = message::by_seq(conn, seq).await? else {
             return Err(StoreError::Corrupt("a delivery without its message".into()));
         };
-        let finished = delivery::finish(conn, hand_over.seq, found.n, &hand_over.lease, self.now).await?;
+        let finished = delivery::finish(conn, seq, found.n, &hand_over.lease, self.now).await?;
         let Some(next) = finished else {
             return Ok(Draft::Ready(Answer::Refused(Problem::new(Code::LeaseLost))));
         };
@@ -179,6 +191,9 @@ impl Batch<'_> {
         let Some(row) = message::by_seq(conn, seq).await? else {
             return Err(StoreError::Corrupt("a question without its message".into()));
         };
+        if let Some(reason) = self.closed(&row) {
+            return Ok(unavailable(reason));
+        }
         self.questions.insert(seq, Question { state: QuestionState::Missed, ..asked });
         self.happened(&row, Happened::Unanswered, None, None);
         self.tell(&row, Notice::AnswerMissing);

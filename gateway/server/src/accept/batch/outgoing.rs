@@ -7,7 +7,7 @@ use silkgate_message::problem::{Code, Problem};
 
 use super::super::event::{Event, Happened};
 use super::super::work::{Answer, Outcome, Settlement, Submission, entry_at};
-use super::{Batch, Draft, fill, out_of_order};
+use super::{Batch, Draft, fill, out_of_order, unavailable};
 use crate::store::delivery::Notice;
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
@@ -133,6 +133,10 @@ impl Batch<'_> {
         let Some(row) = message::by_seq(conn, seq).await? else {
             return Err(StoreError::Corrupt("an outbox row without its message".into()));
         };
+        // Sent again, once the partner has given its word, it gets the same answer.
+        if let Some(reason) = self.closed(&row) {
+            return Ok(unavailable(reason));
+        }
         if let Some(attempt) = &settlement.attempt {
             outbox::note_attempt(conn, seq, self.now, attempt).await?;
         } else if attempts > 0 && outbox::attempts(conn, seq).await?.is_empty() {
