@@ -124,7 +124,7 @@ fn an_older_backup_is_read_only_until_what_is_lost_is_given_up() {
     // The state is read-only before any gateway starts.
     assert!(fails(&pair.jo, 2, &["partner", "suspend", "IQ"]).contains("read-only"));
     pair.jo.start();
-    assert!(pair.jo.gateway_log().contains("ALARM still open"), "{}", pair.jo.gateway_log());
+    wait_for("the alarm", || pair.jo.gateway_log().contains("ALARM still open").then_some(()));
     assert_eq!(pair.jo.back_end(JO).submit(&alert(JO, IQ)).status, 503);
     assert!(pair.jo.run(&["show", &lost]).status.code() != Some(0), "the lost message is not there");
     recover(&pair);

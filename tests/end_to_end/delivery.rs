@@ -205,7 +205,8 @@ fn a_partner_that_is_not_reached_is_looked_for_by_one_attempt_at_a_time() {
     for event in &events {
         assert_eq!(police.outcome(event["id"].as_str().unwrap())["state"], "receipted");
     }
-    assert!(pair.iq.gateway_log().contains("the partner is reached again"));
+    let again = "the partner is reached again";
+    wait_for("the line", || pair.iq.gateway_log().contains(again).then_some(()));
 }
 
 #[test]

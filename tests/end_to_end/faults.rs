@@ -77,7 +77,8 @@ fn after_a_failed_commit_only_what_is_there_is_acknowledged() {
     assert!(answer.is_err() || answer.unwrap().status != 200, "acknowledged, and not committed");
     if pair.jo.database.is_some() {
         // A server tells what became of it: the gateway goes on.
-        assert!(pair.jo.gateway_log().contains("the server is asked what became of it"));
+        let asked = "the server is asked what became of it";
+        wait_for("the line", || pair.jo.gateway_log().contains(asked).then_some(()));
         assert_eq!(client.message(&trapped.bytes).status, 503);
     } else {
         assert_eq!(pair.jo.wait_for_end(), Some(2), "nothing is tried again after a failed commit");
