@@ -26,10 +26,17 @@ fn alone(cx: &Cx) -> Result<File> {
     serve::lock(cx).context("the gateway must be stopped for this; nothing was changed")
 }
 
+/// How long a server may take to notice that a gateway is gone.
+const NOTICED_WITHIN: Duration = Duration::from_secs(3);
+
 /// Makes sure that no gateway on another machine uses a server's database.
 async fn unused(place: &Place) -> Result<()> {
-    if Side::others(place).await? > 0 {
-        bail!("{place}: a gateway or a command still uses it; stop every one; nothing was changed");
+    let deadline = now() + NOTICED_WITHIN;
+    while Side::others(place).await? > 0 {
+        if now() > deadline {
+            bail!("{place}: a gateway or a command still uses it; stop every one; nothing was changed");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
 }
