@@ -311,3 +311,32 @@ fn a_message_for_a_suspended_partner_expires_without_an_attempt() {
     assert_eq!(police.acknowledge(&told).status, 200);
     assert!(pair.iq.audit().is_empty());
 }
+
+/// An id is unique for its source only: two authorities of one state may use one.
+#[test]
+fn two_messages_of_one_id_are_acknowledged_each_for_itself() {
+    let pair = Pair::start();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    let key = pair.iq.message_key();
+    let first = event("IQ/traffic-police", "JO/public-security");
+    let mut second = event("IQ/general-customs-authority", "JO/public-security");
+    second["id"] = first["id"].clone();
+    for event in [&first, &second] {
+        assert_eq!(client.message(&sign(&key, event).bytes).status, 200);
+    }
+    let back_end = pair.jo.back_end("JO/public-security");
+    let fetched = back_end.deliveries("?max=10");
+    assert_eq!(fetched.len(), 2);
+    for delivery in &fetched {
+        assert_eq!(back_end.acknowledge(delivery).status, 200);
+    }
+    let house = pair.jo.log(&["--partner", "house"]);
+    let mut handed: Vec<_> = house
+        .iter()
+        .filter(|entry| entry["kind"] == "delivered")
+        .map(|entry| entry["from"].clone())
+        .collect();
+    handed.sort_by_key(ToString::to_string);
+    assert_eq!(handed, ["IQ/general-customs-authority", "IQ/traffic-police"]);
+    assert_eq!(pair.jo.json(&["status"])["queues"]["deliveries"], json!([]));
+}

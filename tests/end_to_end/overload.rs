@@ -5,14 +5,17 @@ use std::io::{Read as _, Write as _};
 use support::home::set;
 use support::{Home, Pair, event, sign, wait_for};
 
+const MESSAGES: (&str, &str) = ("/v1/messages", "application/jose+json");
+
 /// A request whose body stops half-way: it is under way until the rest comes.
 fn half_sent(
     client: &support::Client,
+    (path, kind): (&str, &str),
     body: &[u8],
 ) -> (rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream>, Vec<u8>) {
     let mut line = client.connect().unwrap();
     let head = format!(
-        "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/jose+json\r\nContent-Length: {}\r\n\r\n",
+        "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     let (now, later) = body.split_at(body.len() / 2);
@@ -32,7 +35,7 @@ fn a_partner_beyond_its_places_is_put_off_and_another_is_not() {
     pair.jo.start();
     let (flooding, quiet) = (pair.iq.as_partner_of(&pair.jo), sa.as_partner_of(&pair.jo));
     let message = |home: &Home| sign(&home.message_key(), &event(&home.party, "JO/public-security"));
-    let mut open: Vec<_> = (0..2).map(|_| half_sent(&flooding, &message(&pair.iq).bytes)).collect();
+    let mut open: Vec<_> = (0..2).map(|_| half_sent(&flooding, MESSAGES, &message(&pair.iq).bytes)).collect();
     let third = message(&pair.iq);
     let refused = wait_for("the places to be taken", || {
         let answer = flooding.message(&third.bytes);
@@ -52,4 +55,23 @@ fn a_partner_beyond_its_places_is_put_off_and_another_is_not() {
     }
     wait_for("room", || (flooding.message(&third.bytes).status == 200).then_some(()));
     assert!(pair.jo.audit().is_empty());
+}
+
+#[test]
+fn what_a_partner_asks_takes_places_of_its_own() {
+    let mut pair = Pair::set_up(None);
+    set(&pair.jo, "requests_per_peer", "2");
+    pair.jo.start();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    let show = ("/v1/witness/add-checkpoint", "text/plain; charset=utf-8");
+    let open: Vec<_> = (0..2).map(|_| half_sent(&client, show, b"old 0\n\n")).collect();
+    let refused = wait_for("the places to be taken", || {
+        let answer = client.get("/v1/log/checkpoint");
+        (answer.status == 503).then_some(answer)
+    });
+    assert_eq!((refused.code().as_str(), refused.header("retry-after")), ("overloaded", Some("1")));
+    let message = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+    assert_eq!(client.message(&message.bytes).status, 200, "messages have places of their own");
+    drop(open);
+    wait_for("room", || (client.get("/v1/log/checkpoint").status == 200).then_some(()));
 }

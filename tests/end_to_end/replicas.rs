@@ -238,11 +238,24 @@ fn a_server_that_hangs_or_restarts_costs_no_message() {
 fn gateways_with_keys_of_their_own_do_not_share_a_database() {
     let folder = tempfile::TempDir::new().unwrap();
     let mut iq = Home::init_on(folder.path(), "IQ/traffic-police", Backend::Postgres);
+    iq.add_partner(&Home::init_file(folder.path(), "JO/public-security"), None);
     let second = iq.replica("iq-2");
     iq.start();
     let refused = second.run(&["serve"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("another key store"), "{said}");
+    // Should one be there all the same, by a claim that could not be renewed: neither reads what the other takes.
+    let claim = "UPDATE duty SET holder = '\\x00', until_ms = 9000000000000 WHERE name = 'key store'";
+    assert_eq!(iq.execute(claim), 1);
+    let police = iq.back_end("IQ/traffic-police");
+    let refused = wait_for("nothing to be taken", || {
+        let answer = police.submit(&event("IQ/traffic-police", "JO/public-security"));
+        (answer.status == 503).then_some(answer)
+    });
+    assert!(refused.json()["detail"].as_str().unwrap().contains("another key store"));
+    assert_eq!(iq.execute("DELETE FROM duty WHERE name = 'key store'"), 1);
+    let unsent = event("IQ/traffic-police", "JO/public-security");
+    wait_for("it to go on", || (police.submit(&unsent).code() != "unavailable").then_some(()));
 }
 
 #[test]

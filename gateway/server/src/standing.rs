@@ -28,6 +28,8 @@ pub struct Standing {
 
 #[derive(Default)]
 struct Known {
+    /// Why payloads can be neither written nor read as they should: a key store that is not the one in use.
+    other_keys: Option<&'static str>,
     /// Partners who have seen more than we hold, or another history.
     rolled_back: BTreeSet<Country>,
     /// Partners whose word on our logs is still awaited at this start, and who gave it.
@@ -159,6 +161,11 @@ impl Standing {
         self.changed.notify_waiters();
     }
 
+    /// Whether another key store is in use on this database; None: ours is.
+    pub fn set_other_keys(&self, reason: Option<&'static str>) {
+        self.write().other_keys = reason;
+    }
+
     /// Since when entries of the channel are not cosigned; None: all are.
     pub fn set_uncosigned(&self, partner: Country, since: Option<Instant>) {
         let mut known = self.write();
@@ -176,6 +183,9 @@ impl Standing {
     /// Why nothing at all may be written.
     pub fn read_only(&self) -> Option<String> {
         let known = self.read();
+        if let Some(reason) = known.other_keys {
+            return Some(format!("read-only: {reason}"));
+        }
         let partners: Vec<_> = known.rolled_back.iter().map(ToString::to_string).collect();
         let first = partners.first()?;
         Some(format!(

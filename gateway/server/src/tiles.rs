@@ -12,29 +12,16 @@ use silkgate_ledger::tree::{TILE_WIDTH, TilePath};
 use silkgate_message::party::Country;
 use silkgate_message::problem::{Code, Problem};
 
-use crate::admission::Place;
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer};
 use crate::store::ledger::{self, Head};
 use crate::store::{Connection, StoreError};
-
-/// What a reading of a log holds in memory, at most: with it few readings of one partner are under way at once, and those that
-/// the database must serve others with are left to them.
-const READING_BYTES: usize = 16 << 20;
-
-/// A partner's place for a reading; None where it has taken all of its own.
-fn place(gateway: &Gateway, country: Country) -> Option<Place> {
-    gateway.admission.enter(&format!("{country} reads"), READING_BYTES)
-}
 
 /// `GET /v1/log/checkpoint`: the newest signed checkpoint.
 pub async fn checkpoint(
     State(gateway): State<Arc<Gateway>>,
     Extension(PartnerPeer(country)): Extension<PartnerPeer>,
 ) -> Response {
-    let Some(_place) = place(&gateway, country) else {
-        return http::problem(&Problem::new(Code::Overloaded));
-    };
     let read = async {
         let mut tx = gateway.store.read().await?;
         let Some(head) = head(&mut tx, country).await? else { return Ok(None) };
@@ -51,9 +38,6 @@ pub async fn tile(
     Path(path): Path<String>,
 ) -> Response {
     let Ok(path) = format!("tile/{path}").parse::<TilePath>() else { return http::not_found().await };
-    let Some(_place) = place(&gateway, country) else {
-        return http::problem(&Problem::new(Code::Overloaded));
-    };
     let read = async {
         let mut tx = gateway.store.read().await?;
         let Some(head) = head(&mut tx, country).await? else { return Ok(None) };

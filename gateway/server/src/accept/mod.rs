@@ -159,9 +159,7 @@ impl Accept {
 
 /// Why the loop ended before it was closed.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "a commit failed, and what it left behind is not known: {0}; restart the gateway, which reads everything again"
-)]
+#[error("{0}; restart the gateway, which reads everything again")]
 pub struct Halted(String);
 
 impl Committer {
@@ -209,7 +207,7 @@ impl Committer {
                                 answers.resize_with(works.len(), away);
                                 break;
                             }
-                            Err(Failure::Commit(error)) => return Err(self.halt(error)),
+                            Err(Failure::End(error)) => return Err(self.halt(error)),
                         }
                     }
                 }
@@ -221,7 +219,7 @@ impl Committer {
                     );
                     answers.extend(works.iter().map(|_| away()));
                 }
-                Err(Failure::Commit(error)) => return Err(self.halt(error)),
+                Err(Failure::End(error)) => return Err(self.halt(error)),
             }
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // Whoever asked may have gone; the work is done all the same.
@@ -234,7 +232,7 @@ impl Committer {
     }
 
     /// After a failed COMMIT it is unknown what the disk holds. Trying again could acknowledge what
-    /// is not there (fsync reports an error once); only a restart reads the truth.
+    /// is not there (fsync reports an error once); only a restart reads the truth. The same where what was committed is gone.
     fn halt(&self, error: String) -> Halted {
         self.halted.store(true, Ordering::SeqCst);
         self.queue.close();
@@ -258,13 +256,13 @@ impl Committer {
                     // From here on everything answered below survives a power cut.
                     Ok(()) => self.logs.keep(&done.signed),
                     Err(error) if shared => self.settle(&done.signed, error).await?,
-                    Err(error) => return Err(Failure::Commit(error.to_string())),
+                    Err(error) => return Err(unknown(&error)),
                 }
                 self.figures.committed(works.len(), began.elapsed());
                 Ok((done.answers, done.changed))
             }
             // Not tried again, and nothing of it forgotten: only a start asks the witnesses.
-            Err(error @ StoreError::Backwards(_)) => Err(Failure::Commit(error.to_string())),
+            Err(error @ StoreError::Backwards(_)) => Err(Failure::End(error.to_string())),
             Err(error) => {
                 self.logs.forget();
                 if let Err(error) = tx.rollback().await {
@@ -301,10 +299,14 @@ impl Committer {
                     tracing::warn!(%error, "the database cannot be reached");
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
-                Err(error) => return Err(Failure::Commit(error.to_string())),
+                Err(error) => return Err(unknown(&error)),
             }
         }
     }
+}
+
+fn unknown(error: &StoreError) -> Failure {
+    Failure::End(format!("a commit failed, and what it left behind is not known: {error}"))
 }
 
 fn away() -> Answer {
@@ -316,6 +318,6 @@ enum Failure {
     Aborted(String),
     /// Nothing was written, and nothing can be at present.
     Away(String),
-    /// It is not known what was written.
-    Commit(String),
+    /// Nothing may be written any more: it is not known what was, or what was is gone.
+    End(String),
 }

@@ -7,14 +7,13 @@ use anyhow::{Context as _, Result, bail};
 use silkgate_message::party::Country;
 use tokio::task::JoinHandle;
 
-use super::Cx;
-use crate::accept::{Accept, Halted, Logs};
-use crate::clock;
-use crate::directory::{Directory, Partner};
+use super::{Cx, serve};
+use crate::accept::Halted;
+use crate::directory::Partner;
 use crate::gateway::Gateway;
 use crate::keys::Keys;
 use crate::standing::Standing;
-use crate::store::{Open, Store, partner, witness};
+use crate::store::{Open, partner, witness};
 
 /// The gateway's parts, and its committer at work.
 pub(super) struct Desk {
@@ -27,19 +26,9 @@ impl Desk {
     pub(super) async fn open(cx: &Cx) -> Result<Self> {
         let config = cx.home.config()?;
         let standing = Arc::new(Standing::default());
-        let (place, key_place) = (cx.home.database(&config), cx.home.key_store(&config));
-        let reconnected = standing.clone();
-        let doubt = Arc::new(move || reconnected.doubt());
-        let store = Store::open(&place, &key_place, Open::Existing, doubt).await?;
         let keys = Keys::read(&cx.home, &config)?;
-        let directory = {
-            let mut tx = store.read().await?;
-            Directory::load(&mut tx, config.country(), clock::now()).await?
-        };
-        let queue = config.limits.queue_per_partner;
-        let (accept, committer) =
-            Accept::new(store.clone(), Logs::new(keys.log.clone()), queue, standing.clone());
-        let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
+        let store = serve::open_store(cx, &config, Open::Existing, &standing).await?;
+        let (gateway, committer) = serve::join(config, keys, store, standing).await?;
         let commits = {
             let gateway = gateway.clone();
             tokio::spawn(committer.run(move |changed| gateway.changed(&changed)))

@@ -1,18 +1,13 @@
 //! `silkgate serve`: runs the gateway until it is told to stop.
 
+mod planes;
+
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use axum::Router;
-use axum::extract::{Extension, Request};
-use axum::middleware::{self, Next};
-use axum::response::Response;
-use axum::routing::{get, post};
-use rustls_pki_types::CertificateDer;
-use silkgate_message::problem::{Code, Problem};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +18,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
-use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
+use crate::http;
 use crate::keys::{self, Keys};
 use crate::line::Lines;
 use crate::send::Sender;
@@ -31,17 +26,21 @@ use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
-use crate::{
-    channel, deadlines, deliver, dispatch, operations, receive, retention, submit, tiles, tls, witness,
-};
+use crate::{deadlines, dispatch, operations, retention, witness};
+#[cfg(test)]
+pub(crate) use planes::NationalPeer;
+use planes::{National, Partners};
+pub(crate) use planes::{national_routes, partner_routes};
 
 /// A message's, where there is no partner yet: seven days.
 const LIFETIME_MS: i64 = 7 * 86_400_000;
 
-/// After which the line that brings news of other gateways is opened anew.
-const SILENCE: Duration = Duration::from_secs(10);
+/// After which the line that brings news of other gateways is opened anew: two claims were not heard on it.
+const SILENCE: Duration = Duration::from_secs(12);
 /// For which a gateway claims the key store for itself and its like.
 const CLAIM_MS: i64 = 15_000;
+/// What must not be.
+const OTHER_KEYS: &str = "another gateway uses this database with another key store";
 /// How often that is renewed.
 const CLAIM_EVERY: Duration = Duration::from_secs(5);
 
@@ -128,7 +127,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     if let Some(ended) = ended {
         // The committer ends by itself only after a failed commit: nothing may go on.
         let halted = ended.context("the committer died")?;
-        tracing::error!("stopped: a commit failed");
+        tracing::error!("stopped: nothing may be written any more");
         return halted.map(|()| Found::Good).map_err(Into::into);
     }
     for plane in planes {
@@ -148,16 +147,7 @@ async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Optio
     let keys = Keys::read(&cx.home, &config)?;
     let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
     let standing = Arc::new(Standing::default());
-    let (place, key_place) = (cx.home.database(&config), cx.home.key_store(&config));
-    let reconnected = standing.clone();
-    let store = Store::open(&place, &key_place, Open::Migrate, Arc::new(move || reconnected.doubt())).await?;
-    if !store.claim_keys(CLAIM_MS).await? {
-        bail!(
-            "another gateway uses this database with another key store: give both the same one, \
-             `key_store = \"postgres://…\"`, or stop the other and wait {} s",
-            CLAIM_MS / 1000
-        );
-    }
+    let store = open_store(cx, &config, Open::Migrate, &standing).await?;
     let (gateway, committer) = assemble(config, keys, store, standing).await?;
     let lifetime_ms = gateway.directory().partners().map(|partner| partner.agreement.lifetime_ms()).max();
     keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
@@ -172,17 +162,47 @@ pub(crate) async fn assemble(
     standing: Arc<Standing>,
 ) -> Result<(Arc<Gateway>, Committer)> {
     recover(&store).await?;
+    let (gateway, committer) = join(config, keys, store, standing).await?;
+    retention::encrypt_plain(&gateway.store, &gateway.directory()).await?;
+    await_witnesses(&gateway).await?;
+    Ok((gateway, committer))
+}
+
+/// The gateway on an open store that may be in use, and a loop that grows its logs in turns with others.
+pub(super) async fn join(
+    config: Config,
+    keys: Keys,
+    store: Store,
+    standing: Arc<Standing>,
+) -> Result<(Arc<Gateway>, Committer)> {
     let directory = {
         let mut tx = store.read().await?;
         Directory::load(&mut tx, config.country(), clock::now()).await?
     };
-    retention::encrypt_plain(&store, &directory).await?;
     let logs = Logs::new(keys.log.clone());
     let queue = config.limits.queue_per_partner;
     let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
     let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
-    await_witnesses(&gateway).await?;
     Ok((gateway, committer))
+}
+
+/// Opens the store, for a process that makes keys and takes messages.
+pub(super) async fn open_store(
+    cx: &Cx,
+    config: &Config,
+    how: Open,
+    standing: &Arc<Standing>,
+) -> Result<Store> {
+    let (place, key_place) = (cx.home.database(config), cx.home.key_store(config));
+    let reconnected = standing.clone();
+    let store = Store::open(&place, &key_place, how, Arc::new(move || reconnected.doubt())).await?;
+    if !store.claim_keys(CLAIM_MS).await? {
+        bail!(
+            "{OTHER_KEYS}: give both the same one, `key_store = \"postgres://…\"`, or stop the other and wait {} s",
+            CLAIM_MS / 1000
+        );
+    }
+    Ok(store)
 }
 
 /// Resolves when the planes are to close. Before that `/readyz` says so, for as long as a balancer needs to see it.
@@ -199,7 +219,7 @@ async fn hear(gateway: Arc<Gateway>, stop: CancellationToken) {
     loop {
         let heard = async {
             match &mut ear {
-                // Silence may be that of a line that is gone: it is opened anew, and everyone looks.
+                // Every gateway is heard every few seconds: silence is that of a line that is gone. It is opened anew.
                 Some(line) => match tokio::time::timeout(SILENCE, line.hear()).await {
                     Ok(heard) => Ok(Some(heard?)),
                     Err(_) => {
@@ -225,6 +245,7 @@ async fn hear(gateway: Arc<Gateway>, stop: CancellationToken) {
                 // Of another version of the gateway.
                 Err(_) => gateway.changed_perhaps(),
             },
+            Ok(Some(Heard::Nothing)) => {}
             Ok(Some(Heard::Perhaps)) => gateway.changed_perhaps(),
             Err(error) => {
                 tracing::warn!(%error, "the database tells no news; looking for them instead");
@@ -318,8 +339,12 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
                 Err(error) => tracing::warn!(%error, "partners could not be read; the old ones stay in force"),
             },
             _ = claim.tick() => match gateway.store.claim_keys(CLAIM_MS).await {
-                Ok(true) => {}
-                Ok(false) => tracing::error!("ALARM: another gateway uses this database with another key store"),
+                Ok(alone) => {
+                    gateway.standing.set_other_keys((!alone).then_some(OTHER_KEYS));
+                    if !alone {
+                        tracing::error!("ALARM: {OTHER_KEYS}: neither can read what the other takes; nothing is written");
+                    }
+                }
                 Err(error) => tracing::warn!(%error, "the database cannot be reached"),
             },
             _ = minute.tick() => {
@@ -333,127 +358,4 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
         }
     }
     gateway.refusals.summarise(&gateway.accept).await;
-}
-
-pub(crate) fn partner_routes(gateway: &Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/v1/messages", post(receive::post))
-        .route("/v1/channel", get(channel::fetch))
-        .route("/v1/log/checkpoint", get(tiles::checkpoint))
-        .route("/v1/log/tile/{*path}", get(tiles::tile))
-        .route("/v1/log/cosigned/{origin}", get(witness::cosigned))
-        .route("/v1/witness/add-checkpoint", post(witness::add_checkpoint))
-        .route("/v1/witness/{origin}/checkpoint", get(witness::newest))
-        .fallback(http::not_found)
-        .method_not_allowed_fallback(http::method_not_allowed)
-        .with_state(gateway.clone())
-}
-
-pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/v1/submissions", post(submit::post))
-        .route("/v1/submissions/{id}", get(submit::status))
-        .route("/v1/submissions/{id}/message", get(submit::signed_message))
-        .route("/v1/check", post(submit::dry_run))
-        .route("/v1/deliveries", get(deliver::fetch))
-        .route("/v1/deliveries/{id}/ack", post(deliver::acknowledge))
-        .fallback(http::not_found)
-        .method_not_allowed_fallback(http::method_not_allowed)
-        .layer(middleware::from_fn(back_ends_only))
-        .with_state(gateway.clone())
-}
-
-/// Every resource of the national plane is a back end's, so far.
-async fn back_ends_only(peer: Extension<NationalPeer>, mut request: Request, next: Next) -> Response {
-    match peer.0 {
-        NationalPeer::BackEnd(peer) => {
-            request.extensions_mut().insert(peer);
-            next.run(request).await
-        }
-        NationalPeer::Other => http::problem(&Problem::new(Code::RoleForbidden)),
-    }
-}
-
-/// The partner plane.
-struct Partners {
-    gateway: Arc<Gateway>,
-    strangers: mpsc::Sender<String>,
-}
-
-impl Plane for Partners {
-    type Peer = PartnerPeer;
-
-    fn tls(&self) -> Arc<rustls::ServerConfig> {
-        self.gateway.partner_tls().config()
-    }
-
-    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<PartnerPeer> {
-        let country = self.gateway.partner_tls().identify(certificate)?.parse().ok()?;
-        let directory = self.gateway.directory();
-        let partner = directory.partner(country)?;
-        (partner.state != "removed").then_some(PartnerPeer(country))
-    }
-
-    fn stranger(&self, reason: String) {
-        self.gateway.figures.connection_refused("partner", "tls_stranger");
-        // A full channel drops the note, never the handshakes of others.
-        let _ = self.strangers.try_send(reason);
-    }
-
-    fn unknown(&self) {
-        self.gateway.figures.connection_refused("partner", Code::PeerUnknown.as_str());
-        self.gateway.refusals.of_unknown();
-    }
-}
-
-/// The national plane.
-struct National {
-    gateway: Arc<Gateway>,
-    config: Arc<rustls::ServerConfig>,
-    strangers: mpsc::Sender<String>,
-}
-
-/// Who is on the other side, on the national plane.
-#[derive(Clone)]
-pub(crate) enum NationalPeer {
-    BackEnd(BackEndPeer),
-    Other,
-}
-
-impl National {
-    fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<String>) -> Result<Self> {
-        let keys = &gateway.keys;
-        let identity = keys.national.clone();
-        let config = tls::national_server(identity.chain, identity.key, keys.national_anchor.clone())?;
-        Ok(Self { gateway: gateway.clone(), config, strangers })
-    }
-}
-
-impl Plane for National {
-    type Peer = NationalPeer;
-
-    fn tls(&self) -> Arc<rustls::ServerConfig> {
-        self.config.clone()
-    }
-
-    /// By what is registered, not by what the certificate claims: a certificate that was taken off
-    /// the list is out, whatever it says.
-    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<NationalPeer> {
-        let directory = self.gateway.directory();
-        let client = directory.client(certificate)?;
-        if client.role != "backend" {
-            return Some(NationalPeer::Other);
-        }
-        Some(NationalPeer::BackEnd(BackEndPeer(client.subject.parse().ok()?)))
-    }
-
-    fn stranger(&self, reason: String) {
-        self.gateway.figures.connection_refused("national", "tls_stranger");
-        let _ = self.strangers.try_send(reason);
-    }
-
-    fn unknown(&self) {
-        self.gateway.figures.connection_refused("national", Code::PeerUnknown.as_str());
-        self.gateway.refusals.of_unknown();
-    }
 }

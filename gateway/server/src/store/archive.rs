@@ -226,13 +226,12 @@ pub async fn unpack(
     view.rollback().await?;
     let made = if let Place::File(path) = place { Some(path.as_path()) } else { None };
     to.close(made).await?;
-    if let Some((stated, _)) = about.sums.iter().zip(&written?).find(|(stated, found)| stated != found) {
-        return Err(StoreError::NoBackup(format!(
-            "the backup's table {} is not what the backup says",
-            stated.table
-        )));
+    match carry::first_difference(&about.sums, &written?) {
+        Some(table) => {
+            Err(StoreError::NoBackup(format!("the backup's table {table} is not what the backup says")))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What a database holds, table by table.

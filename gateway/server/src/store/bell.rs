@@ -8,6 +8,8 @@ use super::{Connection, Store, StoreError};
 
 /// The name of the channel.
 const CHANNEL: &str = "silkgate";
+/// What a gateway says when it has nothing to say: who hears nothing for long is on a line that is gone.
+const ALIVE: &str = "alive";
 /// PostgreSQL takes 8000 bytes at most.
 const TEXT_MAX: usize = 7900;
 
@@ -18,6 +20,11 @@ pub async fn ring(conn: &mut Connection, text: Option<String>) -> Result<(), Sto
     Ok(())
 }
 
+/// Says that somebody is there.
+pub(super) async fn alive(conn: &mut Connection) -> Result<(), StoreError> {
+    ring(conn, Some(ALIVE.to_owned())).await
+}
+
 /// Hears the others. A connection of its own.
 pub struct Ear(PgListener);
 
@@ -25,6 +32,8 @@ pub struct Ear(PgListener);
 pub enum Heard {
     /// What a gateway told, this one included.
     Text(String),
+    /// Somebody is there.
+    Nothing,
     /// Perhaps something: the line broke, and what was told meanwhile is lost.
     Perhaps,
 }
@@ -32,7 +41,7 @@ pub enum Heard {
 impl Store {
     /// Begins to listen; None where nobody else can be there.
     pub async fn listen(&self) -> Result<Option<Ear>, StoreError> {
-        let Database::Postgres(pool) = &self.database else { return Ok(None) };
+        let Database::Postgres { readers: pool, .. } = &self.database else { return Ok(None) };
         let options = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = options.connect_with(pool.connect_options().as_ref().clone()).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
@@ -45,6 +54,7 @@ impl Ear {
     /// Waits for the next news.
     pub async fn hear(&mut self) -> Result<Heard, StoreError> {
         Ok(match self.0.try_recv().await? {
+            Some(news) if news.payload() == ALIVE => Heard::Nothing,
             Some(news) if news.payload().is_empty() => Heard::Perhaps,
             Some(news) => Heard::Text(news.payload().to_owned()),
             None => Heard::Perhaps,

@@ -2,13 +2,16 @@
 //! and restores it. There is one mechanism, so that each of the three is tried whenever another one is.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Row as _};
+use tokio::sync::Semaphore;
 
 use super::database::{self, Database};
+use super::payload::{is_encrypted, note_encrypted};
 use super::shape::{self, Table, quoted};
 use super::sql::{insert_all, sql};
 use super::walk::{Summing, Walk};
@@ -90,14 +93,7 @@ pub struct Side {
 impl Side {
     /// What there is, of any version that this program knows; nothing of it is changed.
     pub async fn open(place: &Place, part: Part) -> Result<Self, StoreError> {
-        let database = match place {
-            Place::File(path) if !path.exists() => {
-                return Err(StoreError::Missing(path.display().to_string()));
-            }
-            Place::File(path) => file(SqliteConnectOptions::new().filename(path)).await?,
-            Place::Server(url) => server(url).await?,
-        };
-        let side = Self { database, part };
+        let side = Self { database: existing(place).await?, part };
         let (found, newest) = (side.version().await?, database::newest(part));
         if found == 0 {
             return Err(StoreError::Missing(place.to_string()));
@@ -134,13 +130,7 @@ impl Side {
 
     /// The newest migration applied to a database, also of a version that this program does not know.
     pub async fn found(place: &Place) -> Result<i64, StoreError> {
-        let database = match place {
-            Place::File(path) if !path.exists() => {
-                return Err(StoreError::Missing(path.display().to_string()));
-            }
-            Place::File(path) => file(SqliteConnectOptions::new().filename(path)).await?,
-            Place::Server(url) => server(url).await?,
-        };
+        let database = existing(place).await?;
         let found = database::version(&database).await?;
         database.close().await;
         Ok(found)
@@ -183,7 +173,7 @@ impl Side {
     /// Other connections of gateways or commands to the same server's database; none to a file.
     pub async fn others(place: &Place) -> Result<i64, StoreError> {
         let Place::Server(url) = place else { return Ok(0) };
-        let Database::Postgres(pool) = server(url).await? else { return Ok(0) };
+        let pool = pool(url).await?;
         let query = "SELECT count(*) FROM pg_stat_activity
                      WHERE datname = current_database() AND application_name = 'silkgate'";
         let found = sqlx::query(query).fetch_one(&pool).await?.try_get(0)?;
@@ -201,17 +191,12 @@ impl Side {
         }
         let read = copy(from, &mut to, observe).await?;
         let written = sums(&mut to, observe).await?;
-        for (read, written) in read.iter().zip(&written) {
-            if read != written {
-                return Err(StoreError::Differs(read.table.clone()));
-            }
+        if let Some(table) = first_difference(&read, &written) {
+            return Err(StoreError::Differs(table));
         }
         to.commit().await?;
-        if encrypted
-            && self.part == Part::Data
-            && let Database::Sqlite { writer, .. } = &self.database
-        {
-            sqlx::query("PRAGMA user_version = 1").execute(writer).await?;
+        if encrypted && self.part == Part::Data {
+            note_encrypted(&self.database).await?;
         }
         Ok(written)
     }
@@ -232,9 +217,13 @@ impl Side {
     }
 }
 
-/// Whether no payload stands in the clear, or ever stood so in these pages.
-pub(super) async fn is_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
-    Ok(conn.is_shared() || sql("PRAGMA user_version").value::<i64>(conn).await? >= 1)
+/// A database that is there, whatever stands in it.
+async fn existing(place: &Place) -> Result<Database, StoreError> {
+    match place {
+        Place::File(path) if !path.exists() => Err(StoreError::Missing(path.display().to_string())),
+        Place::File(path) => file(SqliteConnectOptions::new().filename(path)).await,
+        Place::Server(url) => server(url).await,
+    }
 }
 
 async fn file(options: SqliteConnectOptions) -> Result<Database, StoreError> {
@@ -244,12 +233,18 @@ async fn file(options: SqliteConnectOptions) -> Result<Database, StoreError> {
 }
 
 async fn server(url: &str) -> Result<Database, StoreError> {
+    let pool = pool(url).await?;
+    Ok(Database::Postgres { writers: pool.clone(), readers: pool, turn: Arc::new(Semaphore::new(1)) })
+}
+
+async fn pool(url: &str) -> Result<PgPool, StoreError> {
     // Under a name of its own: whoever looks for gateways must not find us. A transaction may wait here for the other
     // database, the audit and the partners; so nothing ends it while it idles.
     let options = database::reach(url)?.application_name("silkgate carries").options([
         ("synchronous_commit", "on"),
         ("idle_in_transaction_session_timeout", "0"),
         ("lock_timeout", "20s"),
+        ("statement_timeout", "0"),
     ]);
     let pool = PgPoolOptions::new().max_connections(2).after_connect(|conn, _| {
         Box::pin(async move {
@@ -259,7 +254,14 @@ async fn server(url: &str) -> Result<Database, StoreError> {
             }
         })
     });
-    Ok(Database::Postgres(pool.connect_with(options).await?))
+    Ok(pool.connect_with(options).await?)
+}
+
+/// The first table of which two databases do not tell the same.
+pub(super) fn first_difference(one: &[Sum], other: &[Sum]) -> Option<String> {
+    let stands = |sum: &&Sum, among: &[Sum]| among.contains(sum);
+    let differs = one.iter().find(|sum| !stands(sum, other)).or(other.iter().find(|sum| !stands(sum, one)));
+    differs.map(|sum| sum.table.clone())
 }
 
 /// Copies every table.

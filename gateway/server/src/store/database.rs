@@ -10,6 +10,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
+use tokio::sync::Semaphore;
 
 use super::carry::Part;
 use super::sql::{Connection, sql};
@@ -22,8 +23,10 @@ use crate::config::Place;
 const WRITE_WAIT: Duration = Duration::from_secs(20);
 /// For a connection out of the pool.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
-/// Connections of one gateway to PostgreSQL: one writes, the others lease and read.
-const CONNECTIONS: u32 = 8;
+/// Connections of one gateway to PostgreSQL that write: one grows the logs, one waits for its turn, the others lease.
+const WRITERS: u32 = 4;
+/// Those that read: however much is read, nobody who writes waits for it.
+const READERS: u32 = 6;
 /// Migrations in force.
 pub(super) type History = &'static [(i64, &'static str, &'static str)];
 
@@ -59,7 +62,14 @@ pub(super) enum Database {
         readers: SqlitePool,
     },
     /// A server, which other gateways may use too.
-    Postgres(PgPool),
+    Postgres {
+        /// Those that write.
+        writers: PgPool,
+        /// Those that read.
+        readers: PgPool,
+        /// Of this process one waits for the heads of the logs; the others wait for it, and keep no connection from leases.
+        turn: Arc<Semaphore>,
+    },
     /// In memory: what the tests' simulation runs on.
     #[cfg(test)]
     Memory(Memory),
@@ -74,16 +84,18 @@ impl Database {
         match place {
             Place::File(path) => sqlite(path, how).await,
             Place::Server(url) => {
-                let pool = postgres(url, how, Some(reconnected)).await?;
-                prepare(&pool, how, POSTGRES).await?;
-                Ok(Database::Postgres(pool))
+                let server = Server::new(url, how, Some(reconnected))?;
+                let writers = server.connect(WRITERS).await?;
+                prepare(&writers, place, how, POSTGRES).await?;
+                let (readers, turn) = (server.connect(READERS).await?, Arc::new(Semaphore::new(1)));
+                Ok(Database::Postgres { writers, readers, turn })
             }
         }
     }
 
     /// Whether several gateways may use it at once.
     pub(super) fn is_shared(&self) -> bool {
-        matches!(self, Database::Postgres(_))
+        matches!(self, Database::Postgres { .. })
     }
 
     /// Begins the one write transaction; others wait their turn, in this process and in others.
@@ -93,10 +105,11 @@ impl Database {
     /// it is asked for every millisecond, within a bound. PostgreSQL: whoever holds the heads of the logs writes, which
     /// are locked in ascending id; the heads are what one history needs, so nothing else is locked.
     pub(super) async fn write(&self) -> Result<Connection, StoreError> {
+        let Database::Postgres { turn, .. } = self else { return self.lease().await };
+        // Never closed.
+        let _turn = turn.acquire().await;
         let mut conn = self.lease().await?;
-        if self.is_shared() {
-            sql("SELECT id FROM log ORDER BY id FOR UPDATE").fetch_all(&mut conn).await?;
-        }
+        sql("SELECT id FROM log ORDER BY id FOR UPDATE").fetch_all(&mut conn).await?;
         Ok(conn)
     }
 
@@ -105,7 +118,7 @@ impl Database {
         #[cfg(test)]
         fault::begin().await?;
         let writer = match self {
-            Database::Postgres(pool) => return Ok(Connection::Postgres(pool.begin().await?)),
+            Database::Postgres { writers, .. } => return Ok(Connection::Postgres(writers.begin().await?)),
             #[cfg(test)]
             Database::Memory(memory) => return Ok(Connection::Memory(memory.begin().await?)),
             Database::Sqlite { writer, .. } => writer,
@@ -129,9 +142,9 @@ impl Database {
             #[cfg(test)]
             Database::Memory(memory) => Connection::Memory(memory.begin().await?),
             Database::Sqlite { readers, .. } => Connection::Sqlite(readers.begin().await?),
-            Database::Postgres(pool) => {
+            Database::Postgres { readers, .. } => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Connection::Postgres(pool.begin_with(begin).await?)
+                Connection::Postgres(readers.begin_with(begin).await?)
             }
         })
     }
@@ -143,7 +156,10 @@ impl Database {
                 readers.close().await;
                 writer.close().await;
             }
-            Database::Postgres(pool) => pool.close().await,
+            Database::Postgres { writers, readers, .. } => {
+                readers.close().await;
+                writers.close().await;
+            }
             #[cfg(test)]
             Database::Memory(_) => {}
         }
@@ -187,51 +203,59 @@ async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
     Ok(Database::Sqlite { writer, readers })
 }
 
-/// Connects to a PostgreSQL server. `reconnected` is called before a connection is used that leads to another database, or to the
-/// same one after a restart.
-pub(super) async fn postgres(
-    url: &str,
-    how: Open,
+/// A PostgreSQL server, and what is known of it.
+pub(super) struct Server {
+    options: PgConnectOptions,
+    /// The incarnation that the last connection led to.
+    known: Arc<Mutex<Option<String>>>,
     reconnected: Option<OnReconnect>,
-) -> Result<PgPool, StoreError> {
-    let options = reach(url)?.application_name("silkgate").options([
-        // A commit returns once it is on the disk, of the synchronous standbys too where there are any.
-        ("synchronous_commit", "on"),
-        // A gateway that is paused in a transaction, or whose machine is gone, must not keep the others waiting. A command
-        // may be held up by whoever reads what it prints.
-        ("idle_in_transaction_session_timeout", if how == Open::Existing { "0" } else { "10s" }),
-        ("lock_timeout", "20s"),
-        // A commit that is cancelled while it waits for a standby is reported as done.
-        ("statement_timeout", "0"),
-        ("tcp_keepalives_idle", "5"),
-        ("tcp_keepalives_interval", "2"),
-        ("tcp_keepalives_count", "3"),
-    ]);
-    let known = Arc::new(Mutex::new(None));
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(ACQUIRE_WAIT)
-        .after_connect(move |conn, _| {
-            let (known, reconnected) = (known.clone(), reconnected.clone());
-            Box::pin(async move {
-                if let Some(unfit) = unfit(conn).await? {
-                    return Err(sqlx::Error::Configuration(unfit.into()));
-                }
-                let found = incarnation(conn).await?;
-                let before = known.lock().unwrap_or_else(PoisonError::into_inner).replace(found.clone());
-                if before.is_some_and(|before| before != found)
-                    && let Some(reconnected) = reconnected
-                {
-                    reconnected();
-                }
-                Ok(())
-            })
-        })
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+}
+
+impl Server {
+    /// `reconnected` is called before a connection is used that leads to another database, or to the same one after a restart.
+    pub(super) fn new(url: &str, how: Open, reconnected: Option<OnReconnect>) -> Result<Self, StoreError> {
+        let options = reach(url)?.application_name("silkgate").options([
+            // A commit returns once it is on the disk, of the synchronous standbys too where there are any.
+            ("synchronous_commit", "on"),
+            // A gateway that is paused in a transaction, or whose machine is gone, must not keep the others waiting. A command
+            // may be held up by whoever reads what it prints.
+            ("idle_in_transaction_session_timeout", if how == Open::Existing { "0" } else { "10s" }),
+            ("lock_timeout", "20s"),
+            // A commit that is cancelled while it waits for a standby is reported as done.
+            ("statement_timeout", "0"),
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+        ]);
+        Ok(Self { options, known: Arc::default(), reconnected })
+    }
+
+    /// Connects, with so many connections at most.
+    pub(super) async fn connect(&self, connections: u32) -> Result<PgPool, StoreError> {
+        let (known, reconnected) = (self.known.clone(), self.reconnected.clone());
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE_WAIT)
+            .after_connect(move |conn, _| {
+                let (known, reconnected) = (known.clone(), reconnected.clone());
+                Box::pin(async move {
+                    if let Some(unfit) = unfit(conn).await? {
+                        return Err(sqlx::Error::Configuration(unfit.into()));
+                    }
+                    let found = incarnation(conn).await?;
+                    let before = known.lock().unwrap_or_else(PoisonError::into_inner).replace(found.clone());
+                    if before.is_some_and(|before| before != found)
+                        && let Some(reconnected) = reconnected
+                    {
+                        reconnected();
+                    }
+                    Ok(())
+                })
+            });
+        Ok(pool.connect_with(self.options.clone()).await?)
+    }
 }
 
 /// How a server is reached.
@@ -299,14 +323,19 @@ pub(super) async fn prepare_keys(pool: &SqlitePool, how: Open) -> Result<(), Sto
 }
 
 /// Brings the schema up to date, or tells that it is not.
-pub(super) async fn prepare(pool: &PgPool, how: Open, history: History) -> Result<(), StoreError> {
+pub(super) async fn prepare(
+    pool: &PgPool,
+    place: &Place,
+    how: Open,
+    history: History,
+) -> Result<(), StoreError> {
     let begun: bool = sqlx::query("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(pool)
         .await?
         .try_get(0)?;
     match how {
         Open::Create if begun => Err(StoreError::Taken),
-        Open::Migrate | Open::Existing if !begun => Err(StoreError::Missing(shown(pool))),
+        Open::Migrate | Open::Existing if !begun => Err(StoreError::Missing(place.to_string())),
         Open::Create => Ok(migrator(history).run(pool).await?),
         Open::Migrate | Open::Existing => {
             current(sqlx::query(VERSION).fetch_one(pool).await?.try_get(0)?, history, how)?;
@@ -359,24 +388,13 @@ pub(super) async fn migrate_to(database: &Database, part: Part, version: i64) ->
     match (database, part) {
         (Database::Sqlite { writer, .. }, Part::Data) => steps(SQLITE)?.run(writer).await?,
         (Database::Sqlite { writer, .. }, Part::Keys) => steps(SQLITE_KEYS)?.run(writer).await?,
-        (Database::Postgres(pool), Part::Data) => steps(POSTGRES)?.run(pool).await?,
-        (Database::Postgres(pool), Part::Keys) => steps(POSTGRES_KEYS)?.run(pool).await?,
+        (Database::Postgres { writers, .. }, Part::Data) => steps(POSTGRES)?.run(writers).await?,
+        (Database::Postgres { writers, .. }, Part::Keys) => steps(POSTGRES_KEYS)?.run(writers).await?,
         // Made with the newest schema, for one simulation.
         #[cfg(test)]
         (Database::Memory(_), _) => {}
     }
     Ok(())
-}
-
-/// A server's database for a reader: never the password.
-fn shown(pool: &PgPool) -> String {
-    let options = pool.connect_options();
-    format!(
-        "postgres://{}:{}/{}",
-        options.get_host(),
-        options.get_port(),
-        options.get_database().unwrap_or("")
-    )
 }
 
 /// Whether this program can use a database of that version, or may bring it up to date.

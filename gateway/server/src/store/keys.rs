@@ -19,7 +19,7 @@ use sqlx::sqlite::{
 };
 use zeroize::Zeroizing;
 
-use super::database::{self, POSTGRES_KEYS};
+use super::database::{self, POSTGRES_KEYS, Server};
 use super::seal::Key;
 use super::sql::{Connection, sql};
 use super::{Open, StoreError, bytes32};
@@ -28,6 +28,8 @@ use super::{fault, memory::Memory};
 use crate::clock;
 use crate::config::Place;
 
+/// Connections to a server's key store.
+const KEY_CONNECTIONS: u32 = 4;
 /// Keys held in memory, at most: a key for each day of five years and two partners.
 const KNOWN_MAX: usize = 4096;
 
@@ -106,8 +108,8 @@ impl KeyStore {
         let pool = match place {
             Place::File(path) => file(path, how, needed).await?.map(Pool::Sqlite),
             Place::Server(url) => {
-                let pool = database::postgres(url, how, None).await?;
-                database::prepare(&pool, how, POSTGRES_KEYS).await?;
+                let pool = Server::new(url, how, None)?.connect(KEY_CONNECTIONS).await?;
+                database::prepare(&pool, place, how, POSTGRES_KEYS).await?;
                 Some(Pool::Postgres(pool))
             }
         };

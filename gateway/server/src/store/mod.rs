@@ -60,9 +60,7 @@ pub enum StoreError {
     #[error("SQLite {0} is older than 3.51.3, which mends a fault that corrupts databases")]
     Version(String),
     /// A log has fewer entries than this process has seen committed.
-    #[error(
-        "{0} holds less than was committed to it: another database was put in place; restart the gateway"
-    )]
+    #[error("{0} holds less than was committed to it: another database was put in place")]
     Backwards(String),
     /// What is stored contradicts itself.
     #[error("the store contradicts itself: {0}")]
@@ -181,7 +179,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let fresh = how == Open::Create;
         let database = Database::open(place, how, reconnected).await?;
-        let needed = payload::any_encrypted(&mut database.lease().await?).await?;
+        let needed = payload::any_encrypted(&mut database.read().await?).await?;
         let keys = KeyStore::open(key_store, how, needed).await?;
         let store = Self { database, keys, process: clock::random() };
         if fresh {
@@ -224,8 +222,8 @@ impl Store {
         Ok(has)
     }
 
-    /// Says, for the next `ms`, that this gateway is here with its key store. False where another is here with another one:
-    /// neither could read what the other writes.
+    /// Says, for the next `ms`, that this gateway is here with its key store, and lets every listener hear that its line is whole.
+    /// False where another is here with another one: neither could read what the other writes.
     pub async fn claim_keys(&self, ms: i64) -> Result<bool, StoreError> {
         if !self.database.is_shared() {
             return Ok(true);
@@ -233,6 +231,7 @@ impl Store {
         let (identity, now) = (self.keys.identity().await?, clock::now());
         let mut tx = self.lease().await?;
         let one = duty::take(&mut tx, "key store", &identity, now, now.plus_ms(ms)).await?;
+        bell::alive(&mut tx).await?;
         tx.commit().await?;
         Ok(one)
     }

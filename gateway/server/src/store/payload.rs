@@ -185,11 +185,7 @@ impl Store {
     }
 
     pub(super) async fn note_encrypted(&self) -> Result<(), StoreError> {
-        if let Database::Sqlite { writer, .. } = &self.database {
-            let text = AssertSqlSafe(format!("PRAGMA user_version = {ENCRYPTED}"));
-            sqlx::query(text).execute(writer).await?;
-        }
-        Ok(())
+        note_encrypted(&self.database).await
     }
 
     /// Folds the write-ahead log into the database and empties it, so that nothing deleted is left in either. False
@@ -210,7 +206,17 @@ impl Store {
     }
 }
 
-async fn is_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
+/// Notes in a file that nothing stands in the clear; a server's database never held anything else.
+pub(super) async fn note_encrypted(database: &Database) -> Result<(), StoreError> {
+    if let Database::Sqlite { writer, .. } = database {
+        let text = AssertSqlSafe(format!("PRAGMA user_version = {ENCRYPTED}"));
+        sqlx::query(text).execute(writer).await?;
+    }
+    Ok(())
+}
+
+/// Whether no payload stands in the clear, or ever stood so in these pages.
+pub(super) async fn is_encrypted(conn: &mut Connection) -> Result<bool, StoreError> {
     // Of an older version only a file can be.
     Ok(conn.is_shared() || sql("PRAGMA user_version").value::<i64>(conn).await? >= ENCRYPTED)
 }

@@ -3,13 +3,13 @@
 mod gather;
 mod query;
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use silkgate_evidence::bundle::MESSAGES_MAX;
 use silkgate_message::event;
 
+use super::init::write_private;
 use super::{Cx, Found, admin};
 use crate::store::message::{self, Filter};
 use crate::{clock, keys};
@@ -84,7 +84,8 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
         bail!("the bundle would not verify ({}: {}); run `silkgate audit verify`", failed.check, failed.says);
     }
     let path = args.out.unwrap_or_else(|| PathBuf::from(format!("{name}.zip")));
-    write(&path, &bytes)?;
+    // Evidence that is there already is never replaced. Messages are personal data: for the owner's eyes only.
+    write_private(&path, &bytes, 0o600)?;
     let report = serde_json::json!({
         "file": path.display().to_string(), "bytes": bytes.len(), "messages": messages, "checks": judged.checks.len(),
     });
@@ -97,13 +98,4 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
         )
     })?;
     Ok(Found::Good)
-}
-
-/// Writes a new file; evidence that is there already is never replaced. Messages are personal data: for the
-/// owner's eyes only.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.with_context(|| path.display().to_string())?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| path.display().to_string())
 }

@@ -1,0 +1,160 @@
+//! The two planes: who is on the other side, and what is served to whom.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use rustls_pki_types::CertificateDer;
+use silkgate_message::problem::{Code, Problem};
+use tokio::sync::mpsc;
+
+use crate::gateway::Gateway;
+use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
+use crate::{channel, deliver, receive, submit, tiles, tls, witness};
+
+/// What partners are served.
+pub(crate) fn partner_routes(gateway: &Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/channel", get(channel::fetch))
+        .route("/v1/log/checkpoint", get(tiles::checkpoint))
+        .route("/v1/log/tile/{*path}", get(tiles::tile))
+        .route("/v1/log/cosigned/{origin}", get(witness::cosigned))
+        .route("/v1/witness/add-checkpoint", post(witness::add_checkpoint))
+        .route("/v1/witness/{origin}/checkpoint", get(witness::newest))
+        .route_layer(middleware::from_fn_with_state(gateway.clone(), in_place))
+        .route("/v1/messages", post(receive::post))
+        .fallback(http::not_found)
+        .method_not_allowed_fallback(http::method_not_allowed)
+        .with_state(gateway.clone())
+}
+
+/// What an answer about a log holds in memory, at most.
+const ANSWER_BYTES: usize = 2 << 20;
+
+/// What a partner asks beside sending messages takes a place too, in a lane of its own: it neither fills the memory nor keeps the
+/// partner's own messages waiting.
+async fn in_place(
+    State(gateway): State<Arc<Gateway>>,
+    peer: Extension<PartnerPeer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match gateway.admission.enter(&format!("{} asks", peer.0.0), ANSWER_BYTES) {
+        Some(_place) => next.run(request).await,
+        None => http::problem(&Problem::new(Code::Overloaded)),
+    }
+}
+
+/// What back ends are served.
+pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/submissions", post(submit::post))
+        .route("/v1/submissions/{id}", get(submit::status))
+        .route("/v1/submissions/{id}/message", get(submit::signed_message))
+        .route("/v1/check", post(submit::dry_run))
+        .route("/v1/deliveries", get(deliver::fetch))
+        .route("/v1/deliveries/{id}/ack", post(deliver::acknowledge))
+        .fallback(http::not_found)
+        .method_not_allowed_fallback(http::method_not_allowed)
+        .layer(middleware::from_fn(back_ends_only))
+        .with_state(gateway.clone())
+}
+
+/// Every resource of the national plane is a back end's, so far.
+async fn back_ends_only(peer: Extension<NationalPeer>, mut request: Request, next: Next) -> Response {
+    match peer.0 {
+        NationalPeer::BackEnd(peer) => {
+            request.extensions_mut().insert(peer);
+            next.run(request).await
+        }
+        NationalPeer::Other => http::problem(&Problem::new(Code::RoleForbidden)),
+    }
+}
+
+/// The partner plane.
+pub(super) struct Partners {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) strangers: mpsc::Sender<String>,
+}
+
+impl Plane for Partners {
+    type Peer = PartnerPeer;
+
+    fn tls(&self) -> Arc<rustls::ServerConfig> {
+        self.gateway.partner_tls().config()
+    }
+
+    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<PartnerPeer> {
+        let country = self.gateway.partner_tls().identify(certificate)?.parse().ok()?;
+        let directory = self.gateway.directory();
+        let partner = directory.partner(country)?;
+        (partner.state != "removed").then_some(PartnerPeer(country))
+    }
+
+    fn stranger(&self, reason: String) {
+        self.gateway.figures.connection_refused("partner", "tls_stranger");
+        // A full channel drops the note, never the handshakes of others.
+        let _ = self.strangers.try_send(reason);
+    }
+
+    fn unknown(&self) {
+        self.gateway.figures.connection_refused("partner", Code::PeerUnknown.as_str());
+        self.gateway.refusals.of_unknown();
+    }
+}
+
+/// The national plane.
+pub(super) struct National {
+    gateway: Arc<Gateway>,
+    config: Arc<rustls::ServerConfig>,
+    strangers: mpsc::Sender<String>,
+}
+
+/// Who is on the other side, on the national plane.
+#[derive(Clone)]
+pub(crate) enum NationalPeer {
+    BackEnd(BackEndPeer),
+    Other,
+}
+
+impl National {
+    pub(super) fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<String>) -> Result<Self> {
+        let keys = &gateway.keys;
+        let identity = keys.national.clone();
+        let config = tls::national_server(identity.chain, identity.key, keys.national_anchor.clone())?;
+        Ok(Self { gateway: gateway.clone(), config, strangers })
+    }
+}
+
+impl Plane for National {
+    type Peer = NationalPeer;
+
+    fn tls(&self) -> Arc<rustls::ServerConfig> {
+        self.config.clone()
+    }
+
+    /// By what is registered, not by what the certificate claims: a certificate that was taken off
+    /// the list is out, whatever it says.
+    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<NationalPeer> {
+        let directory = self.gateway.directory();
+        let client = directory.client(certificate)?;
+        if client.role != "backend" {
+            return Some(NationalPeer::Other);
+        }
+        Some(NationalPeer::BackEnd(BackEndPeer(client.subject.parse().ok()?)))
+    }
+
+    fn stranger(&self, reason: String) {
+        self.gateway.figures.connection_refused("national", "tls_stranger");
+        let _ = self.strangers.try_send(reason);
+    }
+
+    fn unknown(&self) {
+        self.gateway.figures.connection_refused("national", Code::PeerUnknown.as_str());
+        self.gateway.refusals.of_unknown();
+    }
+}
