@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, anyhow};
-use axum::http::Request;
+use axum::http::{Request, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -67,7 +67,7 @@ impl Proxy {
         Ok(Self { line, cut })
     }
 
-    /// Alters the next message: open connections are cut, so that the next one comes by a new one.
+    /// Alters the next message: open connections are cut, so that it comes by one that can be broken open.
     pub(super) fn alter_next_message(&self) {
         self.line.alter_next.store(true, Ordering::SeqCst);
         self.cut.send_modify(|cuts| *cuts += 1);
@@ -76,17 +76,17 @@ impl Proxy {
 
 impl Line {
     async fn carry(&self, mut stream: TcpStream) -> Result<()> {
-        if self.alter_next.swap(false, Ordering::SeqCst) {
-            return self.alter(stream).await;
+        if self.alter_next.load(Ordering::SeqCst) {
+            return self.break_open(stream).await;
         }
         let mut onward = TcpStream::connect(("127.0.0.1", self.receiver_port)).await?;
         tokio::io::copy_bidirectional(&mut stream, &mut onward).await?;
         Ok(())
     }
 
-    /// Ends TLS towards the sender with the receiver's key, alters one message, and sends it on under
-    /// the sender's TLS key.
-    async fn alter(&self, stream: TcpStream) -> Result<()> {
+    /// Ends TLS towards the sender with the receiver's key, and sends on what comes under the sender's TLS
+    /// key: a message altered, and anything else, such as a log shown to its witness, as it is.
+    async fn break_open(&self, stream: TcpStream) -> Result<()> {
         let own = Identity::read(&self.receiver.certificate("tls"), &self.receiver.key("tls"))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -94,7 +94,7 @@ impl Line {
             .with_no_client_auth()
             .with_single_cert(own.chain, own.key)?;
         let tls = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
-        let service = hyper::service::service_fn(|request: Request<Incoming>| self.pass_altered(request));
+        let service = hyper::service::service_fn(|request: Request<Incoming>| self.pass(request));
         hyper::server::conn::http1::Builder::new()
             .keep_alive(false)
             .serve_connection(TokioIo::new(tls), service)
@@ -102,15 +102,19 @@ impl Line {
         Ok(())
     }
 
-    async fn pass_altered(&self, request: Request<Incoming>) -> Result<hyper::Response<Full<Bytes>>> {
-        let path = request.uri().path().to_owned();
-        let body = request.into_body().collect().await?.to_bytes();
-        let altered = paint_black(&body)?;
+    async fn pass(&self, request: Request<Incoming>) -> Result<hyper::Response<Full<Bytes>>> {
+        let (parts, body) = request.into_parts();
+        let mut body = body.collect().await?.to_bytes().to_vec();
+        if parts.uri.path() == "/v1/messages" && self.alter_next.swap(false, Ordering::SeqCst) {
+            body = paint_black(&body)?;
+        }
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let media = parts.headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
         let identity = Identity::read(&self.sender.certificate("tls"), &self.sender.key("tls"))?;
         let anchor: CertificateDer<'static> = keys::one(&self.receiver.certificate("tls-ca"))?;
         let host = self.receiver.config()?.host;
         let client = Client::new(&[anchor], identity, &host, &format!("127.0.0.1:{}", self.receiver_port))?;
-        let answer = client.post(&path, "application/jose+json", altered).await?;
+        let answer = client.request(parts.method, path, media.unwrap_or_default(), body).await?;
         let mut response = hyper::Response::new(Full::new(answer.body.clone()));
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers.clone();
