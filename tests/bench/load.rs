@@ -194,7 +194,7 @@ impl Client {
         let request = Request::post("https://silkgate/v1/messages")
             .header("host", "silkgate")
             .header("content-type", "application/jose+json")
-            .body(Full::new(body))?;
+            .body(Full::new(body.clone()))?;
         let started = Instant::now();
         let response = match sender {
             Sender::H1(sender) => sender.send_request(request).await?,
@@ -207,6 +207,8 @@ impl Client {
             self.sample = Some(answer);
         } else {
             self.refused += 1;
+            // It is still to be sent.
+            bodies.lock().unwrap_or_else(PoisonError::into_inner).push_back(body);
             if self.first_refusal.is_empty() {
                 self.first_refusal = String::from_utf8_lossy(&answer).into_owned();
             }

@@ -3,9 +3,11 @@
 //! Verifying and judging a message is nearly all that it costs. So many run at once as there are processors; the others wait,
 //! each partner's in a lane of its own, and when one ends the next lane is served. A partner that floods fills its own lane and is
 //! answered 503 beyond it; another one waits for one turn of each lane, at most.
+//! Those answers come after a moment: a flood would otherwise spend on them what the others need.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -28,9 +30,13 @@ struct Turns {
 /// Bytes of bodies that the requests of one lane hold in memory, at most; several of the largest messages.
 const BYTES_PER_LANE: usize = 64 << 20;
 
+/// How long whoever is turned away waits for that answer; `Retry-After` asks for more.
+const MOMENT: Duration = Duration::from_millis(250);
+
 #[derive(Default)]
 struct Lane {
     under_way: usize,
+    turned_away: usize,
     bytes: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
 }
@@ -65,6 +71,33 @@ impl Admission {
         found.bytes += bytes;
         drop(turns);
         Some(Place { admission: self.clone(), lane: lane.to_owned(), bytes })
+    }
+
+    /// Waits a moment before a request is answered that it came too soon: who asks again at once, asks a few times a second and not
+    /// as fast as it can. Of each lane as many wait as it takes; the others are answered at once.
+    pub async fn turn_away(self: &Arc<Self>, lane: &str) {
+        {
+            let mut turns = self.lock();
+            let found = turns.lanes.entry(lane.to_owned()).or_default();
+            if found.turned_away >= self.per_lane {
+                return;
+            }
+            found.turned_away += 1;
+        }
+        // Given back also where who asked goes away meanwhile.
+        let _waits = Waits { admission: self.clone(), lane };
+        tokio::time::sleep(MOMENT).await;
+    }
+
+    /// Changes the count of a lane; one without any is forgotten.
+    fn leave(&self, name: &str, change: impl FnOnce(&mut Lane)) {
+        let mut turns = self.lock();
+        if let Some(lane) = turns.lanes.get_mut(name) {
+            change(lane);
+            if lane.under_way == 0 && lane.turned_away == 0 {
+                turns.lanes.remove(name);
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Turns> {
@@ -128,14 +161,21 @@ impl Drop for Turn {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut turns = self.admission.lock();
-        if let Some(lane) = turns.lanes.get_mut(&self.lane) {
+        self.admission.leave(&self.lane, |lane| {
             lane.under_way -= 1;
             lane.bytes -= self.bytes;
-            if lane.under_way == 0 {
-                turns.lanes.remove(&self.lane);
-            }
-        }
+        });
+    }
+}
+
+struct Waits<'a> {
+    admission: Arc<Admission>,
+    lane: &'a str,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.admission.leave(self.lane, |lane| lane.turned_away -= 1);
     }
 }
 
@@ -178,6 +218,24 @@ mod tests {
         assert!(admission.enter("SA", 1).is_some());
         drop(places);
         assert!(admission.enter("JO", BYTES_PER_LANE + 1).is_some());
+        assert!(admission.lock().lanes.is_empty(), "nothing is remembered of who has gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_turned_away_waits_for_it_unless_too_many_do() {
+        let admission = Admission::new(1, 2);
+        let began = tokio::time::Instant::now();
+        let mut away: Vec<_> = (0..2).map(|_| Box::pin(admission.turn_away("JO"))).collect();
+        for one in &mut away {
+            assert!(futures_poll(one).await.is_none());
+        }
+        admission.turn_away("JO").await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        // One of them goes away: another may wait in its stead.
+        away.pop();
+        admission.turn_away("JO").await;
+        assert_eq!(began.elapsed(), MOMENT);
+        away.remove(0).await;
         assert!(admission.lock().lanes.is_empty(), "nothing is remembered of who has gone");
     }
 

@@ -64,6 +64,7 @@ async fn on_the_line(gateway: &Gateway, country: Country, request: Request) -> A
     };
     let limit = partner.agreement.body_max_bytes as usize;
     let Some(place) = gateway.admission.enter(country.as_str(), http::body_at_most(&request, limit)) else {
+        gateway.admission.turn_away(country.as_str()).await;
         return put_off(gateway, country, Problem::new(Code::Overloaded)).into();
     };
     match http::body(request, MESSAGE, limit, gateway.config.limits.body_seconds).await {
@@ -104,6 +105,7 @@ async fn admit<'d>(
     };
     if !within_rate(partner) {
         // No verdict, no entry: the same message will do later.
+        gateway.admission.turn_away(country.as_str()).await;
         return Err(put_off(gateway, country, Problem::new(Code::RateExceeded)));
     }
     match gateway.flow(partner).reason() {

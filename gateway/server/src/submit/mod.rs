@@ -133,7 +133,10 @@ async fn submit(
     let arrived_at = clock::now();
     let limit = silkgate_message::agreement::BODY_MAX_BYTES as usize;
     let place = gateway.admission.enter(party.as_str(), http::body_at_most(&request, limit));
-    let place = place.ok_or_else(|| Box::new(Problem::new(Code::Overloaded)))?;
+    let Some(place) = place else {
+        gateway.admission.turn_away(party.as_str()).await;
+        return Err(Box::new(Problem::new(Code::Overloaded)));
+    };
     let body = http::body(request, EVENT, limit, gateway.config.limits.body_seconds);
     let body = body.await.map_err(|(problem, _)| Box::new(problem))?;
     let turn = place.turn().await;

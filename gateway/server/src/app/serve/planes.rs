@@ -43,10 +43,12 @@ async fn in_place(
     request: Request,
     next: Next,
 ) -> Response {
-    match gateway.admission.enter(&format!("{} asks", peer.0.0), ANSWER_BYTES) {
-        Some(_place) => next.run(request).await,
-        None => http::problem(&Problem::new(Code::Overloaded)),
-    }
+    let lane = format!("{} asks", peer.0.0);
+    let Some(_place) = gateway.admission.enter(&lane, ANSWER_BYTES) else {
+        gateway.admission.turn_away(&lane).await;
+        return http::problem(&Problem::new(Code::Overloaded));
+    };
+    next.run(request).await
 }
 
 /// What back ends are served.
