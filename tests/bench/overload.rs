@@ -39,7 +39,7 @@ pub(crate) fn run(quick: bool, as_json: bool) -> Result<()> {
     let rest_mb = memory_mb(pair.jo.pid())?;
     let quiet = || load::sign_bodies_of(&sa, (PACE * seconds) as usize + 200);
     let alone = runtime.block_on(paced(&sa, &pair.jo, quiet(), seconds))?;
-    let flood = load::sign_bodies_of(&pair.iq, 3000 * seconds as usize);
+    let flood = load::sign_bodies_of(&pair.iq, 6000 * seconds as usize);
     let bodies = quiet();
     let (beside, flooded, peak_mb) = runtime.block_on(async {
         let peak = async {

@@ -29,6 +29,7 @@ const FLOORS: &[&[&str]] = &[
         "retention",
         "stamp",
     ],
+    &["push"],
     &["app"],
     &["simulation"],
 ];

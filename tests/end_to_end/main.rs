@@ -22,6 +22,7 @@ mod moving;
 mod operations;
 mod overload;
 mod protocol;
+mod push;
 mod queries;
 mod readme;
 mod reconcile;

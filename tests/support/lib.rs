@@ -4,9 +4,11 @@
 
 pub mod balancer;
 pub mod home;
+pub mod nats;
 pub mod netns;
 pub mod peer;
 pub mod postgres;
+pub mod receiver;
 pub mod snapshot;
 pub mod stub;
 pub mod trace;

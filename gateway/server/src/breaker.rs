@@ -1,4 +1,4 @@
-//! Whether partners are reached. After failures in a row one attempt at a time looks whether a partner is back, with pauses that
+//! Whether partners are reached, and back ends that are told what is for them. After failures in a row one attempt at a time looks whether a partner is back, with pauses that
 //! grow, instead of as many at once as there are messages; the first answer, whatever it says, ends that.
 //!
 //! Kept in memory only: a start knows nothing bad of anybody.
@@ -43,11 +43,11 @@ pub enum Passage {
     Until(Instant),
 }
 
-/// How a partner's line stands, for monitoring.
+/// How a line stands, for monitoring.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LineFigure {
-    /// The partner's state.
-    pub partner: String,
+    /// To whom.
+    pub name: String,
     /// Attempts in a row that did not reach it.
     pub failures: u32,
     /// Since when only one attempt at a time is made.
@@ -130,8 +130,8 @@ impl Breaker {
     /// How every line stands that was used since the start.
     pub fn figures(&self, now: Instant) -> Vec<LineFigure> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let figure = |(partner, line): (&String, &Line)| LineFigure {
-            partner: partner.clone(),
+        let figure = |(name, line): (&String, &Line)| LineFigure {
+            name: name.clone(),
             failures: line.failures,
             open_since: line.open_since,
             put_off_until: Some(line.put_off_until).filter(|until| *until > now),

@@ -185,11 +185,15 @@ impl Default for Reconcile {
 pub struct Deliveries {
     /// For an acknowledgement.
     pub lease_seconds: u64,
+    /// Attempts under way at once to a back end that is told.
+    pub push_concurrency: usize,
+    /// For its answer.
+    pub push_seconds: u64,
 }
 
 impl Default for Deliveries {
     fn default() -> Self {
-        Self { lease_seconds: 60 }
+        Self { lease_seconds: 60, push_concurrency: 8, push_seconds: 4 }
     }
 }
 

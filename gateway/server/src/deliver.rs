@@ -1,4 +1,4 @@
-//! Hand-over to a back end: long poll with a lease, then an acknowledgement.
+//! Hand-over to a back end: what it is given under a lease; the long poll by which it asks, and its acknowledgement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,15 @@ use crate::accept::{Answer, Bury, HandOver, Work};
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
-use crate::store::delivery::Notice;
-use crate::store::message::{self, Way};
+use crate::store::delivery::{Leased, Notice};
+use crate::store::message::{self, Message, Way};
+use crate::store::outbox::Lease;
 use crate::store::{StoreError, delivery, proof};
 
 /// The longest wait for a delivery.
 const WAIT_MAX_S: u64 = 60;
+/// Why a hand-over is given up that the back end will not have.
+pub const REFUSED: &str = "back_end_refused";
 /// Why a hand-over is given up whose payload cannot be decrypted.
 pub const UNREADABLE: &str = "payload_unreadable";
 /// Deliveries in one answer, at most.
@@ -43,9 +46,9 @@ fn one() -> u32 {
     1
 }
 
-/// One delivery.
+/// One delivery, as every way of handing over gives it.
 #[derive(Serialize)]
-struct Delivery {
+pub struct Delivery {
     /// The message's id, which the acknowledgement names.
     id: String,
     /// What the acknowledgement must bring.
@@ -71,6 +74,18 @@ struct Deliveries {
     deliveries: Vec<Delivery>,
 }
 
+/// A delivery under its lease.
+pub struct Handed {
+    /// Which hand-over.
+    pub leased: Leased,
+    /// Its lease.
+    pub lease: Lease,
+    /// The message.
+    pub message: Message,
+    /// What the back end is given.
+    pub delivery: Delivery,
+}
+
 /// `GET /v1/deliveries`: what waits for this back end, urgent messages first, then the oldest, one
 /// version of a record at a time. What is not acknowledged before its lease ends is handed out again.
 pub async fn fetch(
@@ -86,8 +101,10 @@ pub async fn fetch(
     let deadline = tokio::time::Instant::now() + Duration::from_secs(wait.min(WAIT_MAX_S));
     loop {
         let rung = bell.rung();
-        match take(&gateway, &party, max.clamp(1, FETCH_MAX)).await {
-            Ok((deliveries, _)) if !deliveries.is_empty() => {
+        let lease_ms = i64::try_from(gateway.config.deliveries.lease_seconds).unwrap_or(60) * 1000;
+        match take(&gateway, &party, max.clamp(1, FETCH_MAX), lease_ms).await {
+            Ok((handed, _)) if !handed.is_empty() => {
+                let deliveries = handed.into_iter().map(|handed| handed.delivery).collect();
                 return http::json(200, &Deliveries { deliveries });
             }
             Ok((_, lease_ends)) => {
@@ -109,11 +126,13 @@ pub async fn fetch(
     }
 }
 
-async fn take(
+/// Leases up to `max` of what waits for `party`, for `lease_ms`. Where nothing is free: when the next lease runs out.
+pub async fn take(
     gateway: &Gateway,
     party: &Party,
     max: u32,
-) -> Result<(Vec<Delivery>, Option<Instant>), StoreError> {
+    lease_ms: i64,
+) -> Result<(Vec<Handed>, Option<Instant>), StoreError> {
     let now = clock::now();
     let (waiting, lease_ends) = {
         let mut tx = gateway.store.read().await?;
@@ -122,8 +141,7 @@ async fn take(
     if !waiting {
         return Ok((Vec::new(), lease_ends));
     }
-    let seconds = i64::try_from(gateway.config.deliveries.lease_seconds).unwrap_or(60);
-    let until = now.plus_ms(seconds * 1000);
+    let until = now.plus_ms(lease_ms);
     let lease = clock::random::<16>();
     let mut tx = gateway.store.lease().await?;
     let leased = delivery::lease(&mut tx, party.as_str(), now, until, &lease, max).await?;
@@ -133,7 +151,8 @@ async fn take(
     let mut tx = gateway.store.read().await?;
     let mut deliveries = Vec::with_capacity(leased.len());
     let mut unreadable = Vec::new();
-    for delivery::Leased { seq, n, notice } in leased {
+    for leased in leased {
+        let Leased { seq, n, notice, .. } = leased;
         let missing = || StoreError::Corrupt("a delivery without its message".into());
         let row = message::by_seq(&mut tx, seq).await?.ok_or_else(missing)?;
         let bytes = match gateway.store.payload(&mut tx, seq).await {
@@ -159,7 +178,7 @@ async fn take(
             Some(bytes) => Some(raw(Jws::parse(bytes).map_err(|_| missing())?.payload)?),
             None => None,
         };
-        deliveries.push(Delivery {
+        let delivery = Delivery {
             id: row.id.to_string(),
             lease: encode(&lease),
             lease_until: until.to_string(),
@@ -167,7 +186,8 @@ async fn take(
             message: bytes.map(raw).transpose()?,
             receipt: String::from_utf8_lossy(&receipt).into_owned(),
             notice,
-        });
+        };
+        deliveries.push(Handed { leased, lease, message: row, delivery });
     }
     drop(tx);
     for bury in unreadable {

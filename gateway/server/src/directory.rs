@@ -16,6 +16,7 @@ use silkgate_message::party::{Country, Party};
 
 use crate::clock::Steady;
 use crate::store::partner::{self, PartnerRow};
+use crate::store::push::{self, Push};
 use crate::store::{Connection, StoreError};
 use crate::tls::{self, PartnerTrust};
 
@@ -196,6 +197,7 @@ pub struct Directory {
     partners: BTreeMap<Country, Arc<Partner>>,
     clients: HashMap<Digest, Client>,
     back_ends: BTreeSet<Party>,
+    pushes: Vec<Push>,
     cards: Vec<Card>,
 }
 
@@ -226,9 +228,10 @@ impl Directory {
             let (role, subject, until) = (row.role, row.subject, row.until);
             clients.insert(row.certificate, Client { role, subject, until });
         }
+        let pushes = push::all(conn).await?;
         let cards = partner::cards(conn).await?;
         let cards = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
-        Ok(Self { country: own, generation, partners, clients, back_ends, cards })
+        Ok(Self { country: own, generation, partners, clients, back_ends, pushes, cards })
     }
 
     /// The partner of that state, in whatever state it is.
@@ -281,6 +284,11 @@ impl Directory {
     /// Whether a back end acts as `party`.
     pub fn has_back_end(&self, party: &Party) -> bool {
         self.back_ends.contains(party)
+    }
+
+    /// Where back ends are told what is for them.
+    pub fn pushes(&self) -> &[Push] {
+        &self.pushes
     }
 
     /// The authorities behind this gateway.

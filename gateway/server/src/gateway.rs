@@ -46,6 +46,8 @@ pub struct Gateway {
     pub grown: watch::Sender<()>,
     /// Whether partners are reached.
     pub breaker: Breaker,
+    /// Whether back ends are reached that are told what is for them.
+    pub pushes: Breaker,
     /// What monitoring reads.
     pub figures: Arc<Figures>,
     /// When it started.
@@ -77,10 +79,13 @@ impl Gateway {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let admission = Admission::new(processors, config.limits.requests_per_peer);
         let dispatch = &config.dispatch;
-        let breaker =
-            Breaker::new(dispatch.failures_until_open, dispatch.backoff_first_ms, dispatch.probe_longest_ms);
+        let breaker = || {
+            Breaker::new(dispatch.failures_until_open, dispatch.backoff_first_ms, dispatch.probe_longest_ms)
+        };
+        let (breaker, pushes) = (breaker(), breaker());
         Ok(Self {
             breaker,
+            pushes,
             config,
             keys,
             store,

@@ -1,4 +1,4 @@
-//! Lines to partners: connections that are kept open, one question at a time over mutual TLS.
+//! Lines to partners and to back ends: connections that are kept open, one question at a time over TLS.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::{Method, Request, Uri, header};
+use axum::http::{HeaderName, Method, Request, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
@@ -23,14 +23,20 @@ use crate::directory::Partner;
 use crate::keys::Identity;
 use crate::tls;
 
-type PartnerClient = Client<Connector, Full<Bytes>>;
+/// A server, and the connections to it.
+#[derive(Clone)]
+pub struct Wire {
+    client: Client<Connector, Full<Bytes>>,
+    /// As it stands in the target URI and in `Host`.
+    authority: String,
+}
 
 /// Connections to partners, kept open as long as nothing about them changes.
 pub struct Lines {
     identity: Identity,
     /// Idle connections kept for each partner, at most.
     idle_max: usize,
-    clients: Mutex<HashMap<Country, (i64, PartnerClient)>>,
+    wires: Mutex<HashMap<Country, (i64, Wire)>>,
     /// Where there is no wire: the tests' simulation.
     #[cfg(test)]
     carry: Option<Box<Carry>>,
@@ -41,7 +47,7 @@ pub struct Lines {
 pub type Carry =
     dyn Fn(Country, Question) -> Pin<Box<dyn Future<Output = Result<Answer, String>> + Send>> + Send + Sync;
 
-/// A question to a partner.
+/// A question.
 pub struct Question {
     /// The method.
     pub method: Method,
@@ -49,6 +55,8 @@ pub struct Question {
     pub path: String,
     /// The content type of the body.
     pub content_type: &'static str,
+    /// Further fields.
+    pub fields: Vec<(HeaderName, String)>,
     /// The body.
     pub body: Vec<u8>,
     /// For question and answer together.
@@ -57,7 +65,7 @@ pub struct Question {
     pub answer_max_bytes: usize,
 }
 
-/// A partner's answer.
+/// Its answer.
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -73,7 +81,7 @@ impl Lines {
         Self {
             identity,
             idle_max,
-            clients: Mutex::default(),
+            wires: Mutex::default(),
             #[cfg(test)]
             carry: None,
         }
@@ -93,45 +101,72 @@ impl Lines {
         generation: i64,
         question: Question,
     ) -> Result<Answer, String> {
-        let within = question.within;
-        let late = |_| Err(format!("no answer within {} s", within.as_secs()));
         #[cfg(test)]
         if let Some(carry) = &self.carry {
+            let within = question.within;
             let carried = tokio::time::timeout(within, carry(partner.country, question));
-            return carried.await.unwrap_or_else(late);
+            return carried.await.unwrap_or_else(|_| Err(late(within)));
         }
-        let client = self.client(partner, generation)?;
-        tokio::time::timeout(within, exchange(&client, partner, question)).await.unwrap_or_else(late)
+        self.wire(partner, generation)?.ask(question).await
     }
 
-    fn client(&self, partner: &Partner, generation: i64) -> Result<PartnerClient, String> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = clients.get(&partner.country)
+    fn wire(&self, partner: &Partner, generation: i64) -> Result<Wire, String> {
+        let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, wire)) = wires.get(&partner.country)
             && *known == generation
         {
-            return Ok(client.clone());
+            return Ok(wire.clone());
         }
         let tls = self.identity.clone();
         let config = tls::client(&partner.trust().anchors, tls.chain, tls.key);
         let config = config.map_err(|error| error.to_string())?;
-        let connector = Connector::new(config, &partner.card.content().host, &partner.address)?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(self.idle_max)
-            .build(connector);
-        clients.insert(partner.country, (generation, client.clone()));
-        Ok(client)
+        let name = &partner.card.content().host;
+        let wire = Wire::new(config, name, &partner.address, &partner.address, self.idle_max)?;
+        wires.insert(partner.country, (generation, wire.clone()));
+        Ok(wire)
     }
 }
 
-async fn exchange(client: &PartnerClient, partner: &Partner, question: Question) -> Result<Answer, String> {
-    let request = Request::builder()
+fn late(within: Duration) -> String {
+    format!("no answer within {} s", within.as_secs())
+}
+
+impl Wire {
+    /// Without a connection yet. `name`: what the server's certificate says; `address`: where it is; `idle_max`: idle connections
+    /// kept, at most.
+    pub fn new(
+        config: Arc<rustls::ClientConfig>,
+        name: &str,
+        address: &str,
+        authority: &str,
+        idle_max: usize,
+    ) -> Result<Self, String> {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(idle_max)
+            .build(Connector::new(config, name, address)?);
+        Ok(Self { client, authority: authority.to_owned() })
+    }
+
+    /// Asks once. No redirection is followed.
+    pub async fn ask(&self, question: Question) -> Result<Answer, String> {
+        let within = question.within;
+        let asked = tokio::time::timeout(within, exchange(self, question)).await;
+        asked.unwrap_or_else(|_| Err(late(within)))
+    }
+}
+
+async fn exchange(wire: &Wire, question: Question) -> Result<Answer, String> {
+    let mut request = Request::builder()
         .method(question.method)
-        .uri(format!("https://{}{}", partner.address, question.path))
-        .header(header::CONTENT_TYPE, question.content_type)
-        .body(Full::new(Bytes::from(question.body)))
-        .map_err(|error| error.to_string())?;
+        .uri(format!("https://{}{}", wire.authority, question.path))
+        .header(header::CONTENT_TYPE, question.content_type);
+    for (name, value) in question.fields {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(Bytes::from(question.body))).map_err(|error| error.to_string())?;
+    let client = &wire.client;
     let response = client.request(request).await.map_err(|error| causes(&error))?;
     let status = response.status().as_u16();
     let seconds =
@@ -143,7 +178,7 @@ async fn exchange(client: &PartnerClient, partner: &Partner, question: Question)
 }
 
 /// The chain of causes: a refused certificate stands at its end.
-fn causes(error: &dyn std::error::Error) -> String {
+pub fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -157,7 +192,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Dials a partner: its address, its name, its anchors.
+/// Dials a server: its address, its name, its anchors.
 #[derive(Clone)]
 struct Connector {
     tls: TlsConnector,
@@ -197,7 +232,7 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
-/// A connection to a partner.
+/// A connection.
 struct Line(TokioIo<TlsStream<TcpStream>>);
 
 impl Connection for Line {

@@ -19,6 +19,7 @@ mod http;
 mod keys;
 mod line;
 mod operations;
+mod push;
 mod receive;
 mod refusals;
 mod retention;

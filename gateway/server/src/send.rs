@@ -88,6 +88,7 @@ impl Sender {
             method: Method::POST,
             path: "/v1/messages".to_owned(),
             content_type: "application/jose+json",
+            fields: Vec::new(),
             body: payload,
             within: Duration::from_secs(self.gateway.config.dispatch.attempt_seconds),
             answer_max_bytes: ANSWER_MAX_BYTES,

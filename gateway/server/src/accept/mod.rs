@@ -36,8 +36,8 @@ use queue::Queue;
 
 /// How long a server is asked what became of a commit, before the gateway stops.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
-/// Jobs in one transaction, at most.
-const BATCH_MAX: usize = 256;
+/// Jobs in one transaction, at most: what comes just after one began waits for two of them, however many others come.
+const BATCH_MAX: usize = 64;
 
 /// A job and who waits for its answer.
 struct Job {

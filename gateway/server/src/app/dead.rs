@@ -12,7 +12,7 @@ use super::desk::Desk;
 use super::{Cx, Found, admin, both_times};
 use crate::accept::{Answer, DeadAct, DeadLetter, Resend, Work};
 use crate::conform::{bonds, step};
-use crate::deliver::UNREADABLE;
+use crate::deliver::{REFUSED, UNREADABLE};
 use crate::store::delivery::{self, Stands};
 use crate::store::message::{self, Message, State};
 use crate::store::{Connection, Store, StoreError, outbox};
@@ -185,6 +185,9 @@ async fn of_deliveries(conn: &mut Connection, row: &Message) -> Result<Vec<Lette
         let why = match code.as_str() {
             UNREADABLE => {
                 "its payload cannot be decrypted; put the backup of the key store back, then try again"
+            }
+            REFUSED => {
+                "the back end's server refused it again and again as it stands (status 400, 413, 415 or 422, or too long a message); mend that there, then try again"
             }
             _ => "the back end would not take it",
         };

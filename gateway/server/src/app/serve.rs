@@ -26,7 +26,7 @@ use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
-use crate::{deadlines, dispatch, operations, retention, witness};
+use crate::{deadlines, dispatch, operations, push, retention, witness};
 #[cfg(test)]
 pub(crate) use planes::NationalPeer;
 use planes::{National, Partners};
@@ -110,6 +110,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             Arc::new(Sender::new(gateway.clone(), lines.clone())),
             stop.clone(),
         )),
+        tokio::spawn(push::run(gateway.clone(), cx.home.clone(), stop.clone())),
         tokio::spawn(witness::run(gateway.clone(), lines, stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
@@ -313,7 +314,7 @@ fn alarm(gateway: &Gateway) {
         }
     }
     for line in gateway.breaker.figures(clock::now()) {
-        let (partner, failures) = (&line.partner, line.failures);
+        let (partner, failures) = (&line.name, line.failures);
         if let Some(since) = line.open_since {
             tracing::warn!(partner, failures, %since, "the partner is not reached");
         } else if let Some(until) = line.put_off_until {

@@ -47,11 +47,13 @@ pub struct Figures {
     attempts: Counts<2>,
     handed_out: Counts<1>,
     acknowledged: Counts<1>,
+    pushes: Counts<2>,
     refused_connections: Counts<2>,
     receive: Histogram,
     commit: Histogram,
     batch: Histogram,
     attempt: Times,
+    push: Times,
     receipt: Times,
     reconciled: Mutex<BTreeMap<Country, Reconciled>>,
 }
@@ -64,12 +66,14 @@ impl Default for Figures {
             attempts: Family::default(),
             handed_out: Family::default(),
             acknowledged: Family::default(),
+            pushes: Family::default(),
             refused_connections: Family::default(),
             receive: moments(),
             commit: moments(),
-            // 1 to 256 jobs, the most that one batch has.
-            batch: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
+            // 1 to 64 jobs, the most that one batch has.
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 7)),
             attempt: Family::new_with_constructor(moments),
+            push: Family::new_with_constructor(moments),
             receipt: Family::new_with_constructor(waits),
             reconciled: Mutex::default(),
         }
@@ -161,6 +165,13 @@ impl Figures {
         self.acknowledged.get_or_create(&[("recipient", Cow::Owned(recipient.to_owned()))]).inc();
     }
 
+    /// An attempt to hand over to a back end that is told took so long.
+    pub fn pushed(&self, recipient: &str, outcome: &'static str, took: Duration) {
+        let labels = [("recipient", Cow::Owned(recipient.to_owned())), ("outcome", outcome.into())];
+        self.pushes.get_or_create(&labels).inc();
+        self.push.get_or_create(&[("recipient", recipient.to_owned())]).observe(took.as_secs_f64());
+    }
+
     /// A connection was refused.
     pub fn connection_refused(&self, plane: &'static str, code: &'static str) {
         self.refused_connections.get_or_create(&[("plane", plane.into()), ("code", code.into())]).inc();
@@ -203,6 +214,8 @@ impl Figures {
             "Deliveries that a back end acknowledged",
             self.acknowledged.clone(),
         );
+        let help = "Attempts to hand over to a back end that is told";
+        sheet.add("pushes", help, self.pushes.clone());
         let help = "Connections that TLS refused, and requests of peers that are no longer known";
         sheet.add("connections_refused", help, self.refused_connections.clone());
         sheet.add(
@@ -213,6 +226,11 @@ impl Figures {
         sheet.add("commit_duration_seconds", "One transaction of the committer", self.commit.clone());
         sheet.add("commit_batch_jobs", "Jobs in one transaction", self.batch.clone());
         sheet.add("attempt_duration_seconds", "One attempt to send", self.attempt.clone());
+        sheet.add(
+            "push_duration_seconds",
+            "One attempt to hand over to a back end that is told",
+            self.push.clone(),
+        );
         let help = "From a submission to the partner's receipt of acceptance";
         sheet.add("submission_to_receipt_seconds", help, self.receipt.clone());
     }

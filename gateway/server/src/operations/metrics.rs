@@ -6,6 +6,7 @@ use std::time::Duration;
 use silkgate_message::instant::Instant;
 
 use super::{certificates, ready};
+use crate::breaker::LineFigure;
 use crate::clock;
 use crate::figures::{Labels, Reconciled, Sheet};
 use crate::gateway::Gateway;
@@ -137,6 +138,20 @@ fn queues(sheet: &mut Sheet, gateway: &Gateway, stored: Option<&Stored>) {
     let rows = stored.iter().flat_map(|stored| &stored.dead);
     dead.extend(rows.map(|(name, count)| (name.clone(), (*count, 0))));
     sheet.gauge("dead_messages", "Messages that were given up", labelled("partner", &dead, |row| row.0));
+    let now = clock::now();
+    let reached = |label: &'static str, names: Vec<String>, lines: Vec<LineFigure>| {
+        let away =
+            move |name: &String| lines.iter().any(|line| line.name == *name && line.open_since.is_some());
+        names
+            .into_iter()
+            .map(|name| (vec![(label, name.clone())], i64::from(!away(&name))))
+            .collect::<Vec<_>>()
+    };
+    let help = "0 where attempts in a row did not reach the partner: one at a time looks whether it is back";
+    sheet.gauge("partner_reached", help, reached("partner", partners.clone(), gateway.breaker.figures(now)));
+    let told = directory.pushes().iter().map(|push| push.party.clone()).collect();
+    let help = "0 where attempts in a row did not reach a back end that is told what is for it";
+    sheet.gauge("back_end_reached", help, reached("recipient", told, gateway.pushes.figures(now)));
     let mut lanes: BTreeMap<String, usize> = BTreeMap::from([(String::new(), 0)]);
     for partner in &partners {
         lanes.extend([(partner.clone(), 0), (format!("{partner} out"), 0)]);

@@ -156,6 +156,10 @@ pub struct Leased {
     pub n: i64,
     /// What it tells beside the message.
     pub notice: Option<Notice>,
+    /// How often it was handed out, this time among them.
+    pub handed: i64,
+    /// How often the back end refused it.
+    pub refusals: i64,
 }
 
 /// Leases messages for `recipient`, urgent ones first, then the oldest; versions of one record one after another.
@@ -176,7 +180,7 @@ pub async fn lease(
              ORDER BY d.priority, d.seq, d.n LIMIT $5",
         " FOR UPDATE OF d SKIP LOCKED",
         ") UPDATE delivery SET lease = $1, lease_ms = $2, handed = handed + 1
-         WHERE (seq, n) IN (SELECT seq, n FROM next) RETURNING seq, n, notice, priority"
+         WHERE (seq, n) IN (SELECT seq, n FROM next) RETURNING seq, n, notice, priority, handed, refusals"
     );
     let rows = sql(waiting)
         .bind(lease.to_vec())
@@ -188,8 +192,9 @@ pub async fn lease(
         .await?;
     let mut leased = Vec::with_capacity(rows.len());
     for row in rows {
-        let (seq, n) = (row.get(0)?, row.get(1)?);
-        leased.push((row.get::<i64>(3)?, Leased { seq, n, notice: Notice::read(row.get(2)?)? }));
+        let (seq, n, notice) = (row.get(0)?, row.get(1)?, Notice::read(row.get(2)?)?);
+        let (handed, refusals) = (row.get(4)?, row.get(5)?);
+        leased.push((row.get::<i64>(3)?, Leased { seq, n, notice, handed, refusals }));
     }
     leased.sort_unstable_by_key(|(priority, row)| (*priority, row.seq, row.n));
     Ok(leased.into_iter().map(|(_, row)| row).collect())
@@ -308,6 +313,27 @@ pub async fn finish(
     let done = query.bind(at.0).bind(seq).bind(n).bind(lease.to_vec()).fetch_optional(conn).await?;
     let Some(lane) = done else { return Ok(None) };
     call_next(conn, lane.get(0)?, lane.get(1)?, lane.get(2)?).await.map(Some)
+}
+
+/// Puts a hand-over off: it may be leased again from `due` on. `refused`: whether the back end would not have it. Nothing happens where
+/// the lease is no longer the one in force.
+pub async fn put_off(
+    conn: &mut Connection,
+    leased: &Leased,
+    lease: &Lease,
+    due: Instant,
+    refused: bool,
+) -> Result<(), StoreError> {
+    sql("UPDATE delivery SET lease_ms = $1, refusals = refusals + $2
+         WHERE seq = $3 AND n = $4 AND lease = $5 AND done_ms IS NULL")
+    .bind(due.0)
+    .bind(i64::from(refused))
+    .bind(leased.seq)
+    .bind(leased.n)
+    .bind(lease.to_vec())
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Gives a hand-over up, and gives who may fetch the next one of its record. None where the lease is no longer the one in force.

@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod partner;
 pub mod payload;
 pub mod proof;
+pub mod push;
 pub mod question;
 pub mod record;
 mod seal;

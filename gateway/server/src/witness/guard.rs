@@ -169,6 +169,7 @@ impl Partnership<'_> {
             method,
             path,
             content_type: "text/plain; charset=utf-8",
+            fields: Vec::new(),
             body,
             within: super::show::ANSWER_WITHIN,
             answer_max_bytes: NOTE_MAX_BYTES,

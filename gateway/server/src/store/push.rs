@@ -1,0 +1,53 @@
+//! Table `push`: where back ends are told what is for them, instead of asking.
+
+use silkgate_message::instant::Instant;
+
+use super::sql::sql;
+use super::{Connection, StoreError, partner};
+
+/// A row of `push`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Push {
+    /// The back end's authority.
+    pub party: String,
+    /// `https://…` or `tls://…`.
+    pub url: String,
+    /// The certificates by which that server is known, PEM.
+    pub anchors: Vec<u8>,
+    /// Since when.
+    pub added_at: Instant,
+}
+
+/// All of them, by party.
+pub async fn all(conn: &mut Connection) -> Result<Vec<Push>, StoreError> {
+    let rows = sql("SELECT party, url, anchors, added_ms FROM push ORDER BY party").fetch_all(conn).await?;
+    let read = |row: super::sql::Row| {
+        Ok(Push {
+            party: row.get(0)?,
+            url: row.get(1)?,
+            anchors: row.get(2)?,
+            added_at: Instant(row.get(3)?),
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// Sets where a back end is told.
+pub async fn put(conn: &mut Connection, row: &Push) -> Result<(), StoreError> {
+    sql("INSERT INTO push (party, url, anchors, added_ms) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (party) DO UPDATE SET url = excluded.url, anchors = excluded.anchors, added_ms = excluded.added_ms")
+    .bind(row.party.as_str())
+    .bind(row.url.as_str())
+    .bind(row.anchors.clone())
+    .bind(row.added_at.0)
+    .execute(&mut *conn)
+    .await?;
+    partner::touch(conn).await
+}
+
+/// From now on the back end asks. False where it did already.
+pub async fn remove(conn: &mut Connection, party: &str) -> Result<bool, StoreError> {
+    let removed = sql("DELETE FROM push WHERE party = $1").bind(party).execute(&mut *conn).await?;
+    partner::touch(conn).await?;
+    Ok(removed > 0)
+}
