@@ -2,9 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::home::{Backend, set};
+use support::line::Line;
 use support::postgres::Cluster;
 use support::{Home, Pair, balancer, event, sign, wait_for};
 
@@ -311,4 +313,37 @@ fn an_older_database_put_in_place_under_a_running_gateway_is_noticed_before_anyt
     let refused =
         pair.iq.back_end("IQ/traffic-police").submit(&event("IQ/traffic-police", "JO/public-security"));
     assert_eq!((refused.status, refused.code().as_str()), (503, "unavailable"));
+}
+
+#[test]
+fn what_a_gateway_had_under_way_when_it_died_another_one_finishes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let iq = Home::init_on(folder.path(), "IQ/traffic-police", Backend::Shared);
+    let jo = Home::init_file(folder.path(), "JO/public-security");
+    let line = Line::to(&jo.partner_plane, Duration::ZERO);
+    iq.add_partner(&jo, Some(&line.address));
+    jo.add_partner(&iq, None);
+    let mut second = iq.replica("iq-2");
+    let mut pair = Pair { iq, jo, folder };
+    pair.jo.start();
+    pair.iq.start();
+    // A connection that is open, so that the next message is on the line at once.
+    let before = submitted(&pair.iq, &event("IQ/traffic-police", "JO/public-security"));
+    assert_eq!(pair.iq.back_end("IQ/traffic-police").outcome(&before)["state"], "receipted");
+    line.hold(true);
+    let id = submitted(&pair.iq, &event("IQ/traffic-police", "JO/public-security"));
+    let database = pair.iq.database.clone().unwrap();
+    wait_for("the message to be under way", || {
+        let begun = database.execute("UPDATE outbox SET attempts = attempts WHERE attempts = 1") == 1;
+        (begun && line.is_busy()).then_some(())
+    });
+    second.start();
+    let died = Instant::now();
+    pair.iq.kill();
+    line.hold(false);
+    assert_eq!(second.back_end("IQ/traffic-police").outcome(&id)["state"], "receipted");
+    println!("taken over {} ms after SIGKILL", died.elapsed().as_millis());
+    assert!(second.gateway_log().contains(&id), "it was the other gateway");
+    assert_eq!(pair.jo.log(&["--type", "alert.vehicle"]).len(), 2);
+    assert!(second.audit().is_empty() && pair.jo.audit().is_empty());
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use support::line::Line;
 use support::netns::Network;
 use support::{Home, Message, Pair, event, sign, wait_for};
 
@@ -169,4 +171,30 @@ fn a_full_disk_acknowledges_nothing_that_is_not_there_and_goes_on_when_there_is_
         );
     }
     assert!(pair.jo.audit().is_empty());
+}
+
+#[test]
+fn a_line_half_way_round_the_world_loses_and_doubles_no_message() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (iq, jo) = (Home::init_file(folder.path(), IQ), Home::init_file(folder.path(), JO));
+    let delay = Duration::from_millis(300);
+    let (there, back) = (Line::to(&jo.partner_plane, delay), Line::to(&iq.partner_plane, delay));
+    iq.add_partner(&jo, Some(&there.address));
+    jo.add_partner(&iq, Some(&back.address));
+    let mut pair = Pair { iq, jo, folder };
+    for home in [&pair.iq, &pair.jo] {
+        support::home::set(home, "attempt_seconds", "3");
+        support::home::set(home, "backoff_longest_ms", "500");
+    }
+    pair.iq.start();
+    pair.jo.start();
+    let ids = submit(&pair, 40);
+    // In the middle of it the line stands still, with bytes in it, for longer than an attempt may take.
+    wait_for("something to be under way", || there.is_busy().then_some(()));
+    there.hold(true);
+    wait_for("an attempt without an answer", || {
+        pair.iq.gateway_log().contains("no answer within 3 s").then_some(())
+    });
+    there.hold(false);
+    arrived(&pair, &ids);
 }

@@ -4,6 +4,7 @@
 
 pub mod balancer;
 pub mod home;
+pub mod line;
 pub mod nats;
 pub mod netns;
 pub mod peer;

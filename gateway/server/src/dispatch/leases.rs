@@ -12,9 +12,9 @@ use crate::store::outbox::{self, Lease};
 use crate::store::{Store, StoreError};
 
 /// How long a lease lasts.
-pub(super) const LEASE_MS: i64 = 6000;
+pub(super) const LEASE_MS: i64 = 4000;
 /// How often it is renewed: twice it may fail.
-const RENEWAL: Duration = Duration::from_secs(2);
+const RENEWAL: Duration = Duration::from_millis(1300);
 
 /// The leases under way.
 #[derive(Default)]

@@ -205,11 +205,16 @@ async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
     Ok(Database::Sqlite { writer, readers })
 }
 
+/// What the newest connection led to, and since when, where others led elsewhere before.
+struct Incarnation {
+    name: String,
+    since: Option<tokio::time::Instant>,
+}
+
 /// A PostgreSQL server, and what is known of it.
 pub(super) struct Server {
     options: PgConnectOptions,
-    /// The incarnation that the last connection led to.
-    known: Arc<Mutex<Option<String>>>,
+    known: Arc<Mutex<Option<Incarnation>>>,
     reconnected: Option<OnReconnect>,
 }
 
@@ -234,7 +239,8 @@ impl Server {
 
     /// Connects, with so many connections at most.
     pub(super) async fn connect(&self, connections: u32) -> Result<PgPool, StoreError> {
-        let (known, reconnected) = (self.known.clone(), self.reconnected.clone());
+        let (known, reconnected, current) =
+            (self.known.clone(), self.reconnected.clone(), self.known.clone());
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .idle_timeout(None)
@@ -246,15 +252,28 @@ impl Server {
                     if let Some(unfit) = unfit(conn).await? {
                         return Err(sqlx::Error::Configuration(unfit.into()));
                     }
-                    let found = incarnation(conn).await?;
-                    let before = known.lock().unwrap_or_else(PoisonError::into_inner).replace(found.clone());
-                    if before.is_some_and(|before| before != found)
-                        && let Some(reconnected) = reconnected
-                    {
+                    let name = incarnation(conn).await?;
+                    let is_another = {
+                        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                        let is_another = known.as_ref().is_some_and(|before| before.name != name);
+                        if is_another || known.is_none() {
+                            let since = is_another.then(tokio::time::Instant::now);
+                            *known = Some(Incarnation { name, since });
+                        }
+                        is_another
+                    };
+                    if let (true, Some(reconnected)) = (is_another, reconnected) {
                         reconnected();
                     }
                     Ok(())
                 })
+            })
+            .before_acquire(move |_, connection| {
+                // One that is older leads to a server that is no longer the one in use, and may hold what this one has lost.
+                let known = current.lock().unwrap_or_else(PoisonError::into_inner);
+                let since = known.as_ref().and_then(|known| known.since);
+                let is_older = since.is_some_and(|since| connection.age > since.elapsed());
+                Box::pin(std::future::ready(Ok(!is_older)))
             });
         Ok(pool.connect_with(self.options.clone()).await?)
     }

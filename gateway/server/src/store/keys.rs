@@ -105,15 +105,20 @@ impl KeyStore {
     /// Opens the key store. `needed`: whether payloads under its keys exist; then a missing file is never made anew, since
     /// that would look as if all were well.
     pub(super) async fn open(place: &Place, how: Open, needed: bool) -> Result<Self, StoreError> {
+        // A key store that was put back may lack a key that is known here: nothing new may go under it.
+        let known: Arc<Mutex<Known>> = Arc::default();
         let pool = match place {
             Place::File(path) => file(path, how, needed).await?.map(Pool::Sqlite),
             Place::Server(url) => {
-                let pool = Server::new(url, how, None)?.connect(KEY_CONNECTIONS).await?;
+                let forgetting = known.clone();
+                let forget =
+                    move || *forgetting.lock().unwrap_or_else(PoisonError::into_inner) = Known::default();
+                let pool = Server::new(url, how, Some(Arc::new(forget)))?.connect(KEY_CONNECTIONS).await?;
                 database::prepare(&pool, place, how, POSTGRES_KEYS).await?;
                 Some(Pool::Postgres(pool))
             }
         };
-        Ok(Self { shown: place.to_string(), pool, known: Arc::default() })
+        Ok(Self { shown: place.to_string(), pool, known })
     }
 
     /// The tests' key store.
@@ -162,16 +167,21 @@ impl KeyStore {
 
     async fn make(&self, partner: &str, day: i64) -> Result<DayKey, StoreError> {
         let mut tx = self.writing().await?;
-        let query =
-            sql("SELECT id, key FROM day_key WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL");
+        let query = sql(
+            "SELECT id, key, made_ms FROM day_key WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL",
+        );
         let row = query.bind(partner.to_owned()).bind(day).fetch_optional(&mut tx).await?;
         let key = match row {
-            Some(row) => DayKey {
-                id: row.get(0)?,
-                partner: partner.to_owned(),
-                day,
-                key: Zeroizing::new(bytes32(row.get(1)?, "day_key.key")?),
-            },
+            Some(row) => {
+                let (id, made) = (row.get(0)?, row.get::<i64>(2)?);
+                if tx.is_shared() {
+                    // Another gateway may have found it unused, and be about to destroy it: that then fails.
+                    let query = sql("UPDATE day_key SET made_ms = $1 WHERE id = $2");
+                    query.bind(clock::now().0.max(made + 1)).bind(id).execute(&mut tx).await?;
+                }
+                let key = Zeroizing::new(bytes32(row.get(1)?, "day_key.key")?);
+                DayKey { id, partner: partner.to_owned(), day, key }
+            }
             None => {
                 let id = i64::from_be_bytes(clock::random()) & i64::MAX;
                 let key = DayKey {
@@ -245,19 +255,30 @@ impl KeyStore {
         Ok(())
     }
 
-    /// Overwrites a key; its row stays. Only inside the write transaction that saw it unused.
-    pub(super) async fn destroy(&self, id: i64, at: Instant) -> Result<(), StoreError> {
+    /// When a key was made, or on a server last taken for new payloads: what [`Self::destroy`] must see unchanged.
+    pub(super) async fn taken(&self, id: i64) -> Result<Option<i64>, StoreError> {
+        let query = sql("SELECT made_ms FROM day_key WHERE id = $1 AND destroyed_ms IS NULL").bind(id);
+        query.first(&mut self.reading().await?).await
+    }
+
+    /// Overwrites a key that was last taken at `taken`; its row stays. False where it was taken since. Only for one that was seen unused
+    /// after that was read, inside a write transaction: should this process have been paused meanwhile, and another gateway write, that
+    /// one has taken the key.
+    pub(super) async fn destroy(&self, id: i64, taken: i64, at: Instant) -> Result<bool, StoreError> {
         self.lock().forget(id);
         let mut tx = self.writing().await?;
-        sql("UPDATE day_key SET key = $1, destroyed_ms = $2 WHERE id = $3")
-            .bind(vec![0; 32])
-            .bind(at.0)
-            .bind(id)
-            .execute(&mut tx)
-            .await?;
+        let query = sql(
+            "UPDATE day_key SET key = $1, destroyed_ms = $2 WHERE id = $3 AND made_ms = $4 AND destroyed_ms IS NULL",
+        );
+        let destroyed = query.bind(vec![0; 32]).bind(at.0).bind(id).bind(taken).execute(&mut tx).await?;
         tx.commit().await?;
+        Ok(destroyed > 0)
+    }
+
+    /// Leaves nothing of what was destroyed. A file overwrites it at once; PostgreSQL keeps a row's former version until the table is
+    /// written anew.
+    pub(super) async fn scrub(&self) -> Result<(), StoreError> {
         if let Some(Pool::Postgres(pool)) = &self.pool {
-            // PostgreSQL keeps the row's former version until the table is written anew.
             sqlx::query("VACUUM FULL day_key").execute(pool).await?;
         }
         Ok(())

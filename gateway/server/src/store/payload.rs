@@ -161,11 +161,13 @@ impl Store {
         let mut tx = self.write().await?;
         let mut destroyed = 0;
         for id in keys {
+            let Some(taken) = self.keys.taken(*id).await? else { continue };
             if under(&mut tx, *id, 0, 1).await?.is_empty() {
-                self.keys.destroy(*id, clock::now()).await?;
-                destroyed += 1;
+                destroyed += usize::from(self.keys.destroy(*id, taken, clock::now()).await?);
             }
         }
+        // Also after what an earlier one destroyed and could not scrub.
+        self.keys.scrub().await?;
         Ok(destroyed)
     }
 

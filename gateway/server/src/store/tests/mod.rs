@@ -37,9 +37,8 @@ impl Base {
     }
 
     fn server() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = Place::Server(Cluster::shared().database("store").url());
-        Base::Place { data, keys: Place::File(folder.path().join("keys.db")), _folder: folder }
+        let place = |name: &str| Place::Server(Cluster::shared().database(name).url());
+        Base::Place { data: place("store"), keys: place("keys"), _folder: tempfile::tempdir().unwrap() }
     }
 
     /// Opens it as one more process.

@@ -5,6 +5,7 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 
 use super::{Base, CHANNEL, HOUSE, on_every_database, put, sample};
+use crate::clock;
 use crate::store::ledger::{self, EntryRow};
 use crate::store::message::{self, Message, Way};
 use crate::store::payload::{self, Payload};
@@ -17,6 +18,7 @@ on_every_database! {
     a_row_that_is_there_is_left_or_replaced,
     pages_follow_one_another,
     payloads_open_for_every_process,
+    a_key_that_was_taken_since_it_was_seen_unused_is_not_destroyed,
     notes_on_messages_are_found_by_their_place,
 }
 
@@ -161,6 +163,27 @@ async fn payloads_open_for_every_process(base: &Base, store: Store) {
     assert_eq!(store.destroy_unused(&days).await.unwrap(), 1, "the one that nothing is under any more");
     let gone = other.payload(&mut store.read().await.unwrap(), 1).await;
     assert!(matches!(gone, Ok(Some(_))), "the other day's key stays: {gone:?}");
+}
+
+async fn a_key_that_was_taken_since_it_was_seen_unused_is_not_destroyed(base: &Base, store: Store) {
+    let other = base.open(Open::Existing).await;
+    let is_shared = store.write().await.unwrap().is_shared();
+    let keys = store.keys();
+    let today = clock::now().day();
+    let key = keys.ensure(&[("JO", today)]).await.unwrap().remove(0);
+    let taken = keys.taken(key.id).await.unwrap().unwrap();
+    // The other gateway writes while this one is paused.
+    let same = other.keys().ensure(&[("JO", today)]).await.unwrap().remove(0);
+    assert_eq!(same.id, key.id);
+    // A file has one gateway, and no write transaction of it is under way meanwhile.
+    assert_eq!(keys.destroy(key.id, taken, clock::now()).await.unwrap(), !is_shared);
+    let taken = keys.taken(key.id).await.unwrap();
+    assert_eq!(taken.is_some(), is_shared);
+    if let Some(taken) = taken {
+        assert!(keys.destroy(key.id, taken, clock::now()).await.unwrap());
+    }
+    let next = other.keys().ensure(&[("JO", today)]).await.unwrap().remove(0);
+    assert_ne!(next.id, key.id, "what was destroyed is used no more");
 }
 
 async fn notes_on_messages_are_found_by_their_place(_: &Base, store: Store) {
