@@ -53,10 +53,10 @@ pub(crate) fn run(quick: bool, as_json: bool) -> Result<()> {
         tokio::try_join!(paced(&sa, &pair.jo, bodies, seconds), flooding(&pair, flood, seconds), peak)
     })?;
     let after = runtime.block_on(paced(&sa, &pair.jo, quiet(), seconds.min(10)))?;
+    let before_mb = memory_mb(pair.jo.pid())?;
     let connections = runtime.block_on(idle_connections(&pair, idle))?;
     let idle_mb = memory_mb(pair.jo.pid())?;
     drop(connections);
-    let after_mb = memory_mb(pair.jo.pid())?;
     let report = json!({
         "seconds": seconds,
         "quiet_alone": of_pace(&alone, seconds), "quiet_beside_the_flood": of_pace(&beside, seconds),
@@ -64,7 +64,7 @@ pub(crate) fn run(quick: bool, as_json: bool) -> Result<()> {
         "flood": { "accepted_per_second": flooded.latencies.len() as u64 / seconds, "answered_503_per_second": flooded.refused / seconds,
                    "first_refusal": flooded.first_refusal, "p50_ms": percentile_ms(&flooded, 0.5), "p99_ms": percentile_ms(&flooded, 0.99) },
         "memory_mb": { "at_rest": rest_mb, "at_the_flood": peak_mb, "idle_connections": idle, "with_idle_connections": idle_mb },
-        "memory_kb_per_idle_connection": (idle_mb - after_mb.min(idle_mb)).max(0.0) * 1024.0 / idle as f64,
+        "memory_kb_per_idle_connection": (idle_mb - before_mb).max(0.0) * 1024.0 / idle as f64,
         "kept_of_alone": beside.latencies.len() as f64 / alone.latencies.len().max(1) as f64,
     });
     ensure!(pair.jo.audit().is_empty(), "the audit found something");

@@ -151,24 +151,23 @@ fn killed_at_any_moment_nothing_is_lost_and_nothing_is_doubled() {
     // What was not fetched during the load, or whose acknowledgement was lost.
     let mut all = submitted.clone();
     all.extend(accepted.iter().cloned());
-    let mut done = BTreeSet::new();
-    while !all.is_subset(&done) {
-        let before = done.len();
-        // As long as each round hands something over, there is no hurry.
-        wait_for("the next hand-over", || {
-            let fetched = back_end.deliveries("?max=100");
-            std::thread::scope(|scope| {
-                for part in fetched.chunks(13) {
-                    let back_end = &back_end;
-                    scope.spawn(move || {
-                        part.iter().for_each(|one| assert_eq!(back_end.acknowledge(one).status, 200));
-                    });
-                }
-            });
-            done = ids(&pair, "house", "delivered").into_iter().collect();
-            (done.len() > before).then_some(())
+    // The log is read once there is nothing to fetch: it is long by then.
+    wait_for_long("everything to be handed over", || {
+        let fetched = back_end.deliveries("?max=100");
+        std::thread::scope(|scope| {
+            for part in fetched.chunks(13) {
+                let back_end = &back_end;
+                scope.spawn(move || {
+                    part.iter().for_each(|one| assert_eq!(back_end.acknowledge(one).status, 200));
+                });
+            }
         });
-    }
+        if !fetched.is_empty() {
+            return Progress::Made;
+        }
+        let done: BTreeSet<String> = ids(&pair, "house", "delivered").into_iter().collect();
+        if all.is_subset(&done) { Progress::Done } else { Progress::None }
+    });
     for (log, kind) in [("house", "delivered"), ("IQ", "received")] {
         let logged = ids(&pair, log, kind);
         let distinct: BTreeSet<&String> = logged.iter().collect();
@@ -185,6 +184,25 @@ fn killed_at_any_moment_nothing_is_lost_and_nothing_is_doubled() {
         submitted.len(),
         accepted.len()
     );
+}
+
+/// What a look brought.
+enum Progress {
+    Made,
+    None,
+    Done,
+}
+
+/// Waits as long as there is progress.
+fn wait_for_long(what: &str, mut look: impl FnMut() -> Progress) {
+    let mut ended = false;
+    while !ended {
+        ended = wait_for(what, || match look() {
+            Progress::Made => Some(false),
+            Progress::None => None,
+            Progress::Done => Some(true),
+        });
+    }
 }
 
 fn ids(pair: &Pair, log: &str, kind: &str) -> Vec<String> {
