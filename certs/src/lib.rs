@@ -3,6 +3,7 @@
 //! Pure: times and names come in, certificates and keys go out. No file and no clock.
 
 mod identity;
+mod revocation;
 
 use std::net::IpAddr;
 
@@ -15,6 +16,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
 pub use identity::{Identity, KeyAlgorithm, read_identity};
+pub use revocation::{RevocationList, is_issued_by, serial};
 
 /// Why a certificate could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +28,7 @@ pub enum CertificateError {
     #[error("the operating system gives no random bytes")]
     Random,
     /// Not one X.509 certificate (RFC 5280), or one with a field that cannot be read.
-    #[error("this is no certificate: its {0} cannot be read")]
+    #[error("this is no certificate or revocation list: its {0} cannot be read")]
     Unreadable(&'static str),
     /// The certificate may not issue others, or the key is another one's.
     #[error("this certificate and key cannot issue: {0}")]

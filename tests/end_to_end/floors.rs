@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["refusals"],
     &["conform"],
     &["gateway", "audit"],
-    &["line"],
+    &["line", "web"],
     &["send"],
     &[
         "receive",
@@ -27,6 +27,7 @@ const FLOORS: &[&[&str]] = &[
         "dispatch",
         "deadlines",
         "retention",
+        "revocation",
         "stamp",
     ],
     &["push"],

@@ -28,6 +28,9 @@ pub struct Agreement {
     /// How long entries of our log of the channel may stand without the partner's cosignature, in hours.
     #[serde(default = "defaults::witness_hours")]
     pub witness_hours: u32,
+    /// For how many hours a revocation list of the partner's authorities is believed after its end. Beyond it nobody comes in.
+    #[serde(default)]
+    pub crl_grace_hours: u32,
     /// What becomes of messages beyond that, and where the partner's log contradicts itself.
     #[serde(default)]
     pub degraded: Degraded,
@@ -133,6 +136,7 @@ impl Agreement {
             rate_per_second: defaults::rate_per_second(),
             retention_days: defaults::retention_days(),
             witness_hours: defaults::witness_hours(),
+            crl_grace_hours: 0,
             degraded: Degraded::default(),
             receive: Vec::new(),
             send: Vec::new(),

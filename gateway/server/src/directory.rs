@@ -7,6 +7,7 @@ use std::sync::Arc;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use rustls_pki_types::CertificateDer;
+use silkgate_certs::RevocationList;
 use silkgate_ledger::{Cosigner, KeyError, NoteSigner, VerifierKey, WitnessKey};
 use silkgate_message::agreement::Agreement;
 use silkgate_message::card::{Card, LogKey};
@@ -17,8 +18,9 @@ use silkgate_message::party::{Country, Party};
 use crate::clock::Steady;
 use crate::store::partner::{self, PartnerRow};
 use crate::store::push::{self, Push};
+use crate::store::revocation::{self, ListRow};
 use crate::store::{Connection, StoreError};
-use crate::tls::{self, PartnerTrust};
+use crate::tls::{self, PartnerTrust, Revocation};
 
 /// A partner in force.
 pub struct Partner {
@@ -40,6 +42,9 @@ pub struct Partner {
     pub house_keys: Vec<VerifierKey>,
     /// The key of its witness.
     pub witness_key: WitnessKey,
+    /// What its authorities have revoked.
+    pub lists: Vec<RevocationList>,
+    revocation: Revocation,
     rate: Rate,
     showings: Rate,
 }
@@ -50,8 +55,8 @@ type Rate = RateLimiter<NotKeyed, InMemoryState, Steady>;
 const SHOWINGS: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
 
 impl Partner {
-    /// Reads a stored partner. `own` is our state.
-    pub fn read(row: &PartnerRow, own: Country) -> Result<Self, String> {
+    /// Reads a stored partner. `own` is our state; `lists` are of any partner.
+    pub fn read(row: &PartnerRow, own: Country, lists: &[ListRow]) -> Result<Self, String> {
         let card = Card::parse(&row.card).map_err(|error| format!("card: {error}"))?;
         let agreement = Agreement::parse(&row.agreement).map_err(|what| format!("agreement: {what}"))?;
         let content = card.content();
@@ -61,8 +66,24 @@ impl Partner {
         });
         let per_second = NonZeroU32::new(agreement.rate_per_second).unwrap_or(NonZeroU32::MIN);
         let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(9));
+        let of_partner = lists.iter().filter(|list| list.partner == row.country);
+        let held: Vec<&ListRow> = of_partner.collect();
+        let read = |list: &&ListRow| {
+            RevocationList::read(&list.list).map_err(|error| format!("revocation list: {error}"))
+        };
         let partner = Self {
             country,
+            lists: held.iter().map(read).collect::<Result<_, _>>()?,
+            revocation: Revocation {
+                lists: held.iter().map(|list| list.list.clone().into()).collect(),
+                until_s: held
+                    .iter()
+                    .map(|list| list.next_at.seconds())
+                    .min()
+                    .and_then(|s| u64::try_from(s).ok())
+                    .unwrap_or(0),
+                grace_s: u64::from(agreement.crl_grace_hours) * 3600,
+            },
             state: row.state.clone(),
             signing: signing.collect::<Result<_, _>>()?,
             address: match &row.connect {
@@ -101,6 +122,11 @@ impl Partner {
         [&self.log_keys, &self.house_keys].into_iter().filter_map(|keys| Some(keys.first()?.name())).collect()
     }
 
+    /// When the first revocation list of its authorities runs out; None: there are none.
+    pub fn lists_end(&self) -> Option<Instant> {
+        self.lists.iter().map(|list| Instant::from_seconds(list.next_update.unix_timestamp())).min()
+    }
+
     /// What TLS needs to know of the partner.
     pub fn trust(&self) -> PartnerTrust {
         let content = self.card.content();
@@ -108,6 +134,7 @@ impl Partner {
             partner: self.country.to_string(),
             host: content.host.clone(),
             anchors: content.tls_anchors.iter().map(|der| CertificateDer::from(der.clone())).collect(),
+            revocation: self.revocation.clone(),
         }
     }
 }
@@ -207,8 +234,9 @@ impl Directory {
     pub async fn load(conn: &mut Connection, own: Country, now: Instant) -> Result<Self, StoreError> {
         let generation = partner::generation(conn).await?;
         let mut partners = BTreeMap::new();
+        let lists = revocation::lists(conn).await?;
         for row in partner::all(conn).await? {
-            match Partner::read(&row, own) {
+            match Partner::read(&row, own, &lists) {
                 Ok(partner) => {
                     partners.insert(partner.country, Arc::new(partner));
                 }
@@ -257,6 +285,7 @@ impl Directory {
                 ("card", now.card.digest() != then.card.digest()),
                 ("agreement", now.agreement != then.agreement),
                 ("address", now.address != then.address),
+                ("crl", now.revocation != then.revocation),
             ];
             changes.extend(differs.iter().filter(|(_, differs)| *differs).map(|(what, _)| (*country, *what)));
         }

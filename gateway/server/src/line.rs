@@ -118,7 +118,7 @@ impl Lines {
             return Ok(wire.clone());
         }
         let tls = self.identity.clone();
-        let config = tls::client(&partner.trust().anchors, tls.chain, tls.key);
+        let config = tls::partner_client(&partner.trust(), tls.chain, tls.key);
         let config = config.map_err(|error| error.to_string())?;
         let name = &partner.card.content().host;
         let wire = Wire::new(config, name, &partner.address, &partner.address, self.idle_max)?;

@@ -23,6 +23,7 @@ mod push;
 mod receive;
 mod refusals;
 mod retention;
+mod revocation;
 mod send;
 #[cfg(test)]
 mod simulation;
@@ -32,6 +33,7 @@ mod store;
 mod submit;
 mod tiles;
 mod tls;
+mod web;
 mod witness;
 
 use std::process::ExitCode;

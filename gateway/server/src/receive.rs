@@ -255,7 +255,7 @@ fn judge(
     let message_type =
         Catalogue::embedded().by_schema_id(&envelope.dataschema).filter(|t| t.name() == envelope.kind);
     received.schema = message_type.map(|t| (t.version(), Digest(t.digest())));
-    received.refusal = timely(jws, certificate, &envelope, partner.agreement.lifetime_ms(), now)
+    received.refusal = timely(jws, certificate, &envelope, partner, now)
         .and_then(|()| addressed(&envelope, directory, partner.country))
         .and_then(|()| message_type.ok_or_else(|| Box::new(Problem::new(Code::SchemaUnknown))))
         .and_then(|t| {
@@ -281,12 +281,20 @@ fn timely(
     jws: &Jws,
     certificate: &SigningCertificate,
     envelope: &Envelope,
-    lifetime_ms: i64,
+    partner: &Partner,
     now: Instant,
 ) -> Result<(), Box<Problem>> {
+    let lifetime_ms = partner.agreement.lifetime_ms();
     let iat = jws.iat;
     if iat < certificate.not_before {
         return Err(refusal(Code::CertificateNotYetValid, format!("valid from {}", certificate.not_before)));
+    }
+    if partner.lists.iter().any(|list| list.revokes(&certificate.der)) {
+        // RFC 5280 §5.3.2: when it was stolen nobody knows for sure, so no time of signing saves it.
+        return Err(refusal(
+            Code::CertificateRevoked,
+            "the list of its issuer that is in force here names it",
+        ));
     }
     if iat > certificate.not_after {
         return Err(refusal(Code::CertificateExpired, format!("valid until {}", certificate.not_after)));

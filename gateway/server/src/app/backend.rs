@@ -7,7 +7,7 @@ use silkgate_message::jws::Digest;
 use silkgate_message::party::Party;
 
 use super::admin::{self, Act, Where};
-use super::init::{ed25519, issue_client, write_private};
+use super::init::{ed25519, issue_client, replace};
 use super::{Cx, Found};
 use crate::config::Home;
 use crate::push::{self, Endpoint, PushKey, Way};
@@ -153,12 +153,7 @@ fn keep_credentials(home: &Home, party: &Party, credentials: Option<&Path>) -> R
     let Some(credentials) = credentials else { return Ok(()) };
     let secret = std::fs::read(credentials).with_context(|| credentials.display().to_string())?;
     let file = push::credentials_file(home, party);
-    let next = file.with_extension("nats.next");
-    if next.exists() {
-        std::fs::remove_file(&next).with_context(|| next.display().to_string())?;
-    }
-    write_private(&next, &secret, 0o600)?;
-    std::fs::rename(&next, &file).with_context(|| file.display().to_string())
+    replace(&file, &secret, 0o600)
 }
 
 async fn pull(cx: &Cx, party: &Party) -> Result<Found> {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::config::{Config, Home};
+use crate::directory::Partner;
 use crate::keys::{self, Identity};
 use crate::tls;
 
@@ -44,7 +45,18 @@ impl Client {
         host: &str,
         address: &str,
     ) -> Result<Self> {
-        let mut config = (*tls::client(anchors, identity.chain, identity.key)?).clone();
+        let config = tls::client(anchors, identity.chain, identity.key)?;
+        Self::with(&config, host, address)
+    }
+
+    /// A client for a partner's server, as the gateway would connect to it.
+    pub(super) fn of_partner(partner: &Partner, identity: Identity) -> Result<Self> {
+        let config = tls::partner_client(&partner.trust(), identity.chain, identity.key)?;
+        Self::with(&config, &partner.card.content().host, &partner.address)
+    }
+
+    fn with(config: &rustls::ClientConfig, host: &str, address: &str) -> Result<Self> {
+        let mut config = config.clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.to_owned()).map_err(|_| anyhow!("`{host}` is no host name"))?;
         Ok(Self { config: Arc::new(config), name, address: address.to_owned() })

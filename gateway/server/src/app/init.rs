@@ -208,6 +208,18 @@ fn private_folder(path: &Path) -> Result<()> {
 }
 
 /// Writes a new file, with its mode from the first byte on; an existing one is never overwritten.
+/// Writes a file in the place of the one before, at one stroke.
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let mut next = path.as_os_str().to_owned();
+    next.push(".next");
+    let next = PathBuf::from(next);
+    if next.exists() {
+        fs::remove_file(&next).with_context(|| next.display().to_string())?;
+    }
+    write_private(&next, bytes, mode)?;
+    fs::rename(&next, path).with_context(|| path.display().to_string())
+}
+
 pub(super) fn write_private(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;

@@ -20,6 +20,7 @@ use silkgate_message::jws::Digest;
 use time::UtcOffset;
 
 use super::admin::{self, Act, Where};
+use super::crl::{self, OwnCrl};
 use super::init::{ed25519, save};
 use super::{Cx, Found, both_times};
 use crate::clock;
@@ -75,6 +76,8 @@ pub(crate) enum Key {
         /// message, log or witness.
         name: Name,
     },
+    /// Make the list of what our TLS authority has revoked.
+    Crl(OwnCrl),
     /// Destroy the key before.
     #[command(
         after_help = "Example:\n  silkgate -d iq key retire message\n\nRefused (exit code 1) before the longest message lifetime has passed since `key use`: what \
@@ -95,6 +98,7 @@ pub(crate) async fn run(cx: &Cx, command: Key) -> Result<Found> {
         Key::List => list(cx),
         Key::New { name } => make(cx, name).await,
         Key::Use { name } => begin(cx, name).await,
+        Key::Crl(args) => crl::own(cx, args).await,
         Key::Retire { name, stolen } => retire(cx, name, stolen).await,
     }
 }

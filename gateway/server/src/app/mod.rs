@@ -12,6 +12,7 @@ mod check;
 mod client;
 mod convert;
 mod courier;
+mod crl;
 mod dead;
 mod demo;
 mod desk;

@@ -11,11 +11,13 @@ use silkgate_message::jws::Digest;
 use silkgate_message::party::{Country, Party};
 
 use super::admin::{self, Act, Where};
+use super::crl::{self, PartnerCrl};
 use super::{Cx, Found, probe};
 use crate::clock;
 use crate::config::Config;
 use crate::directory;
 use crate::store::partner::{self, PartnerRow};
+use crate::store::revocation;
 use crate::store::{Connection, ledger};
 
 /// The purpose that a new agreement holds.
@@ -62,6 +64,8 @@ pub(crate) enum Partner {
                             partner is active again after `partner allow JO --resume`."
     )]
     Allow(Allow),
+    /// Put into force what a partner's authorities have revoked, or show it.
+    Crl(PartnerCrl),
     /// Cut a partner off at once; queued messages wait.
     #[command(after_help = "Example:\n  silkgate -d iq partner suspend JO")]
     Suspend {
@@ -131,6 +135,7 @@ pub(crate) async fn run(cx: &Cx, command: Partner) -> Result<Found> {
         Partner::Show { country } => show(cx, country).await,
         Partner::Test { country } => probe::run(cx, country).await,
         Partner::Allow(allow) => change(cx, allow.country, |row| raise(row, &allow)).await,
+        Partner::Crl(args) => crl::of_partner(cx, args).await,
         Partner::Suspend { country } => change(cx, country, |row| set_state(row, "suspended")).await,
         Partner::Remove { country } => change(cx, country, |row| set_state(row, "removed")).await,
     }
@@ -177,7 +182,8 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
         added_at: clock::now(),
     };
     // Read back as the gateway will: what it could not use is not stored.
-    directory::Partner::read(&row, config.country()).map_err(|what| anyhow!("{}: {what}", file.display()))?;
+    directory::Partner::read(&row, config.country(), &revocation::lists(&mut tx).await?)
+        .map_err(|what| anyhow!("{}: {what}", file.display()))?;
     ensure_channel(&mut tx, &config, country).await?;
     partner::put(&mut tx, &row).await?;
     let card_digest = Digest(card.digest());
@@ -270,7 +276,8 @@ async fn change(
     let mut tx = store.write().await?;
     let mut row = find(&mut tx, country).await?;
     let what = edit(&mut row)?;
-    directory::Partner::read(&row, config.country()).map_err(|what| anyhow!("{what}"))?;
+    directory::Partner::read(&row, config.country(), &revocation::lists(&mut tx).await?)
+        .map_err(|what| anyhow!("{what}"))?;
     partner::put(&mut tx, &row).await?;
     let digest = Some(Digest::of(row.agreement.as_bytes()));
     let mut acts = vec![act(Where::House, what, digest, Some(country))];
@@ -392,7 +399,8 @@ async fn show(cx: &Cx, country: Country) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let mut tx = store.read().await?;
     let row = find(&mut tx, country).await?;
-    let read = directory::Partner::read(&row, config.country()).map_err(|what| anyhow!("{what}"))?;
+    let read = directory::Partner::read(&row, config.country(), &revocation::lists(&mut tx).await?)
+        .map_err(|what| anyhow!("{what}"))?;
     let content = read.card.content();
     let certificates: Vec<_> = read
         .signing

@@ -13,7 +13,7 @@ use super::{Cx, Found, admin};
 use crate::clock;
 use crate::directory::Partner;
 use crate::keys::Identity;
-use crate::store::partner;
+use crate::store::{partner, revocation};
 
 #[derive(serde::Serialize)]
 struct Step {
@@ -29,7 +29,8 @@ pub(super) async fn run(cx: &Cx, country: Country) -> Result<Found> {
     let rows = partner::all(&mut tx).await?;
     let row = rows.iter().find(|row| row.country == country.as_str());
     let row = row.ok_or_else(|| anyhow!("{country} is no partner"))?;
-    let partner = Partner::read(row, config.country()).map_err(|what| anyhow!("{what}"))?;
+    let partner = Partner::read(row, config.country(), &revocation::lists(&mut tx).await?)
+        .map_err(|what| anyhow!("{what}"))?;
     let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
     let mut steps = Vec::new();
     walk(&partner, identity, &mut steps).await;
@@ -71,7 +72,7 @@ async fn walk(partner: &Partner, identity: Identity, steps: &mut Vec<Step>) {
         return;
     }
     let content = partner.card.content();
-    let client = match Client::new(&partner.trust().anchors, identity, &content.host, address) {
+    let client = match Client::of_partner(partner, identity) {
         Ok(client) => client,
         Err(error) => {
             say("TLS", Err(format!("{error:#}")));

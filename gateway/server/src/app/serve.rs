@@ -26,7 +26,7 @@ use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
-use crate::{deadlines, dispatch, operations, push, retention, witness};
+use crate::{deadlines, dispatch, operations, push, retention, revocation, witness};
 #[cfg(test)]
 pub(crate) use planes::NationalPeer;
 use planes::{National, Partners};
@@ -39,6 +39,8 @@ const LIFETIME_MS: i64 = 7 * 86_400_000;
 const SILENCE: Duration = Duration::from_secs(12);
 /// For which a gateway claims the key store for itself and its like.
 const CLAIM_MS: i64 = 15_000;
+/// From when on before its end a revocation list is an alarm.
+const CRL_EARLY_MS: i64 = 24 * 3_600_000;
 /// What must not be.
 const OTHER_KEYS: &str = "another gateway uses this database with another key store";
 /// How often that is renewed.
@@ -110,6 +112,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             Arc::new(Sender::new(gateway.clone(), lines.clone())),
             stop.clone(),
         )),
+        tokio::spawn(revocation::run(gateway.clone(), stop.clone())),
         tokio::spawn(push::run(gateway.clone(), cx.home.clone(), stop.clone())),
         tokio::spawn(witness::run(gateway.clone(), lines, stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),
@@ -311,6 +314,11 @@ fn alarm(gateway: &Gateway) {
     for partner in gateway.directory().partners().filter(|partner| partner.is_active()) {
         if let Some(reason) = gateway.flow(partner).reason() {
             tracing::error!(partner = %partner.country, reason, "ALARM: messages do not pass");
+        }
+    }
+    for partner in gateway.directory().partners().filter(|partner| partner.is_active()) {
+        if let Some(until) = partner.lists_end().filter(|until| until.0 - clock::now().0 < CRL_EARLY_MS) {
+            tracing::error!(partner = %partner.country, %until, "ALARM: a revocation list runs out, and then nobody of the partner comes in");
         }
     }
     for line in gateway.breaker.figures(clock::now()) {

@@ -42,7 +42,7 @@ const fn column(table: &'static str, column: &'static str, reason: &'static str)
 }
 
 /// Tables that no evidence rests on.
-pub const EXCLUDED: [Excluded; 12] = [
+pub const EXCLUDED: [Excluded; 14] = [
     table("_sqlx_migrations", "the history of the schema, checked when the database is opened"),
     table(
         "attempt",
@@ -62,6 +62,11 @@ pub const EXCLUDED: [Excluded; 12] = [
     table("outbox", "work still to be done; a message without its outcome must stand in it"),
     table("partner", "settings; what came into force is in the logs, by digest"),
     table("push", "settings; what came into force is in the house log, by digest"),
+    table(
+        "revocation_list",
+        "settings; what came into force is in the channel's log, by digest, and its issuer's signature is held",
+    ),
+    table("revocation_source", "settings, and when they were last asked"),
     table("told", "from which message on back ends are told of the end of their messages"),
     table("record", "derived: the last version of each record, to decide the next"),
 ];

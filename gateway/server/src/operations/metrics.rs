@@ -202,6 +202,13 @@ fn expiry(sheet: &mut Sheet, gateway: &Gateway) {
         (labels, certificate.until.seconds() - now.seconds())
     });
     sheet.gauge("certificate_remaining_seconds", "Until the certificate runs out; below 0 after it", rows);
+    let directory = gateway.directory();
+    let lists = directory.partners().filter_map(|partner| {
+        let end = partner.lists_end()?;
+        Some((vec![("partner", partner.country.to_string())], end.seconds() - now.seconds()))
+    });
+    let help = "Until the first revocation list of a partner's authorities runs out, its grace left aside";
+    sheet.gauge("crl_remaining_seconds", help, lists.collect::<Vec<_>>());
 }
 
 fn reconciled(sheet: &mut Sheet, gateway: &Gateway) {

@@ -40,6 +40,7 @@ pub(super) const SQLITE: History = &[
     (7, "courier", include_str!("migrations/sqlite/0007_courier.sql")),
     (8, "duty", include_str!("migrations/sqlite/0008_duty.sql")),
     (9, "push", include_str!("migrations/sqlite/0009_push.sql")),
+    (10, "revocation", include_str!("migrations/sqlite/0010_revocation.sql")),
 ];
 const POSTGRES: History = &[
     (5, "first", include_str!("migrations/postgres/0005_first.sql")),
@@ -47,6 +48,7 @@ const POSTGRES: History = &[
     (7, "courier", include_str!("migrations/postgres/0007_courier.sql")),
     (8, "duty", include_str!("migrations/postgres/0008_duty.sql")),
     (9, "push", include_str!("migrations/postgres/0009_push.sql")),
+    (10, "revocation", include_str!("migrations/postgres/0010_revocation.sql")),
 ];
 pub(super) const SQLITE_KEYS: History =
     &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];

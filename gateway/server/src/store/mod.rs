@@ -23,6 +23,7 @@ pub mod proof;
 pub mod push;
 pub mod question;
 pub mod record;
+pub mod revocation;
 mod seal;
 mod shape;
 mod sql;

@@ -1,9 +1,13 @@
 //! TLS 1.3 with mutual authentication on both planes. No resumption anywhere: rustls 0.23 resumes a
 //! session with the stored client certificate unchecked, and a revoked peer would stay in.
 
+mod fit;
+#[cfg(test)]
+mod matrix;
 mod partner;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::sync::Arc;
 
@@ -12,7 +16,8 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-pub use partner::{PartnerServer, PartnerTrust};
+pub use partner::PartnerServer;
+pub use trust::{PartnerTrust, Revocation};
 
 /// Why TLS settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +38,7 @@ pub enum TlsError {
     },
 }
 
-/// Whether a partner's anchors can be used: one that cannot must not keep the others from being read.
+/// Whether a partner's anchors and lists can be used: one that cannot must not keep the others from being read.
 pub fn usable(trust: PartnerTrust) -> Result<(), TlsError> {
     partner::usable(trust)
 }
@@ -73,28 +78,47 @@ pub fn national_server(
     Ok(Arc::new(without_resumption(config)))
 }
 
+/// A client with a certificate, for a partner's server.
+pub fn partner_client(
+    trust: &PartnerTrust,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        // Stricter than the one it stands before: beside the path and the name also purpose, key and revocation.
+        .dangerous()
+        .with_custom_certificate_verifier(trust.of_server()?)
+        .with_client_auth_cert(chain, key)?;
+    Ok(as_a_client(config, true))
+}
+
+/// No resumption, and what is spoken.
+fn as_a_client(mut config: ClientConfig, h2: bool) -> Arc<ClientConfig> {
+    config.resumption = rustls::client::Resumption::disabled();
+    let h2 = h2.then(|| b"h2".to_vec());
+    config.alpn_protocols = h2.into_iter().chain([b"http/1.1".to_vec()]).collect();
+    Arc::new(config)
+}
+
 /// A client with a certificate, for a server with these anchors and no others.
 pub fn client(
     anchors: &[CertificateDer<'static>],
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots(anchors)?)
         .with_client_auth_cert(chain, key)?;
-    config.resumption = rustls::client::Resumption::disabled();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(as_a_client(config, true))
 }
 
 /// A client without a certificate, for a server that is no partner: also TLS 1.2, which we do not choose for others.
 pub fn anonymous_client(anchors: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots(anchors)?)
         .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(as_a_client(config, false))
 }

@@ -7,30 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::UnixTime;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::{TlsError, provider, roots, without_resumption};
+use super::fit::{Leaf, may_all_sign};
+use super::trust::{Pair, PartnerTrust};
+use super::{TlsError, provider, without_resumption};
 
 /// Chains of one partner remembered at a time, the newest: one for each of its replicas and some to
 /// roll over. A partner that shows more has to connect again more often.
 const ADMITTED_MAX: usize = 32;
-
-/// What TLS knows of a partner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartnerTrust {
-    /// ISO 3166-1 alpha-2.
-    pub partner: String,
-    /// The name that its certificate must hold.
-    pub host: String,
-    /// Its own authorities.
-    pub anchors: Vec<CertificateDer<'static>>,
-}
 
 /// TLS settings of the partner plane; the partners can change while it runs.
 pub struct PartnerServer {
@@ -109,7 +98,7 @@ pub(super) fn usable(trust: PartnerTrust) -> Result<(), TlsError> {
 
 struct Known {
     trust: PartnerTrust,
-    verifier: Arc<dyn ClientCertVerifier>,
+    verifiers: Pair<dyn ClientCertVerifier>,
     admitted: Mutex<VecDeque<Admitted>>,
 }
 
@@ -122,11 +111,6 @@ struct Admitted {
 }
 
 impl Known {
-    fn has_name(&self, names: &[String]) -> bool {
-        // RFC 4343: DNS names are compared without case.
-        names.iter().any(|name| name.eq_ignore_ascii_case(&self.trust.host))
-    }
-
     fn admit(&self, chain: Admitted) {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         admitted.retain(|known| known.leaf != chain.leaf);
@@ -143,34 +127,33 @@ impl Known {
 }
 
 fn read(trust: Vec<PartnerTrust>) -> Result<Vec<Known>, TlsError> {
-    let read = |trust: PartnerTrust| {
-        let verifier = roots(&trust.anchors)
-            .and_then(|roots| Ok(WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?));
-        match verifier {
-            Ok(verifier) => Ok(Known { trust, verifier, admitted: Mutex::default() }),
-            Err(source) => Err(TlsError::Partner { partner: trust.partner, source: Box::new(source) }),
-        }
+    let read = |trust: PartnerTrust| match trust.of_clients() {
+        Ok(verifiers) => Ok(Known { trust, verifiers, admitted: Mutex::default() }),
+        Err(source) => Err(TlsError::Partner { partner: trust.partner, source: Box::new(source) }),
     };
     trust.into_iter().map(read).collect()
 }
 
-/// Whose chain this is, and the last second its leaf is valid.
+/// Whose chain this is, and the last second at which it is known to be valid.
 fn decide<'k>(
     known: &'k [Known],
     leaf: &CertificateDer<'_>,
     rest: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(&'k Known, u64), Error> {
-    let (names, until_s) =
-        names_and_end(leaf).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    let read = Leaf::read(leaf)?;
     // The name picks the partner, and then only that partner's anchors count. One certificate, one
     // gateway: a further partner's name in it would be a second identity.
-    let mut named = known.iter().filter(|partner| partner.has_name(&names));
+    let mut named = known.iter().filter(|partner| read.has_name(&partner.trust.host));
     let (Some(partner), None) = (named.next(), named.next()) else {
         return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
     };
-    partner.verifier.verify_client_cert(leaf, rest, now)?;
-    Ok((partner, until_s))
+    read.fits(&partner.trust.host)?;
+    partner.verifiers.at(now).verify_client_cert(leaf, rest, now)?;
+    may_all_sign(rest)?;
+    // A list that runs out ends what it said of the chain.
+    let end_s = partner.trust.revocation.end_s().unwrap_or(u64::MAX);
+    Ok((partner, read.until_s.min(end_s)))
 }
 
 struct Partners {
@@ -234,19 +217,4 @@ impl ClientCertVerifier for Partners {
     fn client_auth_mandatory(&self) -> bool {
         true
     }
-}
-
-/// The DNS names of a certificate (RFC 5280 §4.2.1.6) and the last second it is valid. No wildcard
-/// matches: names are compared whole.
-fn names_and_end(certificate: &CertificateDer<'_>) -> Option<(Vec<String>, u64)> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    let until_s = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
-    let Some(names) = parsed.subject_alternative_name().ok()? else {
-        return Some((Vec::new(), until_s));
-    };
-    let dns = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
-    Some((dns.collect(), until_s))
 }

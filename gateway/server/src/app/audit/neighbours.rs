@@ -13,9 +13,9 @@ use crate::config::Config;
 use crate::directory::{self, Partner};
 use crate::keys::{self, Identity};
 use crate::store::ledger::{self, Head};
-use crate::store::partner;
 use crate::store::witness::{self, AlarmKind};
 use crate::store::{Store, StoreError};
+use crate::store::{partner, revocation};
 use crate::witness::origin_hash;
 
 /// For one neighbour's word on one log.
@@ -79,7 +79,8 @@ pub(in super::super) async fn ask(
 async fn read(store: &Store, config: &Config) -> Result<(Vec<Partner>, Vec<Head>, Vec<Card>), StoreError> {
     let mut tx = store.read().await?;
     let rows = partner::all(&mut tx).await?;
-    let partners = rows.iter().filter_map(|row| Partner::read(row, config.country()).ok());
+    let lists = revocation::lists(&mut tx).await?;
+    let partners = rows.iter().filter_map(|row| Partner::read(row, config.country(), &lists).ok());
     let heads = ledger::heads(&mut tx).await?;
     let cards = partner::cards(&mut tx).await?;
     let cards = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
@@ -94,8 +95,7 @@ fn question(
     own_log: &[Vec<u8>],
     own_cards: &[&Card],
 ) -> Result<impl Future<Output = Result<Shown>> + Send + 'static> {
-    let host = &partner.card.content().host;
-    let client = Client::new(&partner.trust().anchors, identity, host, &partner.address)?;
+    let client = Client::of_partner(partner, identity)?;
     let own = directory::own_log_keys(&head.origin, own_log, own_cards);
     let (origin, path) =
         (head.origin.clone(), format!("/v1/witness/{}/checkpoint", origin_hash(&head.origin)));

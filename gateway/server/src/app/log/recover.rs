@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::directory::{self, Partner};
 use crate::keys::{self, Identity};
 use crate::store::witness::{self, Alarm, AlarmKind};
-use crate::store::{Connection, ledger, partner};
+use crate::store::{Connection, ledger, partner, revocation};
 use crate::witness::origin_hash;
 
 /// Gives the word in the place of a partner that cannot be reached.
@@ -161,8 +161,7 @@ async fn held_by(
     cards: &[(String, Vec<u8>)],
 ) -> Result<Vec<Gap>> {
     let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
-    let content = partner.card.content();
-    let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
+    let client = Client::of_partner(partner, identity)?;
     let cards: Vec<Card> = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
     let of = |country: Country| cards.iter().filter(|c| c.content().country == country).collect::<Vec<_>>();
     let own = directory::own_witness_keys(&keys::witness(&cx.home, config)?, &of(config.country()));
@@ -300,5 +299,5 @@ async fn find(conn: &mut Connection, country: Country, config: &Config) -> Resul
         .any(|head| head.partner == Some(country))
         .then_some(())
         .ok_or_else(|| anyhow!("there is no log of the channel with {country}"))?;
-    Partner::read(row, config.country()).map_err(|what| anyhow!("{what}"))
+    Partner::read(row, config.country(), &revocation::lists(conn).await?).map_err(|what| anyhow!("{what}"))
 }

@@ -22,7 +22,7 @@ use crate::figures::Reconciled;
 use crate::gateway::Gateway;
 use crate::keys::Identity;
 use crate::store::ledger::hash;
-use crate::store::{Store, partner};
+use crate::store::{Store, partner, revocation};
 use compare::Report;
 
 /// With whom, and of which time.
@@ -74,8 +74,7 @@ async fn once(
     identity: Identity,
     span: (Option<Instant>, Option<Instant>),
 ) -> Result<Report> {
-    let content = partner.card.content();
-    let client = Client::new(&partner.trust().anchors, identity, &content.host, &partner.address)?;
+    let client = Client::of_partner(partner, identity)?;
     let held = compare::held(store, partner.country).await?;
     let log = theirs::read(&client, &partner.log_keys, &held).await?;
     compare::compare(store, partner.country, &held, &log, span).await
@@ -154,7 +153,7 @@ async fn known(store: &Store, country: Country, own: Country) -> Result<Partner>
     if row.state != "active" {
         bail!("{country} is {}: its log is not read", row.state);
     }
-    Partner::read(row, own).map_err(|what| anyhow!("{what}"))
+    Partner::read(row, own, &revocation::lists(&mut tx).await?).map_err(|what| anyhow!("{what}"))
 }
 
 fn text(report: &Report) -> String {
