@@ -9,7 +9,7 @@ FOLDER          where deliveries are kept: one file each, written before it is a
 CERTIFICATE.pem KEY.pem  the server's own
 
 It shows what a receiver has to do: check the signature (RFC 9421) over method, address and digest, check that it is fresh, check the
-digest (RFC 9530) against the body, keep the delivery, and only then answer 200. A delivery may come twice: its file is the same one.
+digest (RFC 9530) against the body, keep the delivery, and only then answer 200. A delivery may come twice: its `key` is the same, and so is its file.
 Needs Python 3.9 and the package `cryptography`.
 """
 
@@ -21,15 +21,16 @@ import os
 import re
 import ssl
 import sys
+import tempfile
 import time
 import urllib.parse
-import uuid
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 COVERED = ["@method", "@target-uri", "content-type", "content-digest"]
 FRESH_SECONDS = 300
+LONGEST_BYTES = 32 << 20
 
 
 def refusal(key, url, headers, body, now):
@@ -58,15 +59,16 @@ def refusal(key, url, headers, body, now):
 
 def keep(folder, body):
     """Writes the delivery, and returns only once it is on the disk."""
-    delivery = json.loads(body)
     # What came in a message never makes a path as it stands.
-    notice = re.fullmatch(r"[a-z_]{1,64}", delivery.get("notice", "message"))
-    name = f"{uuid.UUID(delivery['id'])}-{notice[0]}.json"
-    with open(os.path.join(folder, name + ".part"), "wb") as file:
+    name = hashlib.sha256(json.loads(body)["key"].encode()).hexdigest() + ".json"
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
         file.write(body)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(os.path.join(folder, name + ".part"), os.path.join(folder, name))
+    os.replace(file.name, os.path.join(folder, name))
+    entry = os.open(folder, os.O_RDONLY)
+    os.fsync(entry)
+    os.close(entry)
 
 
 def main():
@@ -75,8 +77,13 @@ def main():
         key = load_pem_public_key(file.read())
 
     class Receiver(http.server.BaseHTTPRequestHandler):
+        timeout = 30
+
         def do_POST(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = self.headers.get("Content-Length", "")
+            if not length.isdecimal() or int(length) > LONGEST_BYTES:
+                return self.send_error(413)
+            body = self.rfile.read(int(length))
             why = refusal(key, url, self.headers, body, time.time())
             if why is None:
                 keep(folder, body)

@@ -28,6 +28,7 @@ mod readme;
 mod reconcile;
 mod replicas;
 mod retention;
+mod revocation;
 mod rollover;
 mod schema;
 mod strangers;

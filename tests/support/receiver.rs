@@ -40,6 +40,8 @@ impl Told {
 pub enum Reply {
     /// This status and these headers.
     Status(u16, Vec<(&'static str, &'static str)>),
+    /// This status, and a body that is longer than anybody reads, and breaks off.
+    Long(u16),
     /// Nothing, and the connection stays open.
     Silence,
 }
@@ -152,6 +154,11 @@ fn serve(
             let _ = tls.write_all(text.as_bytes());
             tls.conn.send_close_notify();
             let _ = tls.flush();
+        }
+        Reply::Long(status) => {
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: 100000000\r\n\r\n");
+            let _ = tls.write_all(head.as_bytes());
+            let _ = tls.write_all(&[b' '; 65536]);
         }
         Reply::Silence => {
             // Until the other side gives up.

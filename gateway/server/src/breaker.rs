@@ -75,7 +75,7 @@ impl Breaker {
             }
             match line.open_since {
                 None => Passage::Free,
-                // Its end is heard of; should it be lost, it is looked again all the same.
+                // Its end is heard of, whatever it is.
                 Some(_) if line.probing => Passage::Until(now.plus_ms(60_000)),
                 Some(_) if line.next_probe > now => Passage::Until(line.next_probe),
                 Some(_) => Passage::Probe,
@@ -91,6 +91,11 @@ impl Breaker {
     /// An attempt came to nothing that tells of the line.
     pub fn abandoned(&self, partner: &str) {
         self.with(partner, |line| line.probing = false);
+    }
+
+    /// Knows nothing of a line any more: it leads elsewhere.
+    pub fn forget(&self, name: &str) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// An attempt got an answer. True where the partner was not reached before.

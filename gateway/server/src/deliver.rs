@@ -51,6 +51,8 @@ fn one() -> u32 {
 pub struct Delivery {
     /// The message's id, which the acknowledgement names.
     id: String,
+    /// What is never two hand-overs to one back end, and the same whenever one is repeated: two sources may use one id.
+    pub key: String,
     /// What the acknowledgement must bring.
     lease: String,
     /// Until when.
@@ -80,6 +82,8 @@ pub struct Handed {
     pub leased: Leased,
     /// Its lease.
     pub lease: Lease,
+    /// When that runs out.
+    pub until: Instant,
     /// The message.
     pub message: Message,
     /// What the back end is given.
@@ -141,9 +145,11 @@ pub async fn take(
     if !waiting {
         return Ok((Vec::new(), lease_ends));
     }
-    let until = now.plus_ms(lease_ms);
     let lease = clock::random::<16>();
     let mut tx = gateway.store.lease().await?;
+    // From here on, however long it took to get so far.
+    let now = clock::now();
+    let until = now.plus_ms(lease_ms);
     let leased = delivery::lease(&mut tx, party.as_str(), now, until, &lease, max).await?;
     tx.commit().await?;
     gateway.figures.handed_out(party.as_str(), leased.len());
@@ -180,6 +186,7 @@ pub async fn take(
         };
         let delivery = Delivery {
             id: row.id.to_string(),
+            key: key(&row, n),
             lease: encode(&lease),
             lease_until: until.to_string(),
             event,
@@ -187,13 +194,22 @@ pub async fn take(
             receipt: String::from_utf8_lossy(&receipt).into_owned(),
             notice,
         };
-        deliveries.push(Handed { leased, lease, message: row, delivery });
+        deliveries.push(Handed { leased, lease, until, message: row, delivery });
     }
     drop(tx);
     for bury in unreadable {
         gateway.accept.commit(Work::Bury(bury)).await;
     }
     Ok((deliveries, Some(now)))
+}
+
+/// Which way the message went, the partner, its source, its id, and which hand-over of it.
+fn key(row: &Message, n: i64) -> String {
+    let way = match row.way {
+        Way::Received => "from",
+        Way::Sent => "to",
+    };
+    format!("{way}/{}/{}/{}/{n}", row.partner, row.source, row.id)
 }
 
 /// `POST /v1/deliveries/{id}/ack` with `{"lease": "…"}`: the back end has it, for good.

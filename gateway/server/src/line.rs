@@ -61,7 +61,7 @@ pub struct Question {
     pub body: Vec<u8>,
     /// For question and answer together.
     pub within: Duration,
-    /// The longest answer that is read.
+    /// The longest answer that is read; 0: its status is all that counts, whatever follows.
     pub answer_max_bytes: usize,
 }
 
@@ -128,7 +128,7 @@ impl Lines {
 }
 
 fn late(within: Duration) -> String {
-    format!("no answer within {} s", within.as_secs())
+    format!("no answer within {} s", within.as_millis().div_ceil(1000))
 }
 
 impl Wire {
@@ -171,9 +171,12 @@ async fn exchange(wire: &Wire, question: Question) -> Result<Answer, String> {
     let status = response.status().as_u16();
     let seconds =
         response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
+    if question.answer_max_bytes == 0 {
+        return Ok(Answer { status, retry_after, body: Bytes::new() });
+    }
     let body = Limited::new(response.into_body(), question.answer_max_bytes).collect().await;
     let body = body.map_err(|error| format!("the answer broke off: {error}"))?.to_bytes();
-    let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
     Ok(Answer { status, retry_after, body })
 }
 

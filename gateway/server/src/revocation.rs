@@ -42,8 +42,11 @@ const SKEW_S: i64 = 300;
 /// Longer than a round takes: one of several gateways fetches.
 const DUTY_MS: i64 = 120_000;
 
+/// Lists, and certificates of authorities, each DER.
+type Read = (Vec<Vec<u8>>, Vec<Vec<u8>>);
+
 /// Reads lists, and certificates of authorities between an anchor and its list, from PEM, or one list from DER.
-fn read(bytes: &[u8]) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), String> {
+fn read(bytes: &[u8]) -> Result<Read, String> {
     if !bytes.starts_with(b"-----") && !bytes.windows(11).any(|window| window == b"-----BEGIN ") {
         return Ok((vec![bytes.to_vec()], Vec::new()));
     }

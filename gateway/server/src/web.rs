@@ -17,6 +17,17 @@ use tokio_rustls::TlsConnector;
 
 use crate::tls;
 
+/// Why a server cannot be asked. Without its address: a password may stand in it.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// The address.
+    #[error("no http:// or https:// address of a server, without user or password")]
+    Address,
+    /// By which authorities an `https://` server is known.
+    #[error("an https:// address needs the server's CA: {0}")]
+    Roots(String),
+}
+
 /// A server and a path on it.
 pub struct Web {
     /// `host:port`.
@@ -28,10 +39,8 @@ pub struct Web {
 
 impl Web {
     /// From a URL; `roots`: by which authorities an `https://` server is known, PEM.
-    pub fn read(url: &str, roots: Option<&[u8]>) -> Result<Self, String> {
-        // Without the address: a password may stand in it.
-        let wrong =
-            || "this is no http:// or https:// address of a server, without user or password".to_owned();
+    pub fn read(url: &str, roots: Option<&[u8]>) -> Result<Self, Unusable> {
+        let wrong = || Unusable::Address;
         let url: Uri = url.parse().map_err(|_| wrong())?;
         let authority = url.authority().filter(|a| !a.as_str().contains('@')).ok_or_else(wrong)?;
         let (port, secure) = match url.scheme_str() {
@@ -40,14 +49,14 @@ impl Web {
             _ => return Err(wrong()),
         };
         let tls = if secure {
-            let roots =
-                roots.ok_or("an https:// address needs the authorities by which its server is known")?;
+            let roots = roots.ok_or_else(|| Unusable::Roots("none is given".to_owned()))?;
+            let unusable = |error: &dyn std::fmt::Display| Unusable::Roots(error.to_string());
             let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(roots).collect();
-            let roots = roots.map_err(|error| format!("the server's authorities: {error}"))?;
+            let roots = roots.map_err(|error| unusable(&error))?;
             // An IPv6 address stands in brackets in a URL, and without them in a certificate.
             let name = authority.host().trim_start_matches('[').trim_end_matches(']');
             let name = ServerName::try_from(name.to_owned()).map_err(|_| wrong())?;
-            Some((tls::anonymous_client(&roots).map_err(|error| error.to_string())?, name))
+            Some((tls::anonymous_client(&roots).map_err(|error| unusable(&error))?, name))
         } else {
             None
         };

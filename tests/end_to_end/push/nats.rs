@@ -40,7 +40,7 @@ fn a_delivery_is_kept_by_the_stream_once() {
     assert_eq!(bodies[1]["message"], serde_json::from_slice::<Value>(&second.bytes).unwrap());
     assert_eq!(messages[0].subject.as_str(), "silkgate.deliveries.JO.public-security.alert.vehicle");
     let id = messages[0].headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().as_str().to_owned();
-    assert_eq!(id, format!("from/IQ/traffic-police/{}/1", first.id));
+    assert_eq!(id, format!("from/IQ/IQ/traffic-police/{}/1", first.id));
     assert!(pair.jo.audit().is_empty());
 }
 
@@ -74,7 +74,7 @@ fn a_server_that_dies_costs_nothing_and_a_repeat_is_known() {
         log.contains("this back end asks").then_some(())
     });
     let third = send(&pair);
-    let id = format!("from/IQ/traffic-police/{}/1", third.id);
+    let id = format!("from/IQ/IQ/traffic-police/{}/1", third.id);
     nats.publish("silkgate.deliveries.JO.public-security.alert.vehicle", &id, json!({ "id": third.id }));
     push_to(&pair, &nats);
     wait_for("it to be taken over", || (delivered(&pair.jo).len() == 3).then_some(()));

@@ -11,9 +11,11 @@ use crate::clock;
 use crate::store::outbox::{self, Lease};
 use crate::store::{Store, StoreError};
 
-/// How long a lease lasts.
-pub(super) const LEASE_MS: i64 = 4000;
-/// How often it is renewed: twice it may fail.
+/// How long a lease lasts where others use the database too.
+const LEASE_MS: i64 = 4000;
+/// The same of a gateway that has its database for itself, beyond an attempt: its start frees what it held, and nothing is renewed.
+const ALONE_MS: i64 = 30_000;
+/// How often it is renewed: once it may fail.
 const RENEWAL: Duration = Duration::from_millis(1300);
 
 /// The leases under way.
@@ -40,8 +42,16 @@ impl Leases {
         Hold { leases: self.clone(), seq, lease }
     }
 
+    /// How long a lease lasts.
+    pub(super) fn lasts_ms(shared: bool, attempt_seconds: u64) -> i64 {
+        if shared { LEASE_MS } else { i64::try_from(attempt_seconds).unwrap_or(0) * 1000 + ALONE_MS }
+    }
+
     /// Renews until `done`. An error costs a repeat at most: the partner then answers as it did the first time.
     pub(super) async fn keep(self: Arc<Self>, store: Store, done: CancellationToken) {
+        if !store.is_shared() {
+            return done.cancelled().await;
+        }
         let mut tick = tokio::time::interval(RENEWAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -63,11 +73,11 @@ impl Leases {
         if due.is_empty() {
             return Ok(());
         }
-        let until = clock::now().plus_ms(LEASE_MS);
         let mut lost = Vec::new();
         // One at a time: two that are held while a batch settles both the other way round would wait for each other.
         for (seq, lease) in due {
             let mut tx = store.lease().await?;
+            let until = clock::now().plus_ms(LEASE_MS);
             if !outbox::renew(&mut tx, seq, &lease, until).await? {
                 lost.push((seq, lease));
             }

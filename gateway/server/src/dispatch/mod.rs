@@ -24,7 +24,7 @@ use crate::standing::Flow;
 use crate::store::StoreError;
 use crate::store::message::{self, Message};
 use crate::store::outbox::{self, Agenda, Leased};
-use leases::{Hold, LEASE_MS, Leases};
+use leases::{Hold, Leases};
 use slots::{Slot, Slots};
 
 /// Messages that expired and are settled in one round, at most.
@@ -124,6 +124,7 @@ impl Dispatch {
         most: usize,
         now: Instant,
     ) -> Result<(), StoreError> {
+        let lease_ms = self.lease_ms();
         let config = &self.gateway.config.dispatch;
         let slots = self.slots.entry(partner.to_owned());
         let slots = slots.or_insert_with(|| Slots::new(config.concurrency, config.concurrency_urgent));
@@ -133,7 +134,7 @@ impl Dispatch {
         }
         let lease = clock::random();
         let mut tx = self.gateway.store.lease().await?;
-        let until = now.plus_ms(LEASE_MS);
+        let until = clock::now().plus_ms(lease_ms);
         let leased = outbox::lease_due(&mut tx, partner, priority, now, until, &lease, room).await?;
         tx.commit().await?;
         for row in leased {
@@ -150,15 +151,22 @@ impl Dispatch {
         Ok(())
     }
 
+    /// How long a lease lasts.
+    fn lease_ms(&self) -> i64 {
+        let gateway = &self.gateway;
+        Leases::lasts_ms(gateway.store.is_shared(), gateway.config.dispatch.attempt_seconds)
+    }
+
     /// Settles messages that have expired, also those for a partner that nothing is sent to at present. True where there may be
     /// more of them.
     async fn expire(&self, now: Instant) -> Result<bool, StoreError> {
         if self.gateway.standing.read_only().is_some() {
             return Ok(false);
         }
+        let lease_ms = self.lease_ms();
         let lease = clock::random();
         let mut tx = self.gateway.store.lease().await?;
-        let until = now.plus_ms(LEASE_MS);
+        let until = clock::now().plus_ms(lease_ms);
         let expired = outbox::lease_expired(&mut tx, now, until, &lease, EXPIRED_MAX).await?;
         tx.commit().await?;
         let full = expired.len() == EXPIRED_MAX;

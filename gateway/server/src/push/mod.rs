@@ -16,7 +16,7 @@ use std::time::Duration;
 use silkgate_message::instant::Instant;
 use silkgate_message::party::Party;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +41,9 @@ const REFRESH: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Before it is tried again to make ready what was set.
 const NOT_READY: Duration = Duration::from_secs(10);
+
+/// How long the end of an attempt may take to be committed.
+const COMMIT_MS: i64 = 2000;
 
 /// What became of an attempt to hand over.
 #[derive(Debug)]
@@ -69,13 +72,15 @@ pub fn credentials_file(home: &Home, party: &Party) -> PathBuf {
 
 /// Runs until `stop`; attempts under way then finish within their deadline.
 pub async fn run(gateway: Arc<Gateway>, home: Home, stop: CancellationToken) {
-    let mut lanes: HashMap<String, (Push, CancellationToken, JoinHandle<()>)> = HashMap::new();
+    let mut lanes: HashMap<String, (Push, CancellationToken)> = HashMap::new();
+    // Also those that were told to end: their attempts under way are still to be committed.
+    let mut running = JoinSet::new();
     let mut generation = None;
     while !stop.is_cancelled() {
         let directory = gateway.directory();
         if generation != Some(directory.generation) {
             generation = Some(directory.generation);
-            lanes.retain(|_, (row, stopped, _)| {
+            lanes.retain(|_, (row, stopped)| {
                 let stays = directory.pushes().contains(row);
                 if !stays {
                     tracing::info!(recipient = row.party, "this back end asks, or is told elsewhere");
@@ -88,18 +93,19 @@ pub async fn run(gateway: Arc<Gateway>, home: Home, stop: CancellationToken) {
                 if !lanes.contains_key(&row.party) {
                     let stopped = stop.child_token();
                     let lane = Lane::new(gateway.clone(), home.clone(), party, row.clone());
-                    let running = tokio::spawn(lane.run(stopped.clone()));
-                    lanes.insert(row.party.clone(), (row.clone(), stopped, running));
+                    running.spawn(lane.run(stopped.clone()));
+                    lanes.insert(row.party.clone(), (row.clone(), stopped));
                 }
             }
         }
         tokio::select! {
             () = tokio::time::sleep(REFRESH) => {}
             () = stop.cancelled() => {}
+            Some(Err(error)) = running.join_next() => tracing::error!(%error, "a lane to a back end"),
         }
     }
-    for (_, (_, _, lane)) in lanes {
-        if let Err(error) = lane.await {
+    while let Some(ended) = running.join_next().await {
+        if let Err(error) = ended {
             tracing::error!(%error, "a lane to a back end");
         }
     }
@@ -173,7 +179,12 @@ impl Lane {
                 () = stop.cancelled() => return,
             }
         };
-        tracing::info!(recipient = %self.party, url = self.row.url, "what is for this back end is handed over there");
+        // What the server before asked for, this one did not.
+        self.gateway.pushes.forget(self.party.as_str());
+        // Without the path: a secret may stand in it.
+        let endpoint = Endpoint::read(&self.row.url, &self.row.anchors);
+        let address = endpoint.map(|endpoint| endpoint.address).unwrap_or_default();
+        tracing::info!(recipient = %self.party, address, "what is for this back end is handed over there");
         let gateway = self.gateway.clone();
         while !stop.is_cancelled() {
             let bell = gateway.bell(self.party.as_str());
@@ -216,7 +227,7 @@ impl Lane {
         }
         let within = Duration::from_secs(self.gateway.config.deliveries.push_seconds.max(1));
         // Beyond the attempt only so long as its end takes to be committed: what a gateway held that died is free soon.
-        let lease_ms = within.as_millis() as i64 + 1000;
+        let lease_ms = within.as_millis() as i64 + COMMIT_MS;
         let room = u32::try_from(room).unwrap_or(u32::MAX);
         let (handed, next) = deliver::take(&self.gateway, &self.party, room, lease_ms).await?;
         let pause = if handed.is_empty() { next.map_or(PAUSE, |at| until(at, now)) } else { Duration::ZERO };
@@ -230,8 +241,11 @@ impl Lane {
                 party: self.party.clone(),
                 target: target.clone(),
                 ended: self.ended.clone(),
-                slot,
+                _slot: slot,
             };
+            // What opening what was leased took is no longer left.
+            let left = u64::try_from(handed.until.0 - COMMIT_MS - clock::now().0).unwrap_or(0);
+            let within = within.min(Duration::from_millis(left));
             self.attempts.spawn(clock::along(attempt.run(handed, within)));
         }
         Ok(pause)
@@ -240,7 +254,7 @@ impl Lane {
 
 /// Until that instant, at most the longest pause; a moment where it has passed.
 fn until(at: Instant, now: Instant) -> Duration {
-    Duration::from_millis(u64::try_from(at.0 - now.0).unwrap_or(0).max(1)).min(PAUSE)
+    Duration::from_millis(u64::try_from(at.0 - now.0).unwrap_or(0).max(50)).min(PAUSE)
 }
 
 /// One attempt and what follows from it. A crash in between leaves the lease to run out, and the message to be handed over again.
@@ -249,7 +263,15 @@ struct Attempt {
     party: Party,
     target: Arc<Target>,
     ended: Arc<Notify>,
-    slot: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Drop for Attempt {
+    /// However it ends: nobody waits for a probe that was lost, and there is room again.
+    fn drop(&mut self) {
+        self.gateway.pushes.abandoned(self.party.as_str());
+        self.ended.notify_one();
+    }
 }
 
 impl Attempt {
@@ -260,8 +282,6 @@ impl Attempt {
         if let Err(error) = self.settle(&handed, outcome).await {
             tracing::error!(%error, recipient = %self.party, id = %handed.message.id, "a delivery");
         }
-        drop(self.slot);
-        self.ended.notify_one();
     }
 
     fn tell(&self, handed: &Handed, outcome: &Outcome, took: Duration) {
@@ -318,16 +338,22 @@ impl Attempt {
             Outcome::Refused { .. } if leased.refusals + 1 >= i64::from(dispatch.refusals_until_dead) => {
                 let (seq, n, lease) = (leased.seq, leased.n, handed.lease);
                 let bury = Bury { seq, n, lease, code: deliver::REFUSED.to_owned() };
-                self.gateway.accept.commit(Work::Bury(bury)).await;
+                let kept = self.gateway.accept.commit(Work::Bury(bury)).await;
+                if let Answer::Refused(problem) | Answer::Failed(problem) = kept {
+                    tracing::warn!(recipient = %self.party, id = %handed.message.id, code = %problem.code, "giving up was not kept");
+                }
                 return Ok(());
             }
             Outcome::Refused { .. } => (own(leased.handed - 1), true),
             Outcome::Failed { .. } => (own(leased.handed - 1), false),
-            Outcome::Busy { after, .. } => {
-                (after.map_or_else(|| own(leased.handed - 1), |after| after.as_millis() as i64), false)
+            // How long it asked for is the line's to wait.
+            Outcome::Busy { .. } => (own(leased.handed - 1), false),
+            // The pauses are the line's. But one message that gets no answer must not be all that it is looked with: within two
+            // probes another one has its turn.
+            Outcome::Unreached { .. } => {
+                let longest = i64::try_from(dispatch.probe_longest_ms).unwrap_or(i64::MAX / 2);
+                (own(leased.handed - 1).min(longest.saturating_mul(2)), false)
             }
-            // The pauses are the line's: once the back end is back, all go in their order.
-            Outcome::Unreached { .. } => (own(0), false),
         };
         let mut tx = self.gateway.store.lease().await?;
         delivery::put_off(&mut tx, leased, &handed.lease, clock::now().plus_ms(pause), refused).await?;

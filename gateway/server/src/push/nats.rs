@@ -4,22 +4,24 @@
 use std::path::Path;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, HeaderMap, header};
 use silkgate_message::party::Party;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 use super::Outcome;
 use super::endpoint::Endpoint;
 use crate::deliver::Handed;
 use crate::line;
-use crate::store::message::Way;
 
 /// What subjects begin with.
 const PREFIX: &str = "silkgate.deliveries";
 /// Room in a message beside its body: subject and headers.
 const BESIDE_BYTES: usize = 1024;
+/// Messages that the client holds, at most.
+const CAPACITY: usize = 64;
 /// JetStream's code for a message that is longer than its stream takes.
 const TOO_LONG: u64 = 10_054;
 
@@ -29,7 +31,7 @@ pub(super) struct Nats {
     tls: rustls::ClientConfig,
     /// A seed (`SU…`), or a credentials file's text; None where the server asks for neither.
     secret: Option<String>,
-    client: OnceCell<(Client, Context)>,
+    client: Mutex<Option<(Client, Context)>>,
 }
 
 impl Nats {
@@ -44,18 +46,36 @@ impl Nats {
         let mut tls = (*endpoint.tls).clone();
         // Not HTTP.
         tls.alpn_protocols = Vec::new();
-        Ok(Self { url: format!("tls://{}", endpoint.address), tls, secret, client: OnceCell::new() })
+        Ok(Self { url: format!("tls://{}", endpoint.address), tls, secret, client: Mutex::new(None) })
     }
 
     pub(super) async fn hand_over(&self, party: &Party, handed: &Handed, within: Duration) -> Outcome {
-        let late = || Outcome::Unreached { what: format!("no answer within {} s", within.as_secs()) };
         let published = tokio::time::timeout(within, self.publish(party, handed)).await;
-        published.unwrap_or_else(|_| late())
+        let late = || Outcome::Unreached {
+            what: format!("no answer within {} s", within.as_millis().div_ceil(1000)),
+        };
+        let outcome = published.unwrap_or_else(|_| late());
+        if matches!(outcome, Outcome::Unreached { .. }) {
+            // What it still holds must not be sent later, behind what is sent anew.
+            *self.client.lock().await = None;
+        }
+        outcome
+    }
+
+    /// The connection in use, or a new one: one that was lost is not waited for, since it keeps what it was given meanwhile.
+    async fn connected(&self) -> Result<(Client, Context), String> {
+        let mut slot = self.client.lock().await;
+        let whole = |(client, _): &&(Client, Context)| client.connection_state() == State::Connected;
+        if let Some(connected) = slot.as_ref().filter(whole) {
+            return Ok(connected.clone());
+        }
+        let fresh = self.connect().await?;
+        *slot = Some(fresh.clone());
+        Ok(fresh)
     }
 
     async fn publish(&self, party: &Party, handed: &Handed) -> Outcome {
-        let connected = self.client.get_or_try_init(|| self.connect()).await;
-        let (client, stream) = match connected {
+        let (client, stream) = match self.connected().await {
             Ok(connected) => connected,
             Err(what) => return Outcome::Unreached { what },
         };
@@ -68,7 +88,7 @@ impl Nats {
             return Outcome::Refused { what: "longer than the server's max_payload".to_owned() };
         }
         let mut headers = HeaderMap::new();
-        headers.insert(header::NATS_MESSAGE_ID, identity(handed));
+        headers.insert(header::NATS_MESSAGE_ID, handed.delivery.key.as_str());
         headers.insert("Content-Type", "application/json");
         let subject = format!("{PREFIX}.{}.{}", party.as_str().replace('/', "."), handed.message.kind);
         let kept = async { stream.publish_with_headers(subject, headers, body.into()).await?.await };
@@ -97,22 +117,14 @@ impl Nats {
             .name("silkgate")
             .require_tls(true)
             .tls_client_config(self.tls.clone())
+            .client_capacity(CAPACITY)
+            .max_reconnects(1)
             // The operator said which server it is: another one that this one names is not asked.
             .ignore_discovered_servers();
         let client = options.connect(&self.url).await.map_err(|error| line::causes(&error))?;
         let context = jetstream::new(client.clone());
         Ok((client, context))
     }
-}
-
-/// What is never two hand-overs: the message, which way it went, and which hand-over of it.
-fn identity(handed: &Handed) -> String {
-    let message = &handed.message;
-    let way = match message.way {
-        Way::Received => "from",
-        Way::Sent => "to",
-    };
-    format!("{way}/{}/{}/{}", message.source, message.id, handed.leased.n)
 }
 
 fn is_too_long(error: &async_nats::jetstream::context::PublishError) -> bool {

@@ -13,8 +13,6 @@ use crate::line::{Answer, Question, Wire};
 
 /// The content type of a delivery.
 const DELIVERY: &str = "application/json";
-/// The longest answer that is read; only its status counts.
-const ANSWER_MAX_BYTES: usize = 16 << 10;
 /// Idle connections kept.
 const IDLE_MAX: usize = 4;
 
@@ -51,7 +49,7 @@ impl Webhook {
             fields,
             body,
             within,
-            answer_max_bytes: ANSWER_MAX_BYTES,
+            answer_max_bytes: 0,
         };
         match self.wire.ask(question).await {
             Ok(answer) => judge(&answer),

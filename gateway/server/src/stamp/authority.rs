@@ -10,7 +10,7 @@ use silkgate_timestamp::TOKEN_MAX_BYTES;
 
 use crate::config::{Home, Timestamp};
 use crate::keys;
-use crate::web::Web;
+use crate::web::{Unusable, Web};
 
 /// Where to ask, and whom to believe.
 pub struct Authority {
@@ -32,7 +32,10 @@ impl Authority {
         };
         let roots = settings.roots.as_ref().map(read).transpose()?;
         let web = Web::read(&settings.url, roots.as_deref());
-        let web = web.map_err(|what| anyhow!("[timestamp] url (and roots): {what}"))?;
+        let web = web.map_err(|unusable| match unusable {
+            Unusable::Address => anyhow!("[timestamp] url is {unusable}"),
+            Unusable::Roots(_) => anyhow!("[timestamp] roots: {unusable}"),
+        })?;
         if settings.every_seconds == 0 || settings.timeout_seconds == 0 {
             bail!("[timestamp] every_seconds and timeout_seconds are 1 at least");
         }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +92,8 @@ pub struct KeyStore {
     /// None where there is no key store yet, for commands on a home of an older version.
     pool: Option<Pool>,
     known: Arc<Mutex<Known>>,
+    /// Whether something that was destroyed may still stand in a former version of its row.
+    unscrubbed: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -118,13 +121,20 @@ impl KeyStore {
                 Some(Pool::Postgres(pool))
             }
         };
-        Ok(Self { shown: place.to_string(), pool, known })
+        // A process before may have died between the two.
+        let unscrubbed = Arc::new(AtomicBool::new(true));
+        Ok(Self { shown: place.to_string(), pool, known, unscrubbed })
     }
 
     /// The tests' key store.
     #[cfg(test)]
     pub(super) fn in_memory(memory: Memory) -> Self {
-        Self { shown: "memory".to_owned(), pool: Some(Pool::Memory(memory)), known: Arc::default() }
+        Self {
+            shown: "memory".to_owned(),
+            pool: Some(Pool::Memory(memory)),
+            known: Arc::default(),
+            unscrubbed: Arc::default(),
+        }
     }
 
     /// Tells this key store from others: gateways on one database must have one.
@@ -167,20 +177,18 @@ impl KeyStore {
 
     async fn make(&self, partner: &str, day: i64) -> Result<DayKey, StoreError> {
         let mut tx = self.writing().await?;
-        let query = sql(
-            "SELECT id, key, made_ms FROM day_key WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL",
-        );
-        let row = query.bind(partner.to_owned()).bind(day).fetch_optional(&mut tx).await?;
-        let key = match row {
+        // On a server another gateway may have found it unused, and be about to destroy it: either that fails, or this finds none.
+        let find = if tx.is_shared() {
+            "UPDATE day_key SET made_ms = CASE WHEN made_ms < $3 THEN $3 ELSE made_ms + 1 END
+             WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL RETURNING id, key"
+        } else {
+            "SELECT id, key FROM day_key WHERE partner = $1 AND day = $2 AND destroyed_ms IS NULL AND $3 > 0"
+        };
+        let query = sql(find).bind(partner.to_owned()).bind(day).bind(clock::now().0);
+        let key = match query.fetch_optional(&mut tx).await? {
             Some(row) => {
-                let (id, made) = (row.get(0)?, row.get::<i64>(2)?);
-                if tx.is_shared() {
-                    // Another gateway may have found it unused, and be about to destroy it: that then fails.
-                    let query = sql("UPDATE day_key SET made_ms = $1 WHERE id = $2");
-                    query.bind(clock::now().0.max(made + 1)).bind(id).execute(&mut tx).await?;
-                }
                 let key = Zeroizing::new(bytes32(row.get(1)?, "day_key.key")?);
-                DayKey { id, partner: partner.to_owned(), day, key }
+                DayKey { id: row.get(0)?, partner: partner.to_owned(), day, key }
             }
             None => {
                 let id = i64::from_be_bytes(clock::random()) & i64::MAX;
@@ -271,6 +279,7 @@ impl KeyStore {
             "UPDATE day_key SET key = $1, destroyed_ms = $2 WHERE id = $3 AND made_ms = $4 AND destroyed_ms IS NULL",
         );
         let destroyed = query.bind(vec![0; 32]).bind(at.0).bind(id).bind(taken).execute(&mut tx).await?;
+        self.unscrubbed.store(true, Ordering::SeqCst);
         tx.commit().await?;
         Ok(destroyed > 0)
     }
@@ -278,8 +287,12 @@ impl KeyStore {
     /// Leaves nothing of what was destroyed. A file overwrites it at once; PostgreSQL keeps a row's former version until the table is
     /// written anew.
     pub(super) async fn scrub(&self) -> Result<(), StoreError> {
-        if let Some(Pool::Postgres(pool)) = &self.pool {
-            sqlx::query("VACUUM FULL day_key").execute(pool).await?;
+        if let Some(Pool::Postgres(pool)) = &self.pool
+            && self.unscrubbed.swap(false, Ordering::SeqCst)
+            && let Err(error) = sqlx::query("VACUUM FULL day_key").execute(pool).await
+        {
+            self.unscrubbed.store(true, Ordering::SeqCst);
+            return Err(error.into());
         }
         Ok(())
     }

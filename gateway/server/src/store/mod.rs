@@ -202,6 +202,11 @@ impl Store {
         &self.keys
     }
 
+    /// Whether several gateways may use it at once.
+    pub fn is_shared(&self) -> bool {
+        self.database.is_shared()
+    }
+
     /// Begins the one write transaction; others wait their turn, in this process and in others.
     pub async fn write(&self) -> Result<Connection, StoreError> {
         self.database.write().await

@@ -157,16 +157,21 @@ impl Store {
     /// crash left undone: an erasure is committed before its key is destroyed. Keys of later days stay, used or not:
     /// another database in the place of ours must not cost the keys of what is to be kept.
     pub async fn destroy_unused(&self, keys: &[i64]) -> Result<usize, StoreError> {
+        let mut destroyed = 0;
+        if keys.is_empty() {
+            self.keys.scrub().await?;
+            return Ok(destroyed);
+        }
         // Nobody else writes meanwhile: what uses a key is committed, and seen here.
         let mut tx = self.write().await?;
-        let mut destroyed = 0;
         for id in keys {
             let Some(taken) = self.keys.taken(*id).await? else { continue };
             if under(&mut tx, *id, 0, 1).await?.is_empty() {
                 destroyed += usize::from(self.keys.destroy(*id, taken, clock::now()).await?);
             }
         }
-        // Also after what an earlier one destroyed and could not scrub.
+        // Nobody waits for that.
+        tx.rollback().await?;
         self.keys.scrub().await?;
         Ok(destroyed)
     }

@@ -445,7 +445,7 @@ fn every_way_to_be_wrong_is_refused_both_ways() {
         let client = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(way.versions)
             .unwrap()
-            .with_root_certificates(roots(&[ours.der.clone()]).unwrap());
+            .with_root_certificates(roots(std::slice::from_ref(&ours.der)).unwrap());
         let mut client = match &way.identity {
             Some(identity) => client.with_client_cert_resolver(shown(identity)),
             None => client.with_no_client_auth(),
