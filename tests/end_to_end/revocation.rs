@@ -201,12 +201,40 @@ fn a_list_near_its_end_is_an_alarm() {
 #[test]
 fn a_message_under_a_revoked_certificate_is_refused() {
     // Iraq's signing certificate is of its TLS authority, as a state with one authority may do it.
-    let pair = Pair::start();
-    let message = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
-    assert_eq!(pair.iq.as_partner_of(&pair.jo).message(&message.bytes).status, 200);
-    let certificate = support::wire::certificates(&pair.iq.path.join("certs/message.pem")).remove(0);
-    // A self-signed one stands on no authority's list, whatever number it has.
-    assert_eq!(crl(&pair, &list(&pair, 1, &[&certificate], (-2, 100))).status.code(), Some(0));
-    let again = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
-    assert_eq!(pair.iq.as_partner_of(&pair.jo).message(&again.bytes).status, 200);
+    let folder = tempfile::TempDir::new().unwrap();
+    let iq = Home::init(folder.path(), "IQ/traffic-police");
+    let jo = Home::init(folder.path(), "JO/public-security");
+    let read = |path: &str| std::fs::read_to_string(iq.path.join(path)).unwrap();
+    let own = read("certs/message.pem");
+    let key = rcgen::KeyPair::from_pem(&read("keys/tls-ca.key")).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&read("certs/tls-ca.pem"), key).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Silkgate messages IQ");
+    params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    params.is_ca = rcgen::IsCa::ExplicitNoCa;
+    (params.not_before, params.not_after) = (instant(-1), instant(1000));
+    let key = rcgen::KeyPair::from_pem(&read("keys/message.key")).unwrap();
+    let issued = params.signed_by(&key, &issuer).unwrap();
+    assert_ne!(own, issued.pem());
+    std::fs::write(iq.path.join("certs/message.pem"), issued.pem()).unwrap();
+    iq.add_partner(&jo, None);
+    jo.add_partner(&iq, None);
+    let mut pair = Pair { iq, jo, folder };
+    pair.jo.start();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    let send = || {
+        client.message(&sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security")).bytes)
+    };
+    assert_eq!(send().status, 200);
+    let other = support::wire::certificates(&pair.jo.path.join("certs/tls.pem")).remove(0);
+    assert_eq!(crl(&pair, &list(&pair, 1, &[&other], (-2, 100))).status.code(), Some(0));
+    assert_eq!(send().status, 200, "another number");
+    assert_eq!(crl(&pair, &list(&pair, 2, &[issued.der()], (-1, 100))).status.code(), Some(0));
+    let refused = wait_for("the certificate to be refused", || {
+        let answer = send();
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!((refused.status, refused.code().as_str()), (403, "certificate_revoked"));
+    assert!(refused.json()["receipt"].is_string(), "the refusal is a verdict");
+    assert!(pair.jo.audit().is_empty());
 }
