@@ -225,6 +225,29 @@ fn nothing_is_told_to_a_server_that_is_not_the_one() {
 }
 
 #[test]
+fn who_writes_to_the_database_alone_has_nothing_told_elsewhere() {
+    let mut pair = Pair::set_up_files(None);
+    pair.jo.start();
+    let receiver = Receiver::start(pair.folder.path(), |_| Reply::status(200));
+    push(&pair, &receiver.url, &receiver.anchors, &[]);
+    let first = send(&pair);
+    wait_for("the back end to have it", || (delivered(&pair.jo) == [first.id.clone()]).then_some(()));
+    let other = Receiver::start(pair.folder.path(), |_| Reply::status(200));
+    pair.jo.execute(&format!("UPDATE push SET url = '{}'", other.url));
+    pair.jo.execute("UPDATE generation SET value = value + 1");
+    wait_for("the gateway to notice", || {
+        pair.jo.gateway_log().contains("no operator with this home").then_some(())
+    });
+    let second = send(&pair);
+    push(&pair, &receiver.url, &receiver.anchors, &[]);
+    wait_for("the back end to have the next one", || (delivered(&pair.jo).len() == 2).then_some(()));
+    assert!(
+        other.told().is_empty()
+            && receiver.told().iter().any(|told| told.delivery()["id"] == second.id.as_str())
+    );
+}
+
+#[test]
 fn a_gateway_that_dies_between_hand_over_and_commit_hands_over_again_and_commits_once() {
     let mut pair = Pair::set_up(None);
     set(&pair.jo, "push_seconds", "2");

@@ -108,25 +108,25 @@ async fn push(
     if !known.iter().any(|row| row.role == "backend" && row.subject == party.as_str()) {
         bail!("{party} is no back end of this gateway yet: silkgate backend add {party}");
     }
-    let key = match endpoint.way {
-        Way::Webhook => Some(signing_key(&cx.home)?),
-        Way::Nats => {
-            keep_credentials(&cx.home, party, credentials)?;
-            None
-        }
-    };
-    let row = Push { party: party.to_string(), url, anchors, added_at: clock::now() };
+    let key = signing_key(&cx.home)?;
+    if endpoint.way == Way::Nats {
+        keep_credentials(&cx.home, party, credentials)?;
+    }
+    let mut row =
+        Push { party: party.to_string(), url, anchors, signature: Vec::new(), added_at: clock::now() };
+    row.signature = key.sign_endpoint(&row);
     store_push::put(&mut tx, &row).await?;
     let digest = Digest::of(&[row.party.as_bytes(), b"\n", row.url.as_bytes(), b"\n", &row.anchors].concat());
     let act = Act { log: Where::House, what: "push", digest: Some(digest), about: None };
     admin::commit(cx, tx, &[act]).await?;
-    let key_id = key.as_ref().map(PushKey::id);
+    // A stream knows the gateway by its credentials.
+    let shown = (endpoint.way == Way::Webhook).then_some(&key);
     let report = serde_json::json!({
-        "party": party, "url": row.url, "keyid": key_id, "public_key": key.as_ref().map(PushKey::public_pem),
+        "party": party, "url": row.url, "keyid": shown.map(PushKey::id), "public_key": shown.map(PushKey::public_pem),
     });
     cx.print(&report, || {
         let told = format!("what is for {party} is handed over at {}", row.url);
-        match &key {
+        match shown {
             None => told,
             Some(key) => format!(
                 "{told}\nsigned (RFC 9421, Ed25519, keyid {}) by the key whose public part its server needs:\n{}",

@@ -61,7 +61,10 @@ pub const EXCLUDED: [Excluded; 14] = [
     table("generation", "a counter that tells a running gateway to read again"),
     table("outbox", "work still to be done; a message without its outcome must stand in it"),
     table("partner", "settings; what came into force is in the logs, by digest"),
-    table("push", "settings; what came into force is in the house log, by digest"),
+    table(
+        "push",
+        "settings, signed by a key of the home; what came into force is in the house log, by digest",
+    ),
     table(
         "revocation_list",
         "settings; what came into force is in the channel's log, by digest, and its issuer's signature is held",

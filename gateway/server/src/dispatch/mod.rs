@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accept::{Outcome, Settlement, Work};
+use crate::accept::{Answer, Outcome, Settlement, Work};
 use crate::breaker::{Passage, jittered};
 use crate::clock;
 use crate::directory::Directory;
@@ -27,6 +27,8 @@ use crate::store::outbox::{self, Agenda, Leased};
 use leases::{Hold, Leases};
 use slots::{Slot, Slots};
 
+/// How long those are held; what could not be settled is looked at again after it.
+const EXPIRED_LEASE_MS: i64 = 6000;
 /// Messages that expired and are settled in one round, at most.
 const EXPIRED_MAX: usize = 256;
 /// The longest pause of a gateway that has its database for itself: a lease whose settlement failed is noticed within it.
@@ -163,10 +165,9 @@ impl Dispatch {
         if self.gateway.standing.read_only().is_some() {
             return Ok(false);
         }
-        let lease_ms = self.lease_ms();
         let lease = clock::random();
         let mut tx = self.gateway.store.lease().await?;
-        let until = clock::now().plus_ms(lease_ms);
+        let until = clock::now().plus_ms(EXPIRED_LEASE_MS);
         let expired = outbox::lease_expired(&mut tx, now, until, &lease, EXPIRED_MAX).await?;
         tx.commit().await?;
         let full = expired.len() == EXPIRED_MAX;
@@ -232,7 +233,12 @@ async fn attempt(
     note(gateway, partner, &attempt);
     let (what, outcome) = judge(gateway, row, &message, attempt);
     let settlement = Settlement { seq: row.seq, lease: hold.lease(), attempt: Some(what), outcome };
-    gateway.accept.commit(Work::Settle(Box::new(settlement))).await;
+    if let Answer::Failed(_) = gateway.accept.commit(Work::Settle(Box::new(settlement))).await {
+        // It is attempted again once it can be settled; the partner then answers as it did now.
+        let mut tx = gateway.store.lease().await?;
+        outbox::give_back(&mut tx, row.seq, &hold.lease()).await?;
+        tx.commit().await?;
+    }
     Ok(())
 }
 

@@ -60,7 +60,7 @@ enum Outcome {
     Unreached { what: String },
 }
 
-/// The key that signs deliveries, where there is one.
+/// The key that signs deliveries and where they go, where there is one.
 pub fn key_file(home: &Home) -> PathBuf {
     home.key("push")
 }
@@ -101,7 +101,11 @@ pub async fn run(gateway: Arc<Gateway>, home: Home, stop: CancellationToken) {
         tokio::select! {
             () = tokio::time::sleep(REFRESH) => {}
             () = stop.cancelled() => {}
-            Some(Err(error)) = running.join_next() => tracing::error!(%error, "a lane to a back end"),
+            Some(Err(error)) = running.join_next() => {
+                tracing::error!(%error, "a lane to a back end; all of them begin anew");
+                lanes.drain().for_each(|(_, (_, stopped))| stopped.cancel());
+                generation = None;
+            }
         }
     }
     while let Some(ended) = running.join_next().await {
@@ -119,15 +123,17 @@ enum Target {
 
 impl Target {
     fn open(home: &Home, party: &Party, row: &Push) -> Result<Self, String> {
+        let file = key_file(home);
+        let pkcs8 = keys::private_key(&file).map_err(|error| format!("{error:#}"))?;
+        let key = PushKey::from_pkcs8(pkcs8.secret_der());
+        let key = key.ok_or_else(|| format!("{}: no Ed25519 key", file.display()))?;
+        if !key.made(row) {
+            return Err("the database names an address that no operator with this home's keys/push.key set"
+                .to_owned());
+        }
         let endpoint = Endpoint::read(&row.url, &row.anchors)?;
         match endpoint.way {
-            Way::Webhook => {
-                let file = key_file(home);
-                let pkcs8 = keys::private_key(&file).map_err(|error| format!("{error:#}"))?;
-                let key = PushKey::from_pkcs8(pkcs8.secret_der());
-                let key = key.ok_or_else(|| format!("{}: no Ed25519 key", file.display()))?;
-                Webhook::new(&endpoint, key).map(Box::new).map(Target::Webhook)
-            }
+            Way::Webhook => Webhook::new(&endpoint, key).map(Box::new).map(Target::Webhook),
             Way::Nats => Nats::new(&endpoint, &credentials_file(home, party)).map(Box::new).map(Target::Nats),
         }
     }

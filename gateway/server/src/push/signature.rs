@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
+
+use crate::store::push::Push;
 
 /// The label of our signature in both fields.
 const LABEL: &str = "silkgate";
@@ -33,6 +35,17 @@ impl PushKey {
     /// `keyid`: SHA-256 of the public key as SubjectPublicKeyInfo, in hexadecimal.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Signs where a back end is told. What it signs of a request begins otherwise.
+    pub fn sign_endpoint(&self, row: &Push) -> Vec<u8> {
+        self.key.sign(&row.signed_text()).as_ref().to_vec()
+    }
+
+    /// Whether that is what an operator with this home set.
+    pub fn made(&self, row: &Push) -> bool {
+        let key = UnparsedPublicKey::new(&ED25519, self.key.public_key().as_ref());
+        key.verify(&row.signed_text(), &row.signature).is_ok()
     }
 
     /// The public key as SubjectPublicKeyInfo, PEM.

@@ -191,6 +191,13 @@ pub async fn release(conn: &mut Connection, seq: i64, lease: &Lease) -> Result<(
     Ok(())
 }
 
+/// Gives a lease back whose attempt could not be settled. It was made, and counts: the message may have arrived.
+pub async fn give_back(conn: &mut Connection, seq: i64, lease: &Lease) -> Result<(), StoreError> {
+    let query = sql("UPDATE outbox SET lease_ms = 0, lease = NULL WHERE seq = $1 AND lease = $2");
+    query.bind(seq).bind(lease.to_vec()).execute(conn).await?;
+    Ok(())
+}
+
 /// The row, if `lease` still holds it: attempts so far, and the state its record takes on success.
 pub async fn held(
     conn: &mut Connection,

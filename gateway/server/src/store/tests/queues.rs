@@ -97,6 +97,8 @@ async fn attempts_count_from_the_lease(_: &Base, store: Store) {
     assert_eq!((third.attempts, third.refusals), (2, 1));
     outbox::release(&mut tx, 1, &ONE).await.unwrap();
     assert_eq!(lease(&mut tx, 60).await.attempts, 2, "one that was not made does not count");
+    outbox::give_back(&mut tx, 1, &ONE).await.unwrap();
+    assert_eq!(lease(&mut tx, 60).await.attempts, 3, "one that was made and not settled does");
     for at in [70, 80] {
         outbox::note_attempt(&mut tx, 1, Instant(at), "no answer").await.unwrap();
     }

@@ -5,5 +5,7 @@ CREATE TABLE push (
     url      TEXT COLLATE "C" NOT NULL,
     -- The certificates by which the server is known, PEM.
     anchors  BYTEA NOT NULL,
+    -- By the key of the home that signs deliveries: who can write here alone sends nothing anywhere.
+    signature BYTEA NOT NULL CHECK (length(signature) = 64),
     added_ms BIGINT NOT NULL
 );

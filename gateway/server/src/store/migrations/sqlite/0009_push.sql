@@ -5,5 +5,7 @@ CREATE TABLE push (
     url      TEXT NOT NULL,
     -- The certificates by which the server is known, PEM.
     anchors  BLOB NOT NULL,
+    -- By the key of the home that signs deliveries: who can write here alone sends nothing anywhere.
+    signature BLOB NOT NULL CHECK (length(signature) = 64),
     added_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
