@@ -170,8 +170,13 @@ fn a_list_is_fetched_and_a_newer_one_takes_its_place() {
     });
     let client: Client = pair.iq.as_partner_of(&pair.jo);
     assert_eq!(client.get("/v1/channel").status, 200);
+    // With a list in the same command the source has its entry all the same.
+    let newer = list(&pair, 9, &[], (-1, 1)).to_string_lossy().into_owned();
+    pair.jo.ok(&["partner", "crl", "IQ", &newer, "--url", &url]);
+    let house = pair.jo.log(&["--partner", "house"]);
+    assert_eq!(house.iter().filter(|entry| entry["what"] == "crl_source").count(), 2);
     let gateway = support::wire::certificates(&pair.iq.path.join("certs/tls.pem")).remove(0);
-    *served.lock().unwrap() = std::fs::read(list(&pair, 2, &[&gateway], (-1, 1))).unwrap();
+    *served.lock().unwrap() = std::fs::read(list(&pair, 10, &[&gateway], (-1, 1))).unwrap();
     // Asked again by an operator, at once.
     pair.jo.ok(&["partner", "crl", "IQ", "--url", &url]);
     wait_for("Iraq to be refused", || {

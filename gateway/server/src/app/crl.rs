@@ -85,23 +85,26 @@ pub(super) async fn of_partner(cx: &Cx, args: PartnerCrl) -> Result<Found> {
             }
         }
     }
-    if let Some(url) = &args.url {
-        let roots = args.roots.as_deref().map(read_file).transpose()?;
-        Web::read(url, roots.as_deref()).map_err(|what| anyhow!("--url: {what}"))?;
-        revocation::add_source(&mut tx, country, url, roots).await?;
-    }
+    let source = match &args.url {
+        Some(url) => {
+            let roots = args.roots.as_deref().map(read_file).transpose()?;
+            Web::read(url, roots.as_deref()).map_err(|what| anyhow!("--url: {what}"))?;
+            Some((url, roots))
+        }
+        None => None,
+    };
     admin::writable(&mut tx).await?;
     if taken.is_empty() {
-        match &args.url {
-            Some(url) => {
-                let digest = Some(Digest::of(url.as_bytes()));
-                let act = Act { log: Where::House, what: "crl_source", digest, about: Some(country) };
-                admin::commit(cx, tx, &[act]).await?;
-            }
-            None => tx.rollback().await?,
-        }
+        tx.rollback().await?;
     } else {
         revocation::put(tx, keys::log(&cx.home)?, country, &taken).await?;
+    }
+    if let Some((url, roots)) = source {
+        let mut tx = db.write().await?;
+        revocation::add_source(&mut tx, country, url, roots).await?;
+        let digest = Some(Digest::of(url.as_bytes()));
+        let act = Act { log: Where::House, what: "crl_source", digest, about: Some(country) };
+        admin::commit(cx, tx, &[act]).await?;
     }
     let sources = store::sources(&mut db.read().await?).await?;
     show(cx, country, &held, &sources)?;
