@@ -31,6 +31,7 @@ mod retention;
 mod revocation;
 mod rollover;
 mod schema;
+mod smuggling;
 mod strangers;
 mod surroundings;
 mod tamper;

@@ -38,6 +38,10 @@ macro_rules! codes {
 
 codes! {
     // Before the signature is verified: no receipt, logged within a budget.
+    /// HTTP that two readers could understand differently.
+    RequestMalformed = "request_malformed", 400, "The request breaks a rule of HTTP";
+    /// The head is larger than the limit.
+    HeadTooLarge = "head_too_large", 431, "The head of the request is larger than the limit";
     /// The peer's certificate belongs to no current partner or role.
     PeerUnknown = "peer_unknown", 403, "The certificate belongs to no current partner";
     /// The partner is suspended by our operator.

@@ -90,10 +90,20 @@ pub struct Operations {
 pub struct Limits {
     /// Open at once, on each plane.
     pub connections: usize,
-    /// For a handshake or a request's head.
+    /// Of these, from one address (IPv6: one /64).
+    pub connections_per_address: usize,
+    /// Of these, of one partner or one client.
+    pub connections_per_peer: usize,
+    /// Begun by one address.
+    pub handshakes_per_second: u32,
+    /// For a handshake, from it to the first request, and for a request's head.
     pub handshake_seconds: u64,
     /// For a request's body.
     pub body_seconds: u64,
+    /// For an answer to be read.
+    pub answer_seconds: u64,
+    /// From one request to the next.
+    pub idle_seconds: u64,
     /// Under way at once, for each partner and each back end.
     pub requests_per_peer: usize,
     /// Waiting for their commit.
@@ -104,8 +114,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 12_000,
+            connections_per_address: 1024,
+            connections_per_peer: 1024,
+            handshakes_per_second: 100,
             handshake_seconds: 10,
             body_seconds: 20,
+            answer_seconds: 60,
+            idle_seconds: 600,
             requests_per_peer: 512,
             queue_per_partner: 1024,
         }

@@ -146,7 +146,9 @@ fn is_about_the_form(code: Code) -> bool {
     use Code::*;
     matches!(
         code,
-        BodyTooLarge
+        RequestMalformed
+            | HeadTooLarge
+            | BodyTooLarge
             | ContentTypeUnsupported
             | JsonInvalid
             | JsonDuplicateMember

@@ -1,5 +1,6 @@
 //! The two planes: who is on the other side, and what is served to whom.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -77,6 +78,14 @@ async fn back_ends_only(peer: Extension<NationalPeer>, mut request: Request, nex
     }
 }
 
+/// A flood makes one line a minute on each plane; the figures count all of it.
+fn crowded(gateway: &Gateway, plane: &'static str, bound: &'static str, from: IpAddr, is_told: bool) {
+    gateway.figures.connection_refused(plane, bound);
+    if is_told {
+        tracing::warn!(plane, bound, %from, "connections beyond a bound are closed");
+    }
+}
+
 /// The partner plane.
 pub(super) struct Partners {
     pub(super) gateway: Arc<Gateway>,
@@ -97,6 +106,10 @@ impl Plane for Partners {
         (partner.state != "removed").then_some(PartnerPeer(country))
     }
 
+    fn name(&self, peer: &PartnerPeer) -> String {
+        peer.0.to_string()
+    }
+
     fn stranger(&self, reason: String) {
         self.gateway.figures.connection_refused("partner", "tls_stranger");
         // A full channel drops the note, never the handshakes of others.
@@ -106,6 +119,14 @@ impl Plane for Partners {
     fn unknown(&self) {
         self.gateway.figures.connection_refused("partner", Code::PeerUnknown.as_str());
         self.gateway.refusals.of_unknown();
+    }
+
+    fn crowded(&self, bound: &'static str, from: IpAddr, is_told: bool) {
+        crowded(&self.gateway, "partner", bound, from, is_told);
+    }
+
+    fn cut(&self, why: &'static str) {
+        self.gateway.figures.connection_refused("partner", why);
     }
 }
 
@@ -150,6 +171,13 @@ impl Plane for National {
         Some(NationalPeer::BackEnd(BackEndPeer(client.subject.parse().ok()?)))
     }
 
+    fn name(&self, peer: &NationalPeer) -> String {
+        match peer {
+            NationalPeer::BackEnd(peer) => peer.0.to_string(),
+            NationalPeer::Other => "other".to_owned(),
+        }
+    }
+
     fn stranger(&self, reason: String) {
         self.gateway.figures.connection_refused("national", "tls_stranger");
         let _ = self.strangers.try_send(reason);
@@ -158,5 +186,13 @@ impl Plane for National {
     fn unknown(&self) {
         self.gateway.figures.connection_refused("national", Code::PeerUnknown.as_str());
         self.gateway.refusals.of_unknown();
+    }
+
+    fn crowded(&self, bound: &'static str, from: IpAddr, is_told: bool) {
+        crowded(&self.gateway, "national", bound, from, is_told);
+    }
+
+    fn cut(&self, why: &'static str) {
+        self.gateway.figures.connection_refused("national", why);
     }
 }

@@ -1,0 +1,375 @@
+//! HTTP over mutual TLS: the accept loop with its bounds, bodies, and answers.
+
+mod answer;
+mod crowd;
+mod frames;
+mod framing;
+mod guarded;
+mod pace;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{Version, header};
+use axum::response::Response;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use rustls_pki_types::CertificateDer;
+use silkgate_message::party::{Country, Party};
+use silkgate_message::problem::{Code, Problem};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+pub use answer::{
+    any_body, body, body_at_most, bytes, json, method_not_allowed, not_found, problem, receipt,
+};
+
+use crate::clock;
+use crate::config::Limits;
+use answer::closing;
+use crowd::{Crowd, Crowded, Entered};
+use guarded::{Guarded, REFUSED, TOO_LARGE};
+use pace::{Pace, Patience, Slow};
+
+/// The partner on the other side of a connection, by its certificate.
+#[derive(Clone, Copy, Debug)]
+pub struct PartnerPeer(pub Country);
+
+/// The back end on the other side of a connection, by its certificate.
+#[derive(Clone, Debug)]
+pub struct BackEndPeer(pub Party);
+
+/// What a plane does with its connections.
+pub trait Plane: Send + Sync + 'static {
+    /// Who the peer is, put into the extensions of each of its requests.
+    type Peer: Clone + Send + Sync + 'static;
+
+    /// The TLS settings for the next handshake.
+    fn tls(&self) -> Arc<rustls::ServerConfig>;
+
+    /// Who the peer is. Asked again for every request, so that one who was cut off is out at once,
+    /// also on a connection that is open.
+    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<Self::Peer>;
+
+    /// Whose connections are counted together.
+    fn name(&self, peer: &Self::Peer) -> String;
+
+    /// A handshake that failed: someone who is nobody's partner, or a partner with a bad certificate.
+    fn stranger(&self, reason: String);
+
+    /// A request on a connection whose peer is no longer known.
+    fn unknown(&self);
+
+    /// A connection beyond a bound. `is_told`: nobody was told within the last minute.
+    fn crowded(&self, bound: &'static str, from: IpAddr, is_told: bool);
+
+    /// A connection that a slow peer lost, or one that sent too much of what carries nothing.
+    fn cut(&self, why: &'static str);
+}
+
+/// What the connections of one plane share.
+struct Shared<P> {
+    plane: Arc<P>,
+    router: Router,
+    limits: Limits,
+    crowd: Arc<Crowd>,
+    /// When an operator was last told of a bound.
+    told_at: AtomicI64,
+}
+
+impl<P: Plane> Shared<P> {
+    fn refused(&self, crowded: Crowded, from: IpAddr) {
+        let (now, told_at) = (clock::now().0, self.told_at.load(Ordering::Relaxed));
+        let is_told = now - told_at >= 60_000;
+        if is_told {
+            self.told_at.store(now, Ordering::Relaxed);
+        }
+        self.plane.crowded(crowded.code(), from, is_told);
+    }
+}
+
+/// Serves `router` on `listener` until `stop`, then lets requests under way finish.
+pub async fn serve<P: Plane>(
+    listener: TcpListener,
+    plane: Arc<P>,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    let crowd = Crowd::new(&limits);
+    let shared = Arc::new(Shared { plane, router, limits, crowd, told_at: AtomicI64::new(0) });
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let (stream, from) = match accepted {
+            Ok((stream, address)) => (stream, address.ip()),
+            Err(error) => {
+                // Out of descriptors, mostly: wait for some to be freed rather than spin.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        match shared.crowd.enter(from) {
+            Ok(entered) => {
+                let connection = connection(stream, from, entered, shared.clone(), stop.clone());
+                connections.spawn(connection);
+            }
+            Err(crowded) => shared.refused(crowded, from),
+        }
+    }
+    connections.close();
+    // Bounded: what has not finished by then is answered by the sender's retry.
+    let _ = tokio::time::timeout(Duration::from_secs(10), connections.wait()).await;
+}
+
+/// Connections of the operations plane at once: monitoring needs few.
+const OPERATIONS_MAX: usize = 32;
+
+/// Serves `router` in plain HTTP until `stop`, with the same bounds in time.
+pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let (Ok((stream, _)), Ok(slot)) = (accepted, slots.clone().try_acquire_owned()) else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (router, builder, pace) = (router.clone(), one(&limits), Pace::new(patience(&limits)));
+        tokio::spawn(async move {
+            let service =
+                hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+                    let router = router.clone();
+                    async move {
+                        if let Some(problem) = malformed(&request) {
+                            return Ok(closing(self::problem(&problem)));
+                        }
+                        router.oneshot(request.map(Body::new)).await
+                    }
+                });
+            let serving = builder.serve_connection(TokioIo::new(Guarded::one(stream, pace)), service);
+            // A reading takes moments; whoever keeps a connection open longer connects again.
+            let _ = tokio::time::timeout(Duration::from_secs(60), serving).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn connection<P: Plane>(
+    stream: TcpStream,
+    from: IpAddr,
+    mut entered: Entered,
+    shared: Arc<Shared<P>>,
+    stop: CancellationToken,
+) {
+    // Small answers leave at once.
+    let _ = stream.set_nodelay(true);
+    let (plane, limits) = (&shared.plane, &shared.limits);
+    let deadline = Duration::from_secs(limits.handshake_seconds);
+    let handshake = tokio::time::timeout(deadline, TlsAcceptor::from(plane.tls()).accept(stream)).await;
+    let tls = match handshake {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) => return plane.stranger(error.to_string()),
+        Err(_) => return plane.stranger("the handshake took too long".to_owned()),
+    };
+    entered.shook();
+    let session = tls.get_ref().1;
+    let is_two = session.alpn_protocol() == Some(b"h2");
+    let certificate = session.peer_certificates().and_then(|chain| chain.first()).cloned();
+    // Without a certificate the handshake has failed already.
+    let Some(certificate) = certificate.map(CertificateDer::into_owned) else {
+        return;
+    };
+    if let Some(peer) = plane.peer(&certificate)
+        && let Err(crowded) = entered.is_of(plane.name(&peer))
+    {
+        return shared.refused(crowded, from);
+    }
+    // A peer that is no longer known ends its connection; HTTP/2 knows no `Connection: close`.
+    let cut = CancellationToken::new();
+    let pace = Pace::new(patience(limits));
+    let service = {
+        let (shared, cut, pace) = (shared.clone(), cut.clone(), pace.clone());
+        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let asked = pace.asked();
+            let answer = answer(request, shared.clone(), certificate.clone(), cut.clone());
+            async move { answer.await.map(|response| asked.answered(response)) }
+        })
+    };
+    if is_two {
+        let io = TokioIo::new(Guarded::two(tls, pace.clone()));
+        attend(two(limits).serve_connection(io, service), &pace, &shared, &stop, &cut).await;
+    } else {
+        let io = TokioIo::new(Guarded::one(tls, pace.clone()));
+        attend(one(limits).serve_connection(io, service), &pace, &shared, &stop, &cut).await;
+    }
+}
+
+/// For how long requests under way may go on after an idle connection was told to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Serves one connection until it ends, is told to end, or its peer is too slow.
+async fn attend<P: Plane, C>(
+    serving: C,
+    pace: &Pace,
+    shared: &Shared<P>,
+    stop: &CancellationToken,
+    cut: &CancellationToken,
+) where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut serving = pin!(serving);
+    let mut lost = pin!(pace.lost());
+    let told = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = cut.cancelled() => {}
+        }
+    };
+    let mut told = pin!(told);
+    let mut is_told = false;
+    let ended = loop {
+        tokio::select! {
+            ended = serving.as_mut() => break ended,
+            () = told.as_mut(), if !is_told => {
+                is_told = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            slow = lost.as_mut() => {
+                if slow == Slow::Unread {
+                    // Nothing more can be said to a peer that does not read.
+                    return shared.plane.cut("answer_unread");
+                }
+                serving.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(FAREWELL, serving).await;
+                return;
+            }
+        }
+    };
+    if let Err(error) = ended {
+        if std::error::Error::source(&error).is_some_and(is_flood) {
+            shared.plane.cut("http2_flood");
+        }
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+/// Whether what ended a connection is what [`Guarded`] said of it.
+fn is_flood(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(guarded::is_flood) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn patience(limits: &Limits) -> Patience {
+    Patience {
+        first: Duration::from_secs(limits.handshake_seconds),
+        idle: Duration::from_secs(limits.idle_seconds),
+        answer: Duration::from_secs(limits.answer_seconds),
+    }
+}
+
+fn one(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(limits.handshake_seconds))
+        // One more than [`framing`] lets through: it is the one that refuses.
+        .max_headers(framing::FIELDS_MAX + 1)
+        .max_buf_size(4 * framing::HEAD_MAX);
+    builder
+}
+
+fn two(_: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(64)
+        .max_pending_accept_reset_streams(16)
+        .max_local_error_reset_streams(64)
+        .max_header_list_size(framing::HEAD_MAX as u32)
+        .max_send_buf_size(64 << 10)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+async fn answer<P: Plane>(
+    request: hyper::Request<hyper::body::Incoming>,
+    shared: Arc<Shared<P>>,
+    certificate: CertificateDer<'static>,
+    cut: CancellationToken,
+) -> Result<Response, Infallible> {
+    if let Some(problem) = malformed(&request) {
+        return Ok(closing(self::problem(&problem)));
+    }
+    let Some(peer) = shared.plane.peer(&certificate) else {
+        shared.plane.unknown();
+        cut.cancel();
+        return Ok(closing(problem(&Problem::new(Code::PeerUnknown))));
+    };
+    let mut request: Request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    shared.router.clone().oneshot(request).await
+}
+
+/// What the framing refused, and what the HTTP/2 library lets through but two readers could understand differently (RFC 9113 §8.3).
+fn malformed(request: &hyper::Request<hyper::body::Incoming>) -> Option<Problem> {
+    let refused = |what: &str| Some(Problem::new(Code::RequestMalformed).detail(what));
+    let headers = request.headers();
+    match headers.get(REFUSED).map(|what| what.to_str().unwrap_or_default()) {
+        Some(TOO_LARGE) => return Some(Problem::new(Code::HeadTooLarge)),
+        Some(what) => return refused(what),
+        None => {}
+    }
+    if request.version() < Version::HTTP_2 {
+        return None;
+    }
+    let uri = request.uri();
+    if headers.len() > framing::FIELDS_MAX {
+        return Some(Problem::new(Code::HeadTooLarge));
+    }
+    if !uri.path().starts_with('/') || uri.path().contains('\\') {
+        return refused("a target is a path");
+    }
+    if uri.scheme_str() != Some("https") {
+        return refused(":scheme is https");
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if lengths.next().is_some() && lengths.next().is_some() {
+        return refused("Content-Length stands twice");
+    }
+    let authority = uri.authority().map(|authority| authority.as_str());
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (authority, hosts.next(), hosts.next()) {
+        (_, None, None) if authority.is_none() => refused("Host must stand once"),
+        (Some(authority), Some(host), None) if host.as_bytes() != authority.as_bytes() => {
+            refused("Host and :authority differ")
+        }
+        (_, _, Some(_)) => refused("Host must stand once"),
+        _ => None,
+    }
+}
