@@ -12,7 +12,9 @@ use bytes::Bytes;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
+use support::home::set;
 use support::{Home, Pair};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::load::{self, Client, Sender};
@@ -35,6 +37,14 @@ pub(crate) fn run(quick: bool, as_json: bool) -> Result<()> {
     let sa = Home::init_file(pair.folder.path(), "SA/border-guards");
     pair.jo.add_partner(&sa, None);
     pair.jo.ok(&["partner", "allow", "IQ", "--rate", "1000000"]);
+    // All of it comes from one address.
+    for (name, value) in [
+        ("connections_per_address", "12000"),
+        ("connections_per_peer", "12000"),
+        ("handshakes_per_second", "12000"),
+    ] {
+        set(&pair.jo, name, value);
+    }
     pair.jo.start();
     let rest_mb = memory_mb(pair.jo.pid())?;
     let quiet = || load::sign_bodies_of(&sa, (PACE * seconds) as usize + 200);
@@ -161,7 +171,11 @@ async fn line(from: &Home, to: &Home, h2: bool) -> Result<Line> {
 async fn idle_connections(pair: &Pair, count: usize) -> Result<Vec<Line>> {
     let mut lines = Vec::with_capacity(count);
     for _ in 0..count {
-        lines.push(line(&pair.iq, &pair.jo, false).await?);
+        let mut line = line(&pair.iq, &pair.jo, false).await?;
+        // Who asks nothing at all loses the connection.
+        line.inner_mut().write_all(b"GET /v1/channel HTTP/1.1\r\nHost: x\r\n\r\n").await?;
+        line.inner_mut().read(&mut [0; 4096]).await?;
+        lines.push(line);
     }
     Ok(lines)
 }

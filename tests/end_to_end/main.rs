@@ -18,6 +18,7 @@ mod faults;
 mod floors;
 mod kill;
 mod liars;
+mod limits;
 mod moving;
 mod operations;
 mod overload;

@@ -1,6 +1,7 @@
 //! Homes made by the shipped binary, and the gateways that serve them.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -181,6 +182,16 @@ impl Home {
         let address = format!("127.0.0.1:{}", free_ports()[0]);
         set(self, "# listen", &format!("\"{address}\""));
         self.operations = Some(address);
+    }
+
+    /// A figure of the operations plane, its labels as they are written; None: it is not there yet.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        let address = self.operations.as_ref().expect("an operations plane");
+        let mut stream = std::net::TcpStream::connect(address).ok()?;
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).ok()?;
+        let text = String::from_utf8(wire::read_answer(&mut stream).ok()?.body).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?.parse().ok()
     }
 
     /// As a balancer sees this gateway's partner plane.

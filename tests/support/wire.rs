@@ -104,6 +104,12 @@ impl Client {
         Self { config: Arc::new(config), name, address: address.to_owned() }
     }
 
+    /// The same client, which speaks HTTP/2.
+    pub fn with_h2(mut self) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![b"h2".to_vec()];
+        self
+    }
+
     /// A TLS connection; the error of the handshake, also of one that the server refuses late.
     pub fn connect(&self) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let stream = TcpStream::connect(&self.address)?;

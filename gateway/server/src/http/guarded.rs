@@ -26,16 +26,6 @@ pub struct Guarded<S> {
     pace: Arc<Pace>,
 }
 
-/// Too much of what carries nothing.
-#[derive(Debug, thiserror::Error)]
-#[error("too many {0}")]
-struct Flood(&'static str);
-
-/// Whether it is a peer that sent too much of what carries nothing.
-pub fn is_flood(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<Flood>())
-}
-
 enum Rules {
     One(Box<One>),
     Two(Box<Frames>),
@@ -126,15 +116,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, rules, .. } = &mut *self;
+        let Self { stream, rules, pace } = &mut *self;
         let stream = Pin::new(stream);
         match rules {
-            Rules::One(one) => read_one(stream, one, cx, buf),
+            Rules::One(one) => {
+                let read = read_one(stream, one, cx, buf);
+                pace.heading(!one.held.is_empty());
+                read
+            }
             Rules::Two(frames) => {
                 let before = buf.filled().len();
                 ready!(stream.poll_read(cx, buf))?;
                 let read = &buf.filled()[before..];
-                Poll::Ready(frames.feed(read, Instant::now()).map_err(|what| io::Error::other(Flood(what))))
+                Poll::Ready(frames.feed(read, Instant::now()).map_err(|what| {
+                    pace.flooded(what);
+                    io::ErrorKind::InvalidData.into()
+                }))
             }
         }
     }

@@ -153,7 +153,7 @@ pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, 
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (router, builder, pace) = (router.clone(), one(&limits), Pace::new(patience(&limits)));
+        let (router, builder, pace) = (router.clone(), one(), Pace::new(patience(&limits)));
         tokio::spawn(async move {
             let service =
                 hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
@@ -216,15 +216,15 @@ async fn connection<P: Plane>(
     };
     if is_two {
         let io = TokioIo::new(Guarded::two(tls, pace.clone()));
-        attend(two(limits).serve_connection(io, service), &pace, &shared, &stop, &cut).await;
+        attend(two().serve_connection(io, service), &pace, &shared, &stop, &cut).await;
     } else {
         let io = TokioIo::new(Guarded::one(tls, pace.clone()));
-        attend(one(limits).serve_connection(io, service), &pace, &shared, &stop, &cut).await;
+        attend(one().serve_connection(io, service), &pace, &shared, &stop, &cut).await;
     }
 }
 
 /// For how long requests under way may go on after an idle connection was told to end.
-const FAREWELL: Duration = Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves one connection until it ends, is told to end, or its peer is too slow.
 async fn attend<P: Plane, C>(
@@ -265,23 +265,12 @@ async fn attend<P: Plane, C>(
         }
     };
     if let Err(error) = ended {
-        if std::error::Error::source(&error).is_some_and(is_flood) {
+        let flood = pace.flood();
+        if flood.is_some() {
             shared.plane.cut("http2_flood");
         }
-        tracing::debug!(%error, "connection ended early");
+        tracing::debug!(%error, flood, "connection ended early");
     }
-}
-
-/// Whether what ended a connection is what [`Guarded`] said of it.
-fn is_flood(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.downcast_ref::<std::io::Error>().is_some_and(guarded::is_flood) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn patience(limits: &Limits) -> Patience {
@@ -292,18 +281,18 @@ fn patience(limits: &Limits) -> Patience {
     }
 }
 
-fn one(limits: &Limits) -> http1::Builder {
+fn one() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(limits.handshake_seconds))
+        // [`Pace`] has the time, which tells a head from an idle connection.
+        .header_read_timeout(None)
         // One more than [`framing`] lets through: it is the one that refuses.
         .max_headers(framing::FIELDS_MAX + 1)
         .max_buf_size(4 * framing::HEAD_MAX);
     builder
 }
 
-fn two(_: &Limits) -> http2::Builder<TokioExecutor> {
+fn two() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// How long what may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// From the handshake to the first request.
+    /// From the handshake to the first request, and for the head of each.
     pub first: Duration,
     /// From one request to the next.
     pub idle: Duration,
@@ -50,6 +50,10 @@ struct State {
     has_asked: bool,
     /// Since when the line takes nothing more.
     blocked_at: Option<Instant>,
+    /// Since when a head is incomplete.
+    head_at: Option<Instant>,
+    /// What the peer sent too much of.
+    flood: Option<&'static str>,
 }
 
 impl Pace {
@@ -62,6 +66,8 @@ impl Pace {
             active_at: Instant::now(),
             has_asked: false,
             blocked_at: None,
+            head_at: None,
+            flood: None,
         };
         Arc::new(Self { patience, state: Mutex::new(state) })
     }
@@ -81,11 +87,22 @@ impl Pace {
 
     /// Whether the line takes what we write.
     pub fn blocked(&self, is_blocked: bool) {
-        self.change(|state| match (is_blocked, state.blocked_at) {
-            (true, None) => state.blocked_at = Some(Instant::now()),
-            (false, Some(_)) => state.blocked_at = None,
-            _ => {}
-        });
+        self.change(|state| since(&mut state.blocked_at, is_blocked));
+    }
+
+    /// Whether the head of a request is incomplete.
+    pub fn heading(&self, is_heading: bool) {
+        self.change(|state| since(&mut state.head_at, is_heading));
+    }
+
+    /// The peer sent too much of what carries nothing.
+    pub fn flooded(&self, what: &'static str) {
+        self.change(|state| state.flood = Some(what));
+    }
+
+    /// What it sent too much of.
+    pub fn flood(&self) -> Option<&'static str> {
+        self.change(|state| state.flood)
     }
 
     /// Resolves once the peer has been too slow.
@@ -96,9 +113,17 @@ impl Pace {
             if at <= now {
                 return slow;
             }
-            // An answer that begins meanwhile ends no sooner than that.
-            tokio::time::sleep_until(at.min(now + self.patience.answer)).await;
+            // Nothing that begins meanwhile is over sooner than that.
+            tokio::time::sleep_until(at.min(now + self.patience.answer.min(self.patience.first))).await;
         }
+    }
+}
+
+fn since(at: &mut Option<Instant>, is_so: bool) {
+    match (is_so, &at) {
+        (true, None) => *at = Some(Instant::now()),
+        (false, Some(_)) => *at = None,
+        _ => {}
     }
 }
 
@@ -109,6 +134,9 @@ impl State {
         let idle = if self.has_asked { patience.idle } else { patience.first };
         match unread {
             Some(since) => (Slow::Unread, since + patience.answer),
+            None if self.head_at.is_some() => {
+                (Slow::Idle, self.head_at.map_or(self.active_at, |since| since + patience.first))
+            }
             // Looked at again later.
             None if self.under_way > 0 => (Slow::Idle, Instant::now() + patience.answer),
             None => (Slow::Idle, self.active_at + idle),
@@ -200,6 +228,16 @@ mod tests {
         assert_eq!(lost_after(&pace).await, (Slow::Idle, 1));
         drop(pace.asked());
         assert_eq!(lost_after(&pace).await, (Slow::Idle, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_comes_soon_also_later() {
+        let pace = Pace::new(PATIENCE);
+        drop(pace.asked());
+        pace.heading(true);
+        assert_eq!(lost_after(&pace).await, (Slow::Idle, 1));
+        pace.heading(false);
+        assert_eq!(lost_after(&pace).await.0, Slow::Idle);
     }
 
     #[tokio::test(start_paused = true)]
