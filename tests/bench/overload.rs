@@ -174,7 +174,7 @@ async fn idle_connections(pair: &Pair, count: usize) -> Result<Vec<Line>> {
         let mut line = line(&pair.iq, &pair.jo, false).await?;
         // Who asks nothing at all loses the connection.
         line.inner_mut().write_all(b"GET /v1/channel HTTP/1.1\r\nHost: x\r\n\r\n").await?;
-        line.inner_mut().read(&mut [0; 4096]).await?;
+        ensure!(line.inner_mut().read(&mut [0; 4096]).await? > 0, "an answer");
         lines.push(line);
     }
     Ok(lines)

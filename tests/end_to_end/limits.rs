@@ -36,7 +36,8 @@ fn still_well(pair: &Pair) {
 fn floods_of_what_carries_nothing_end_the_connection() {
     let pair = pair(&[]);
     let client = pair.iq.as_partner_of(&pair.jo).with_h2();
-    let floods: [(&str, fn(u32) -> Vec<u8>); 8] = [
+    type Flood = fn(u32) -> Vec<u8>;
+    let floods: [(&str, Flood); 8] = [
         ("rapid reset", |n| {
             [h2::request(n, &SOUND), frame(kind::RST_STREAM, 0, n, &8_u32.to_be_bytes())].concat()
         }),
@@ -153,7 +154,7 @@ fn who_asks_nothing_does_not_keep_a_connection() {
         let _ = silent.read_to_end(&mut Vec::new());
     }
     let mut line = Line::open(&pair.iq.as_partner_of(&pair.jo).with_h2(), &[]);
-    assert_eq!(line.next().map(|frame| frame.kind), Some(kind::SETTINGS));
+    assert_eq!(line.frame().map(|frame| frame.kind), Some(kind::SETTINGS));
     line.send(&h2::request(1, &SOUND));
     assert!(line.body(1).is_some());
     line.to_the_end();

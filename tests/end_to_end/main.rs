@@ -27,6 +27,7 @@ mod push;
 mod queries;
 mod readme;
 mod reconcile;
+mod reload;
 mod replicas;
 mod retention;
 mod revocation;

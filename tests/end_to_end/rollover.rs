@@ -6,6 +6,7 @@ use support::home::{Home, set};
 use support::{Pair, event, wait_for};
 
 use crate::evidence::fixture::verdicts;
+use crate::reload::taken_up;
 
 const IQ: &str = "IQ/traffic-police";
 const JO: &str = "JO/public-security";
@@ -21,11 +22,6 @@ fn exchange(pair: &Pair) -> [String; 2] {
         assert_eq!(outcome["state"], "receipted", "{outcome}");
         id
     })
-}
-
-fn restart(home: &mut Home) {
-    assert_eq!(home.stop(), Some(0));
-    home.start();
 }
 
 /// Jordan's present card, added by Iraq.
@@ -73,8 +69,8 @@ fn each_key_is_followed_by_another_and_old_evidence_stays_good() {
     // They are used; Iraq has the card that names them, but for the witness's.
     for name in ["message", "log", "witness"] {
         pair.jo.ok(&["key", "use", name]);
+        taken_up(&pair.jo, name, 1);
     }
-    restart(&mut pair.jo);
     let [_, sent] = exchange(&pair);
     all_cosigned(&pair.iq);
     let event = pair.jo.json(&["show", &sent]);
@@ -107,7 +103,9 @@ fn each_key_is_followed_by_another_and_old_evidence_stays_good() {
         pair.jo.ok(&["key", "retire", name, "--stolen"]);
         assert!(!pair.jo.path.join(format!("keys/{name}.previous.key")).exists());
     }
-    restart(&mut pair.jo);
+    for name in ["log", "witness"] {
+        taken_up(&pair.jo, name, 2);
+    }
     let last = hand_over(&pair);
     assert_eq!((last.content().logs.len(), last.content().signing_certificates.len()), (1, 1));
     let [newest, _] = exchange(&pair);

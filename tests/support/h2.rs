@@ -65,7 +65,7 @@ impl Line {
     }
 
     /// The next frame; None at the end of the connection.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn frame(&mut self) -> Option<Frame> {
         let mut buffer = [0; 16384];
         loop {
             if let [a, b, c, kind, flags, s @ ..] = self.read.as_slice()
@@ -88,14 +88,14 @@ impl Line {
 
     /// Reads to the end of the connection; how many frames came.
     pub fn to_the_end(&mut self) -> usize {
-        std::iter::from_fn(|| self.next()).count()
+        std::iter::from_fn(|| self.frame()).count()
     }
 
     /// The body of the answer on a stream, or None where the connection or the stream ends without one.
     pub fn body(&mut self, stream: u32) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let frame = self.next()?;
+            let frame = self.frame()?;
             if frame.stream != stream {
                 continue;
             }

@@ -10,14 +10,14 @@ use silkgate_message::party::Country;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{Accept, Changed};
+use crate::accept::{Accept, Changed, LogKeys};
 use crate::admission::Admission;
 use crate::breaker::Breaker;
 use crate::clock;
 use crate::config::Config;
 use crate::directory::{Directory, Partner};
 use crate::figures::Figures;
-use crate::keys::Keys;
+use crate::keys::{Keys, Part};
 use crate::refusals::Refusals;
 use crate::standing::{Flow, Standing};
 use crate::store::witness::{self, AlarmKind};
@@ -28,8 +28,8 @@ use crate::tls;
 pub struct Gateway {
     /// The configuration.
     pub config: Config,
-    /// Our keys.
-    pub keys: Keys,
+    /// What signs our logs.
+    pub log_keys: LogKeys,
     /// The database.
     pub store: Store,
     /// The way to commit.
@@ -60,7 +60,9 @@ pub struct Gateway {
     pub stop: CancellationToken,
     bells: Bells,
     directory: ArcSwap<Directory>,
+    keys: ArcSwap<Keys>,
     partner_tls: tls::PartnerServer,
+    national_tls: ArcSwap<rustls::ServerConfig>,
 }
 
 impl Gateway {
@@ -68,6 +70,7 @@ impl Gateway {
     pub fn new(
         config: Config,
         keys: Keys,
+        log_keys: LogKeys,
         store: Store,
         accept: Accept,
         standing: Arc<Standing>,
@@ -75,6 +78,7 @@ impl Gateway {
     ) -> anyhow::Result<Self> {
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
         let partner_tls = tls::PartnerServer::new(keys.tls.chain.clone(), keys.tls.key.clone_key(), trust)?;
+        let national_tls = ArcSwap::new(national_tls(&keys)?);
         let figures = accept.figures().clone();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let admission = Admission::new(processors, config.limits.requests_per_peer);
@@ -87,7 +91,9 @@ impl Gateway {
             breaker,
             pushes,
             config,
-            keys,
+            log_keys,
+            keys: ArcSwap::from_pointee(keys),
+            national_tls,
             store,
             accept,
             admission,
@@ -114,6 +120,34 @@ impl Gateway {
     /// Everyone known, as last read.
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.load_full()
+    }
+
+    /// Our keys, as last read.
+    pub fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
+    /// Takes other keys, all or none; connections that are open go on. Refused where a partner or a client could not
+    /// rely on what is new.
+    pub fn take_keys(&self, next: Keys, part: Part) -> Result<(), tls::TlsError> {
+        match part {
+            Part::Tls => {
+                let (tls, host) = (&next.tls, &self.config.host);
+                let anchors = next.tls_anchor.iter().cloned().collect();
+                tls::own(&tls.chain, tls.key.clone_key(), anchors, host)?;
+                self.partner_tls.show(tls.chain.clone(), tls.key.clone_key())?;
+            }
+            Part::National => self.national_tls.store(national_tls(&next)?),
+            Part::Log => self.log_keys.replace(next.log.clone()),
+            Part::Message | Part::Witness => {}
+        }
+        self.keys.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// TLS of the national plane, as last read.
+    pub fn national_tls(&self) -> Arc<rustls::ServerConfig> {
+        self.national_tls.load_full()
     }
 
     /// TLS of the partner plane, as last read.
@@ -214,6 +248,11 @@ impl Gateway {
         let notify = bells.entry(name.to_owned()).or_default().clone();
         Bell { bells: &self.bells, name: name.to_owned(), notify }
     }
+}
+
+fn national_tls(keys: &Keys) -> Result<Arc<rustls::ServerConfig>, tls::TlsError> {
+    let identity = keys.national.clone();
+    tls::national_server(identity.chain, identity.key, keys.national_anchor.clone())
 }
 
 /// Who waits for what, by name; a name is here only while someone waits.

@@ -1,18 +1,20 @@
 //! Our own keys and certificates, read from the home.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use silkgate_ledger::Cosigner;
+use silkgate_ledger::{Cosigner, NoteSigner};
 use silkgate_message::instant::Instant;
-use silkgate_message::jws::{SigningCertificate, SigningKey};
+use silkgate_message::jws::{Digest, SigningCertificate, SigningKey};
 
 use crate::config::{Config, Home};
 
 /// What a running gateway holds. The card key and the key of the national CA are not among it: they
 /// can be kept offline.
+#[derive(Clone)]
 pub struct Keys {
     /// Our chain on the partner plane, both as server and as client.
     pub tls: Identity,
@@ -23,13 +25,57 @@ pub struct Keys {
     /// The anchor of the national plane's clients.
     pub national_anchor: CertificateDer<'static>,
     /// Signs messages.
-    pub message: SigningKey,
+    pub message: Arc<SigningKey>,
     /// The certificate of `message`.
     pub message_certificate: SigningCertificate,
     /// Sign checkpoints, PKCS#8: the present key, and beside it the previous one as long as that is not retired.
     pub log: Vec<Vec<u8>>,
     /// Cosign partners' checkpoints: the same.
-    pub witness: Vec<Cosigner>,
+    pub witness: Arc<Vec<Cosigner>>,
+}
+
+/// What is read together, and changes together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// The chain of the partner plane.
+    Tls,
+    /// The chain and the clients' anchor of the national plane.
+    National,
+    /// What signs messages.
+    Message,
+    /// What signs checkpoints.
+    Log,
+    /// What cosigns.
+    Witness,
+}
+
+impl Part {
+    /// All.
+    pub const ALL: [Part; 5] = [Part::Tls, Part::National, Part::Message, Part::Log, Part::Witness];
+
+    /// Its name in files and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Tls => "tls",
+            Part::National => "national",
+            Part::Message => "message",
+            Part::Log => "log",
+            Part::Witness => "witness",
+        }
+    }
+
+    /// Its files.
+    pub fn files(self, home: &Home) -> Vec<PathBuf> {
+        let name = self.name();
+        match self {
+            Part::Tls | Part::National => {
+                let anchor = home.certificate(&format!("{name}-ca"));
+                vec![home.certificate(name), anchor, home.key(name)]
+            }
+            Part::Message => vec![home.certificate(name), home.key(name)],
+            Part::Log | Part::Witness => vec![home.key(name), home.key(&staged(name, "previous"))],
+        }
+    }
 }
 
 /// A certificate chain and its key.
@@ -62,10 +108,46 @@ impl Keys {
             tls_anchor: one(&home.certificate("tls-ca")).ok(),
             national: Identity::read(&home.certificate("national"), &home.key("national"))?,
             national_anchor: one(&home.certificate("national-ca"))?,
-            message,
+            message: Arc::new(message),
             message_certificate,
             log: log(home)?,
-            witness: witness(home, config)?,
+            witness: Arc::new(witness(home, config)?),
+        })
+    }
+
+    /// The same with one part read again.
+    pub fn with(&self, part: Part, home: &Home, config: &Config) -> Result<Self> {
+        let mut next = self.clone();
+        match part {
+            Part::Tls => {
+                next.tls = Identity::read(&home.certificate("tls"), &home.key("tls"))?;
+                next.tls_anchor = one(&home.certificate("tls-ca")).ok();
+            }
+            Part::National => {
+                next.national = Identity::read(&home.certificate("national"), &home.key("national"))?;
+                next.national_anchor = one(&home.certificate("national-ca"))?;
+            }
+            Part::Message => {
+                let (key, certificate) = message(home)?;
+                (next.message, next.message_certificate) = (Arc::new(key), certificate);
+            }
+            Part::Log => next.log = log(home)?,
+            Part::Witness => next.witness = Arc::new(witness(home, config)?),
+        }
+        Ok(next)
+    }
+
+    /// The digest by which the house log names one: of the certificate, or of the present verifier key.
+    pub fn digest(&self, part: Part, config: &Config) -> Option<Digest> {
+        Some(match part {
+            Part::Tls => Digest::of(self.tls.chain.first()?),
+            Part::National => Digest::of(self.national.chain.first()?),
+            Part::Message => self.message_certificate.thumbprint,
+            Part::Log => {
+                let signer = NoteSigner::from_pkcs8(&config.house_origin(), self.log.first()?).ok()?;
+                Digest::of(signer.verifier_key().to_string().as_bytes())
+            }
+            Part::Witness => Digest::of(self.witness.first()?.witness_key().to_string().as_bytes()),
         })
     }
 }
@@ -99,7 +181,7 @@ pub fn staged(name: &str, stage: &str) -> String {
     if stage.is_empty() { name.to_owned() } else { format!("{name}.{stage}") }
 }
 
-/// What stands in [`overlap_file`] between `key use` and the next start.
+/// What stands in [`overlap_file`] between `key use` and the moment when the gateway takes the key up.
 pub const AWAITS_START: &str = "after the next start\n";
 
 /// Where it stands until when the key before must stay in use.
@@ -107,7 +189,7 @@ pub fn overlap_file(home: &Home, name: &str) -> std::path::PathBuf {
     home.key(&staged(name, "previous")).with_extension("until")
 }
 
-/// At a start, which is when a new key is first used: what the key before signed may be under way for so long.
+/// When a new key is first used: what the key before signed may be under way for so long.
 pub fn begin_overlap(home: &Home, until: Instant) -> Result<()> {
     for name in ["message", "log", "witness"] {
         let file = overlap_file(home, name);

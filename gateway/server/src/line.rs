@@ -33,13 +33,18 @@ pub struct Wire {
 
 /// Connections to partners, kept open as long as nothing about them changes.
 pub struct Lines {
-    identity: Identity,
     /// Idle connections kept for each partner, at most.
     idle_max: usize,
-    wires: Mutex<HashMap<Country, (i64, Wire)>>,
+    known: Mutex<Known>,
     /// Where there is no wire: the tests' simulation.
     #[cfg(test)]
     carry: Option<Box<Carry>>,
+}
+
+struct Known {
+    /// Who we are.
+    identity: Identity,
+    wires: HashMap<Country, (i64, Wire)>,
 }
 
 /// Carries a question to a partner and its answer back.
@@ -79,9 +84,8 @@ impl Lines {
     /// Without a connection yet, as the gateway of that identity.
     pub fn new(identity: Identity, idle_max: usize) -> Self {
         Self {
-            identity,
             idle_max,
-            wires: Mutex::default(),
+            known: Mutex::new(Known { identity, wires: HashMap::new() }),
             #[cfg(test)]
             carry: None,
         }
@@ -110,19 +114,25 @@ impl Lines {
         self.wire(partner, generation)?.ask(question).await
     }
 
+    /// As the gateway of another identity from the next connection on; what is under way goes on.
+    pub fn show(&self, identity: Identity) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { identity, wires: HashMap::new() };
+    }
+
     fn wire(&self, partner: &Partner, generation: i64) -> Result<Wire, String> {
-        let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, wire)) = wires.get(&partner.country)
-            && *known == generation
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, wire)) = known.wires.get(&partner.country)
+            && *at == generation
         {
             return Ok(wire.clone());
         }
-        let tls = self.identity.clone();
+        let tls = known.identity.clone();
         let config = tls::partner_client(&partner.trust(), tls.chain, tls.key);
         let config = config.map_err(|error| error.to_string())?;
         let name = &partner.card.content().host;
         let wire = Wire::new(config, name, &partner.address, &partner.address, self.idle_max)?;
-        wires.insert(partner.country, (generation, wire.clone()));
+        known.wires.insert(partner.country, (generation, wire.clone()));
         Ok(wire)
     }
 }

@@ -15,7 +15,7 @@ use silkgate_message::party::Country;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{Logs, entry_at};
+use crate::accept::{LogKeys, Logs, entry_at};
 use crate::clock;
 use crate::directory::Partner;
 use crate::gateway::Gateway;
@@ -131,7 +131,7 @@ pub fn judge(
 /// Puts lists into force, each with an entry in the house log and one in the channel's, in one transaction.
 pub async fn put(
     mut tx: Connection,
-    log_keys: Vec<Vec<u8>>,
+    log_keys: impl Into<LogKeys>,
     country: Country,
     lists: &[ListRow],
 ) -> Result<(), StoreError> {
@@ -219,7 +219,7 @@ async fn fetch(gateway: &Gateway, source: &Source, held: &[ListRow]) -> Result<(
     if let Some(reason) = gateway.standing.closed(Some(country)) {
         return Err(anyhow!("{reason}"));
     }
-    put(gateway.store.write().await?, gateway.keys.log.clone(), country, &lists)
+    put(gateway.store.write().await?, gateway.log_keys.clone(), country, &lists)
         .await
         .context("the store")?;
     tracing::info!(partner = %country, count = lists.len(), "revocation lists came into force");

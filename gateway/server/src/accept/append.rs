@@ -1,7 +1,9 @@
 //! Growing the logs inside a transaction: entries, tiles, checkpoints and heads together.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use silkgate_ledger::{
     Checkpoint, Edge, Entry, Note, NoteSigner, Origin, TlogProof, leaf_hash, sign_checkpoint,
 };
@@ -10,9 +12,26 @@ use silkgate_message::party::Country;
 use crate::store::ledger::{self, EntryRow, Head};
 use crate::store::{Connection, StoreError};
 
+/// The keys of our logs, PKCS#8. Each signs every checkpoint; others can follow while the gateway runs.
+#[derive(Clone, Default)]
+pub struct LogKeys(Arc<ArcSwap<Vec<Vec<u8>>>>);
+
+impl LogKeys {
+    /// Signs with other keys from the next transaction on.
+    pub fn replace(&self, keys: Vec<Vec<u8>>) {
+        self.0.store(Arc::new(keys));
+    }
+}
+
+impl From<Vec<Vec<u8>>> for LogKeys {
+    fn from(keys: Vec<Vec<u8>>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(keys)))
+    }
+}
+
 /// The keys of the logs, and their right edges as this process last saw them.
 pub struct Logs {
-    keys: Vec<Vec<u8>>,
+    keys: LogKeys,
     edges: HashMap<i64, Edge>,
     /// Entries of each log that were committed, as far as this process knows.
     committed: HashMap<i64, u64>,
@@ -47,9 +66,9 @@ pub async fn is_committed(conn: &mut Connection, signed: &Signed) -> Result<bool
 }
 
 impl Logs {
-    /// With the log keys, PKCS#8: each signs every checkpoint.
-    pub fn new(keys: Vec<Vec<u8>>) -> Self {
-        Self { keys, edges: HashMap::new(), committed: HashMap::new() }
+    /// With the log keys.
+    pub fn new(keys: impl Into<LogKeys>) -> Self {
+        Self { keys: keys.into(), edges: HashMap::new(), committed: HashMap::new() }
     }
 
     /// What a transaction signed is committed.
@@ -136,6 +155,8 @@ impl Growth<'_> {
             |what: &str, error: &dyn std::fmt::Display| StoreError::Corrupt(format!("{what}: {error}"));
         let mut proofs = HashMap::new();
         let mut signed_notes = Signed::new();
+        // The same ones for every log of a transaction.
+        let keys = self.logs.keys.0.load_full();
         for (log, old_size) in &self.sizes {
             let (Some(head), Some(edge)) = (self.heads.get(log), self.logs.edges.get_mut(log)) else {
                 continue;
@@ -143,7 +164,7 @@ impl Growth<'_> {
             let origin = head.origin.parse::<Origin>().map_err(|error| corrupt("log.origin", &error))?;
             let root = edge.root();
             let checkpoint = Checkpoint { origin, size: edge.size(), root };
-            let note = signed(&checkpoint, &self.logs.keys)?;
+            let note = signed(&checkpoint, &keys)?;
             for row in self.added.iter().filter(|row| row.log == *log) {
                 let hashes = edge.inclusion_proof(row.index).map_err(|error| corrupt("proof", &error))?;
                 let extra = Some(row.body.clone());

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-pub use append::Logs;
+pub use append::{LogKeys, Logs};
 pub use erase::{erase, needed};
 pub use event::Event;
 pub use work::{

@@ -257,6 +257,7 @@ pub struct Due {
 }
 
 /// An entry alone.
+#[derive(Clone)]
 pub struct Note {
     /// Where.
     pub log: NoteLog,
@@ -279,6 +280,7 @@ pub struct Shown {
 }
 
 /// Where a [`Note`] goes.
+#[derive(Clone, Copy)]
 pub enum NoteLog {
     /// The house log.
     House,

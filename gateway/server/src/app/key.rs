@@ -69,7 +69,7 @@ pub(crate) enum Key {
     },
     /// Use the next key; the one before stays good beside it.
     #[command(
-        after_help = "Example:\n  silkgate -d iq key use message\n\nRestart the gateway afterwards. Log and witness sign with both keys until the one before is \
+        after_help = "Example:\n  silkgate -d iq key use message\n\nThe gateway takes it up within seconds. Log and witness sign with both keys until the one before is \
                             retired, so partners with the older card still verify."
     )]
     Use {
@@ -153,8 +153,8 @@ async fn begin(cx: &Cx, name: Name) -> Result<Found> {
         succeed(&certificate("previous"), &certificate(""), &certificate("next"))?;
     }
     succeed(&key("previous"), &key(""), &key("next"))?;
-    let what = "Restart the gateway. The key before stays good beside it until it is retired: not before the longest message \
-                lifetime has passed since that start.";
+    let what = "A running gateway takes it up within seconds. The key before stays good beside it until it is retired: not before the \
+                longest message lifetime has passed since then.";
     say(cx, name, "use", digest, what)
 }
 
@@ -181,7 +181,10 @@ async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
     let overlap = keys::overlap_file(&cx.home, name.as_str());
     let until = fs::read_to_string(&overlap).ok().and_then(|text| Instant::parse(text.trim()));
     if !stolen && until.is_none_or(|until| clock::now() < until) {
-        let when = until.map_or_else(|| "a lifetime after the gateway's next start".to_owned(), both_times);
+        let when = until.map_or_else(
+            || "a lifetime after the gateway has taken up the one that follows".to_owned(),
+            both_times,
+        );
         eprintln!("silkgate: what it signed may be under way until {when}; --stolen does not wait");
         return Ok(Found::Wrong);
     }
@@ -206,7 +209,7 @@ async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
             _ => {}
         }
     }
-    let what = "Restart the gateway, print the next card and hand it to every partner.";
+    let what = "Print the next card and hand it to every partner.";
     cx.print(&json!({ "key": name.as_str(), "step": "retire" }), || {
         format!("The {} key before is destroyed.\n{what}", name.as_str())
     })?;

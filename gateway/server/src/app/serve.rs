@@ -1,6 +1,7 @@
 //! `silkgate serve`: runs the gateway until it is told to stop.
 
 mod planes;
+mod reload;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -8,12 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use silkgate_message::instant::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Cx, Found, logging, reconcile, stop_signal};
-use crate::accept::{Accept, Committer, Logs};
+use crate::accept::{Accept, Committer, LogKeys, Logs};
 use crate::clock;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -65,7 +67,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let (gateway, committer, tsa) = open(cx, config).await?;
     let (strangers, refused) = mpsc::channel(64);
     let partner_plane = Arc::new(Partners { gateway: gateway.clone(), strangers: strangers.clone() });
-    let national_plane = Arc::new(National::new(&gateway, strangers)?);
+    let national_plane = Arc::new(National::new(&gateway, strangers));
     let operations_listener = match gateway.config.operations.listen {
         Some(address) => Some(bind(address).await?),
         None => None,
@@ -91,7 +93,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         let gateway = gateway.clone();
         tokio::spawn(async move { committer.run(|changed| gateway.changed(&changed)).await })
     };
-    let lines = Arc::new(Lines::new(gateway.keys.tls.clone(), gateway.config.dispatch.concurrency));
+    let lines = Arc::new(Lines::new(gateway.keys().tls.clone(), gateway.config.dispatch.concurrency));
     let planes = [
         tokio::spawn(http::serve(
             partner_listener,
@@ -114,6 +116,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         )),
         tokio::spawn(revocation::run(gateway.clone(), stop.clone())),
         tokio::spawn(push::run(gateway.clone(), cx.home.clone(), stop.clone())),
+        tokio::spawn(reload::run(gateway.clone(), cx.home.clone(), lines.clone(), stop.clone())),
         tokio::spawn(witness::run(gateway.clone(), lines, stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
@@ -153,9 +156,14 @@ async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Optio
     let standing = Arc::new(Standing::default());
     let store = open_store(cx, &config, Open::Migrate, &standing).await?;
     let (gateway, committer) = assemble(config, keys, store, standing).await?;
-    let lifetime_ms = gateway.directory().partners().map(|partner| partner.agreement.lifetime_ms()).max();
-    keys::begin_overlap(&cx.home, clock::now().plus_ms(lifetime_ms.unwrap_or(LIFETIME_MS)))?;
+    keys::begin_overlap(&cx.home, overlap_end(&gateway))?;
     Ok((gateway, committer, tsa))
+}
+
+/// Until when what is signed now may be under way.
+fn overlap_end(gateway: &Gateway) -> Instant {
+    let lifetimes = gateway.directory().partners().map(|partner| partner.agreement.lifetime_ms()).max();
+    clock::now().plus_ms(lifetimes.unwrap_or(LIFETIME_MS))
 }
 
 /// The gateway on an open store, and the loop that grows its logs. What a crash left is put in order; nothing runs yet.
@@ -183,10 +191,11 @@ pub(super) async fn join(
         let mut tx = store.read().await?;
         Directory::load(&mut tx, config.country(), clock::now()).await?
     };
-    let logs = Logs::new(keys.log.clone());
+    let log_keys = LogKeys::from(keys.log.clone());
+    let logs = Logs::new(log_keys.clone());
     let queue = config.limits.queue_per_partner;
     let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
-    let gateway = Arc::new(Gateway::new(config, keys, store, accept, standing, directory)?);
+    let gateway = Arc::new(Gateway::new(config, keys, log_keys, store, accept, standing, directory)?);
     Ok((gateway, committer))
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use silkgate_message::agreement::Direction;
 use silkgate_message::catalogue::{Catalogue, MessageType};
@@ -49,6 +50,7 @@ pub struct Figures {
     acknowledged: Counts<1>,
     pushes: Counts<2>,
     refused_connections: Counts<2>,
+    refused_files: Family<[(&'static str, &'static str); 1], Gauge>,
     receive: Histogram,
     commit: Histogram,
     batch: Histogram,
@@ -68,6 +70,7 @@ impl Default for Figures {
             acknowledged: Family::default(),
             pushes: Family::default(),
             refused_connections: Family::default(),
+            refused_files: Family::default(),
             receive: moments(),
             commit: moments(),
             // 1 to 64 jobs, the most that one batch has.
@@ -177,6 +180,11 @@ impl Figures {
         self.refused_connections.get_or_create(&[("plane", plane.into()), ("code", code.into())]).inc();
     }
 
+    /// Whether changed certificates or keys cannot be used.
+    pub fn file_refused(&self, what: &'static str, is_refused: bool) {
+        self.refused_files.get_or_create(&[("what", what)]).set(i64::from(is_refused));
+    }
+
     /// A partner's message was answered after so long.
     pub fn answered(&self, took: Duration) {
         self.receive.observe(took.as_secs_f64());
@@ -218,6 +226,8 @@ impl Figures {
         sheet.add("pushes", help, self.pushes.clone());
         let help = "Connections that TLS refused, and requests of peers that are no longer known";
         sheet.add("connections_refused", help, self.refused_connections.clone());
+        let help = "Whether changed certificates or keys cannot be used; those before stay in force";
+        sheet.add("files_refused", help, self.refused_files.clone());
         sheet.add(
             "receive_duration_seconds",
             "From the head of a partner's message to its answer",

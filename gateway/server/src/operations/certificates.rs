@@ -57,7 +57,7 @@ impl Certificate {
 
 /// Ours: without any of these no message comes in, or none goes out.
 pub(super) fn own(gateway: &Gateway) -> Vec<Certificate> {
-    let (keys, country) = (&gateway.keys, gateway.country());
+    let (keys, country) = (gateway.keys(), gateway.country());
     let holder = country.as_str();
     let chain = |leaf: &'static str, above: &'static str, chain: &[CertificateDer<'static>]| {
         let named = chain.iter().enumerate().map(|(place, der)| (if place == 0 { leaf } else { above }, der));

@@ -175,8 +175,9 @@ fn prepare(
     if let Some(Flow::Stop(reason)) = partner.map(|partner| gateway.flow(partner)) {
         return Err(Box::new(Problem::new(Code::Degraded).detail(reason)));
     }
-    let bytes =
-        gateway.keys.message.sign(&checked.payload, now).ok_or_else(|| unavailable("no random bytes"))?;
+    // One and the same key, also where another is taken up meanwhile.
+    let keys = gateway.keys();
+    let bytes = keys.message.sign(&checked.payload, now).ok_or_else(|| unavailable("no random bytes"))?;
     if bytes.len() > checked.body_max_bytes {
         let detail = format!(
             "the signed message has {} bytes, the agreement allows {}",
@@ -197,7 +198,7 @@ fn prepare(
         bytes,
         digest,
         signed_at: jws.iat,
-        certificate: gateway.keys.message_certificate.thumbprint,
+        certificate: keys.message_certificate.thumbprint,
         schema: (message_type.version(), Digest(message_type.digest())),
         envelope: checked.envelope,
         request: Digest::of(body),

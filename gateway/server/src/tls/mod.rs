@@ -43,6 +43,18 @@ pub fn usable(trust: PartnerTrust) -> Result<(), TlsError> {
     partner::usable(trust)
 }
 
+/// Whether partners who have these anchors would take the chain as that of `host` now, and the key is the chain's.
+pub fn own(
+    chain: &[CertificateDer<'static>],
+    key: PrivateKeyDer<'static>,
+    anchors: Vec<CertificateDer<'static>>,
+    host: &str,
+) -> Result<(), TlsError> {
+    partner::would_pass(chain, anchors, host, rustls_pki_types::UnixTime::now())?;
+    // The server's settings are where a key that is not the chain's is refused.
+    PartnerServer::new(chain.to_vec(), key, Vec::new()).map(drop)
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::UnixTime;
@@ -14,16 +15,16 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::fit::{Leaf, may_all_sign};
-use super::trust::{Pair, PartnerTrust};
+use super::trust::{Pair, PartnerTrust, Revocation};
 use super::{TlsError, provider, without_resumption};
 
 /// Chains of one partner remembered at a time, the newest: one for each of its replicas and some to
 /// roll over. A partner that shows more has to connect again more often.
 const ADMITTED_MAX: usize = 32;
 
-/// TLS settings of the partner plane; the partners can change while it runs.
+/// TLS settings of the partner plane; the partners and our own certificate can change while it runs.
 pub struct PartnerServer {
-    config: Arc<ServerConfig>,
+    config: ArcSwap<ServerConfig>,
     partners: Arc<Partners>,
 }
 
@@ -35,35 +36,45 @@ impl PartnerServer {
         key: PrivateKeyDer<'static>,
         trust: Vec<PartnerTrust>,
     ) -> Result<Self, TlsError> {
-        let provider = provider();
         let partners = Arc::new(Partners {
             known: RwLock::new(read(trust)?),
-            algorithms: provider.signature_verification_algorithms,
+            algorithms: provider().signature_verification_algorithms,
         });
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(partners.clone())
-            .with_single_cert(chain, key)?;
-        Ok(Self { config: Arc::new(without_resumption(config)), partners })
+        let config = ArcSwap::from_pointee(config(&partners, chain, key)?);
+        Ok(Self { config, partners })
+    }
+
+    /// Shows another chain from the next handshake on. Open connections go on; on an error the old chain stays.
+    pub fn show(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<(), TlsError> {
+        let mut next = config(&self.partners, chain, key)?;
+        next.time_provider = self.config.load().time_provider.clone();
+        self.config.store(Arc::new(next));
+        Ok(())
     }
 
     /// The same with another clock.
     #[cfg(test)]
-    pub(super) fn with_clock(mut self, clock: Arc<dyn rustls::time_provider::TimeProvider>) -> Self {
-        Arc::make_mut(&mut self.config).time_provider = clock;
+    pub(super) fn with_clock(self, clock: Arc<dyn rustls::time_provider::TimeProvider>) -> Self {
+        let mut config = ServerConfig::clone(&self.config.load());
+        config.time_provider = clock;
+        self.config.store(Arc::new(config));
         self
     }
 
     /// The settings for the next handshake.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.config.clone()
+        self.config.load_full()
     }
 
     /// Takes other partners; on an error all the old ones stay. Open connections are judged anew by
     /// the chains they came in with: whoever would not come in again is unknown from now on.
     pub fn replace(&self, trust: Vec<PartnerTrust>) -> Result<(), TlsError> {
         let next = read(trust)?;
-        let now = self.config.time_provider.current_time();
+        let now = self.config.load().time_provider.current_time();
         let mut known = self.partners.known.write().unwrap_or_else(PoisonError::into_inner);
         for partner in known.iter() {
             let admitted = partner.admitted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,11 +95,37 @@ impl PartnerServer {
     /// is valid. A name in it alone is no evidence, for a partner may write there what it likes,
     /// such as the name of one who is added later.
     pub fn identify(&self, certificate: &CertificateDer<'_>) -> Option<String> {
-        let now_s = self.config.time_provider.current_time()?.as_secs();
+        let now_s = self.config.load().time_provider.current_time()?.as_secs();
         let known = self.partners.known.read().unwrap_or_else(PoisonError::into_inner);
         let partner = known.iter().find(|partner| partner.admitted(certificate, now_s));
         partner.map(|partner| partner.trust.partner.clone())
     }
+}
+
+fn config(
+    partners: &Arc<Partners>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, TlsError> {
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(partners.clone())
+        .with_single_cert(chain, key)?;
+    Ok(without_resumption(config))
+}
+
+/// Whether partners who have these anchors would take the chain as that of `host`, now.
+pub(super) fn would_pass(
+    chain: &[CertificateDer<'static>],
+    anchors: Vec<CertificateDer<'static>>,
+    host: &str,
+    now: UnixTime,
+) -> Result<(), TlsError> {
+    let (partner, host) = (String::new(), host.to_owned());
+    let known = read(vec![PartnerTrust { partner, host, anchors, revocation: Revocation::default() }])?;
+    let (leaf, rest) = chain.split_first().ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+    decide(&known, leaf, rest, now)?;
+    Ok(())
 }
 
 /// Whether the anchors make a verifier.

@@ -103,7 +103,7 @@ impl Partnership<'_> {
         let note = Note::parse(&bytes).map_err(|error| format!("what we cosigned: {error}"))?;
         let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
         let directory = self.gateway.directory();
-        let own = own_witness_keys(&self.gateway.keys.witness, &directory.cards(self.gateway.country()));
+        let own = own_witness_keys(&self.gateway.keys().witness, &directory.cards(self.gateway.country()));
         let at_s = own.iter().find_map(|key| key.cosigned(&note).ok().flatten());
         let theirs = ever_log_keys(&directory.cards(self.partner.country), origin);
         let (Some(at_s), Ok(_), true) = (at_s, note.verify(&theirs), checkpoint.origin.as_str() == origin)
@@ -187,7 +187,7 @@ pub(super) async fn hold_against(
 ) -> Result<Seen, String> {
     // Only a note that we signed ourselves can tell us that we have lost something.
     let directory = gateway.directory();
-    let own = own_log_keys(&head.origin, &gateway.keys.log, &directory.cards(gateway.country()));
+    let own = own_log_keys(&head.origin, &gateway.keys().log, &directory.cards(gateway.country()));
     note.verify(&own).map_err(|error| format!("what it cosigned of {} is not ours: {error}", head.origin))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|error| error.to_string())?;
     // All our logs have the same key, and a signature line's name is not signed: the text says which log it is.

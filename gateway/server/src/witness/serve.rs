@@ -83,7 +83,7 @@ fn shown(gateway: &Gateway, partner: &Partner, body: &[u8]) -> Result<(Shown, St
     let now_s = u64::try_from(clock::now().seconds()).unwrap_or(0);
     let unavailable = |_| Problem::new(Code::Unavailable);
     let (mut cosigned, mut lines) = (request.note.clone(), String::new());
-    for witness in &gateway.keys.witness {
+    for witness in gateway.keys().witness.iter() {
         let line = witness.cosign(&request.note, now_s).map_err(unavailable)?;
         lines.push_str(&format!("{line}\n"));
         cosigned.add_signature(line).map_err(unavailable)?;

@@ -104,8 +104,7 @@ pub(super) async fn regularly(gateway: Arc<Gateway>) {
                     continue;
                 }
             }
-            let tls = &gateway.keys.tls;
-            let identity = Identity { chain: tls.chain.clone(), key: tls.key.clone_key() };
+            let identity = gateway.keys().tls.clone();
             let read = tokio::select! {
                 read = tokio::time::timeout(READ_WITHIN, once(&gateway.store, partner, identity, (None, None))) => {
                     read.unwrap_or_else(|_| Err(anyhow!("its log was not read within {} s", READ_WITHIN.as_secs())))

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use anyhow::Result;
 use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::middleware::{self, Next};
@@ -15,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
-use crate::{channel, deliver, receive, submit, tiles, tls, witness};
+use crate::{channel, deliver, receive, submit, tiles, witness};
 
 /// What partners are served.
 pub(crate) fn partner_routes(gateway: &Arc<Gateway>) -> Router {
@@ -133,7 +132,6 @@ impl Plane for Partners {
 /// The national plane.
 pub(super) struct National {
     gateway: Arc<Gateway>,
-    config: Arc<rustls::ServerConfig>,
     strangers: mpsc::Sender<String>,
 }
 
@@ -145,11 +143,8 @@ pub(crate) enum NationalPeer {
 }
 
 impl National {
-    pub(super) fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<String>) -> Result<Self> {
-        let keys = &gateway.keys;
-        let identity = keys.national.clone();
-        let config = tls::national_server(identity.chain, identity.key, keys.national_anchor.clone())?;
-        Ok(Self { gateway: gateway.clone(), config, strangers })
+    pub(super) fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<String>) -> Self {
+        Self { gateway: gateway.clone(), strangers }
     }
 }
 
@@ -157,7 +152,7 @@ impl Plane for National {
     type Peer = NationalPeer;
 
     fn tls(&self) -> Arc<rustls::ServerConfig> {
-        self.config.clone()
+        self.gateway.national_tls()
     }
 
     /// By what is registered, not by what the certificate claims: a certificate that was taken off

@@ -1,0 +1,122 @@
+//! Our own certificates and keys, taken up while the gateway runs.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use silkgate_ledger::entry::Kind;
+use tokio_util::sync::CancellationToken;
+
+use super::overlap_end;
+use crate::accept::{Answer, Note, NoteLog, Work, entry_at};
+use crate::clock;
+use crate::config::Home;
+use crate::gateway::Gateway;
+use crate::keys::{self, Part};
+use crate::line::Lines;
+use crate::store::ledger::hash;
+
+/// How often the files are looked at. What was found twice is taken: a certificate and its key are put there one after the other.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What tells one version of a file from another: when it or its mode was changed, its length and its inode; None: it is not there.
+type Version = Vec<(PathBuf, Option<(i64, i64, u64, u64)>)>;
+
+/// What was found of one part.
+struct Seen {
+    /// As it was at the last look.
+    last: Version,
+    /// As it was when it was last judged.
+    judged: Version,
+}
+
+/// Looks for changed files until `stop`.
+pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, stop: CancellationToken) {
+    let mut seen: HashMap<&str, Seen> = Part::ALL
+        .map(|part| {
+            let version = version(&home, part);
+            (part.name(), Seen { last: version.clone(), judged: version })
+        })
+        .into();
+    let mut owed: VecDeque<Note> = VecDeque::new();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => return,
+        }
+        for part in Part::ALL {
+            let Some(seen) = seen.get_mut(part.name()) else { continue };
+            let found = version(&home, part);
+            let is_steady = found == seen.last;
+            seen.last = found;
+            if !is_steady || seen.last == seen.judged {
+                continue;
+            }
+            seen.judged = seen.last.clone();
+            let taken = take(&gateway, &home, &lines, part);
+            gateway.figures.file_refused(part.name(), taken.is_err());
+            match taken {
+                Ok(note) => {
+                    tracing::info!(what = part.name(), "changed certificates or keys came into force");
+                    owed.push_back(note);
+                }
+                Err(reason) => {
+                    let reason = format!("{reason:#}");
+                    tracing::error!(
+                        what = part.name(),
+                        reason,
+                        "ALARM: changed certificates or keys cannot be used; those before stay in force"
+                    );
+                }
+            }
+        }
+        // In force already: where nothing can be written at present, the entry follows.
+        while let Some(note) = owed.front() {
+            let work = Work::Note(Box::new(note.clone()));
+            if matches!(gateway.accept.commit(work).await, Answer::Failed(_)) {
+                break;
+            }
+            owed.pop_front();
+        }
+    }
+}
+
+fn version(home: &Home, part: Part) -> Version {
+    let read = |file: PathBuf| {
+        let found = std::fs::metadata(&file).ok();
+        let found = found.map(|found| (found.ctime(), found.ctime_nsec(), found.len(), found.ino()));
+        (file, found)
+    };
+    part.files(home).into_iter().map(read).collect()
+}
+
+/// Judges what stands in the files, and takes it; what the house log is to say of it.
+fn take(gateway: &Gateway, home: &Home, lines: &Lines, part: Part) -> Result<Note> {
+    let next = gateway.keys().with(part, home, &gateway.config)?;
+    if part == Part::Message {
+        let (certificate, now) = (&next.message_certificate, clock::now());
+        anyhow::ensure!(
+            certificate.not_before <= now && now <= certificate.not_after,
+            "the signing certificate is valid from {} to {}",
+            certificate.not_before,
+            certificate.not_after
+        );
+    }
+    if part == Part::Tls {
+        anyhow::ensure!(next.tls_anchor.is_some(), "{}: not there", home.certificate("tls-ca").display());
+    }
+    let digest = next.digest(part, &gateway.config).context("the key cannot be read")?;
+    let identity = next.tls.clone();
+    gateway.take_keys(next, part)?;
+    if part == Part::Tls {
+        lines.show(identity);
+    }
+    keys::begin_overlap(home, overlap_end(gateway))?;
+    let mut entry = entry_at(Kind::Admin, clock::now());
+    entry.what = Some(format!("{}_loaded", part.name()));
+    entry.digest = Some(hash(digest));
+    Ok(Note { log: NoteLog::House, entry })
+}
