@@ -23,8 +23,8 @@ pub use trust::{PartnerTrust, Revocation};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A certificate or key does not do.
-    #[error("TLS: {0}")]
-    Rustls(#[from] rustls::Error),
+    #[error("TLS: {}", words(.0))]
+    Rustls(rustls::Error),
     /// Anchors that cannot be used.
     #[error("TLS anchors: {0}")]
     Anchors(#[from] rustls::server::VerifierBuilderError),
@@ -36,6 +36,20 @@ pub enum TlsError {
         /// Why.
         source: Box<TlsError>,
     },
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        TlsError::Rustls(error)
+    }
+}
+
+/// What went wrong, for people: the library shows our own reasons in Rust's notation.
+fn words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::Other(own)) => own.0.to_string(),
+        error => error.to_string(),
+    }
 }
 
 /// Whether a partner's anchors and lists can be used: one that cannot must not keep the others from being read.
