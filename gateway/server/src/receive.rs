@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::{Extension, http::HeaderValue};
 use silkgate_message::agreement::Direction;
-use silkgate_message::catalogue::Catalogue;
+use silkgate_message::catalogue::{Catalogue, MessageType};
 use silkgate_message::event::{self, Envelope, SKEW_MS};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
@@ -257,9 +257,12 @@ fn judge(
     received.schema = message_type.map(|t| (t.version(), Digest(t.digest())));
     received.refusal = timely(jws, certificate, &envelope, partner, now)
         .and_then(|()| addressed(&envelope, directory, partner.country))
+        .and_then(|()| {
+            let version = message_type.map(MessageType::version);
+            partner.agreement.check(Direction::Receive, &envelope, version)
+        })
         .and_then(|()| message_type.ok_or_else(|| Box::new(Problem::new(Code::SchemaUnknown))))
         .and_then(|t| {
-            partner.agreement.check(Direction::Receive, &envelope, t.version())?;
             conform(t, &jws.event)?;
             received.step = step(t, &jws.event, &envelope, jws.digest());
             received.bonds = bonds(t, &jws.event);
