@@ -346,3 +346,5 @@ impl MessageType {
 mod mutations;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod work;
