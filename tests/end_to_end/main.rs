@@ -19,6 +19,7 @@ mod floors;
 mod kill;
 mod liars;
 mod limits;
+mod matrix;
 mod moving;
 mod operations;
 mod overload;

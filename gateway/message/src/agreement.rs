@@ -307,7 +307,8 @@ mod tests {
         assert_eq!(check(|e| e.handling = vec!["H1".into(), "H2".into()], 1), Err(Code::AgreementHandling));
         assert_eq!(check(|e| e.releasable_to = vec!["SA".parse().unwrap()], 1), Err(Code::Releasability));
         assert_eq!(check(|e| e.releasable_to = vec!["JO".parse().unwrap()], 1), Ok(()));
-        let receive = agreement.check(Direction::Receive, &envelope(), Some(1)).map_err(|problem| problem.code);
+        let receive =
+            agreement.check(Direction::Receive, &envelope(), Some(1)).map_err(|problem| problem.code);
         assert_eq!(receive, Err(Code::AgreementType));
     }
 

@@ -296,7 +296,8 @@ mod tests {
             format!("{{\"a\":{{{}}}}}", members.join(","))
         };
         // The outer list, and the inner ones with 1,023 items each.
-        let values = |n: usize| format!("[{}]", vec![format!("[{}]", vec!["0"; 1023].join(",")); n].join(","));
+        let values =
+            |n: usize| format!("[{}]", vec![format!("[{}]", vec!["0"; 1023].join(",")); n].join(","));
         for (sound, large) in [
             (string(STRING_MAX), string(STRING_MAX + 1)),
             (array(ITEMS_MAX), array(ITEMS_MAX + 1)),
@@ -304,12 +305,19 @@ mod tests {
         ] {
             assert!(parse(sound.as_bytes()).is_ok());
             assert_eq!(refusal(&large), ("json_too_large", "/a".to_owned()));
-            assert!(parse_wrapper(large.as_bytes()).is_ok(), "what wraps other documents is bounded as a whole");
+            assert!(
+                parse_wrapper(large.as_bytes()).is_ok(),
+                "what wraps other documents is bounded as a whole"
+            );
         }
         assert!(parse(values(1023).as_bytes()).is_ok());
         assert_eq!(refusal(&values(1024)).0, "json_too_large");
         let name = format!("{{\"{}\":0}}", "x".repeat(STRING_MAX + 1));
-        assert_eq!(refusal(&name), ("json_too_large", String::new()), "a name that is too long is not repeated");
+        assert_eq!(
+            refusal(&name),
+            ("json_too_large", String::new()),
+            "a name that is too long is not repeated"
+        );
         let escaped = format!("\"{}\"", "\\u0041".repeat(STRING_MAX));
         assert!(parse(escaped.as_bytes()).is_ok(), "what counts is what the string says");
     }

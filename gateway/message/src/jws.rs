@@ -280,7 +280,8 @@ struct Flattened {
 
 /// The outer object: three strings, and nothing beside them but an unprotected `etsiU` (JAdES §5.3).
 fn flattened(bytes: &[u8]) -> Result<Flattened, Problem> {
-    let Value::Object(mut members) = json::parse_wrapper(bytes).map_err(|error| Problem::from(&error))? else {
+    let Value::Object(mut members) = json::parse_wrapper(bytes).map_err(|error| Problem::from(&error))?
+    else {
         return Err(malformed("", "is not an object"));
     };
     let mut text = |name: &str| match members.remove(name) {

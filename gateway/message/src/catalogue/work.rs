@@ -77,7 +77,8 @@ fn the_worst_documents_are_judged_in_bounded_time() {
             documents.push(("lists of lists", full(&json!(vec![0; 100]), ITEMS_MAX)));
             documents.push(("numbers", full(&json!(0), ITEMS_MAX)));
             let distinct = (0..ITEMS_MAX).map(|at| json!({ "n": at })).collect();
-            documents.push(("distinct objects", with(message_type, |data| data[list] = Value::Array(distinct))));
+            documents
+                .push(("distinct objects", with(message_type, |data| data[list] = Value::Array(distinct))));
         }
         for (name, event) in documents {
             // Only what a partner could send: the parser's bounds and the largest body of any agreement.
