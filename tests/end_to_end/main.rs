@@ -16,6 +16,7 @@ mod evidence;
 mod exchange;
 mod faults;
 mod floors;
+mod hostile;
 mod kill;
 mod liars;
 mod limits;

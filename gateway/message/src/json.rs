@@ -77,18 +77,20 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Parses strictly. Errors carry a pointer and a position.
+/// Parses strictly. Errors carry a pointer and a position. A whole number is an integer, however it is written: so it
+/// is to a schema (JSON Schema 2020-12 validation §6.1.1), and rules must not see another.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_within(bytes, true)
 }
 
-/// The same for what wraps other documents in its strings, such as a JWS: whoever reads it bounds its bytes.
+/// The same for what wraps other documents in its strings, such as a JWS, and is no document itself: whoever reads it
+/// bounds its bytes, and `1.0` is no integer.
 pub fn parse_wrapper(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_within(bytes, false)
 }
 
-fn parse_within(bytes: &[u8], is_bounded: bool) -> Result<Value, JsonError> {
-    let walk = Walk { is_bounded, ..Walk::default() };
+fn parse_within(bytes: &[u8], is_document: bool) -> Result<Value, JsonError> {
+    let walk = Walk { is_document, ..Walk::default() };
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Node { walk: &walk, depth: 0 }.deserialize(&mut reader);
     let result = value.and_then(|value| reader.end().map(|()| value));
@@ -118,7 +120,7 @@ fn parse_within(bytes: &[u8], is_bounded: bool) -> Result<Value, JsonError> {
 struct Walk {
     path: RefCell<Vec<String>>,
     fault: RefCell<Option<Fault>>,
-    is_bounded: bool,
+    is_document: bool,
     values: Cell<usize>,
 }
 
@@ -138,7 +140,7 @@ impl Walk {
     }
 
     fn at_most<E: serde::de::Error>(&self, n: usize, max: usize, what: &str, of: &str) -> Result<(), E> {
-        if self.is_bounded && n > max {
+        if self.is_document && n > max {
             return Err(self.fail(Fault::TooLarge(format!("{what} {max} {of}"))));
         }
         Ok(())
@@ -196,6 +198,9 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         // An integer written too long for 64 bits arrives here as a float.
         match Number::from_f64(value) {
+            Some(_) if self.walk.is_document && value.fract() == 0.0 && value.abs() <= INTEGER_MAX as f64 => {
+                Ok(Value::Number((value as i64).into()))
+            }
             Some(number) if value.abs() <= INTEGER_MAX as f64 => Ok(Value::Number(number)),
             _ => Err(self.walk.fail(Fault::NumberRange)),
         }
@@ -288,6 +293,17 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_integers() {
+        for (text, number) in [("1.0", 1), ("10e-1", 1), ("-0.0", 0), ("-0", 0), ("2E3", 2000), ("1e-400", 0)]
+        {
+            assert_eq!(parse(text.as_bytes()), Ok(Value::from(number)), "{text}");
+        }
+        assert_eq!(parse(b"9007199254740991.0"), Ok(Value::from(INTEGER_MAX)));
+        assert_eq!(parse(b"1.5"), Ok(Value::from(1.5)));
+        assert_eq!(parse_wrapper(b"1.0"), Ok(Value::from(1.0)));
+    }
+
+    #[test]
     fn sizes() {
         let string = |n: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(n));
         let array = |n: usize| format!("{{\"a\":[{}]}}", vec!["0"; n].join(","));
@@ -336,7 +352,8 @@ mod tests {
         #[test]
         fn agrees_with_serde_json_where_it_accepts(text in "\\PC{0,40}|[\\[\\]{}:,\"a0-9 .e-]{0,40}") {
             if let Ok(value) = parse(text.as_bytes()) {
-                prop_assert_eq!(value, serde_json::from_str::<Value>(&text).unwrap());
+                prop_assert_eq!(parse_wrapper(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+                prop_assert_eq!(parse(value.to_string().as_bytes()).unwrap(), value);
             }
         }
 

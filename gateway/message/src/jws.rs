@@ -235,7 +235,7 @@ impl Jws {
         if protected.len() > HEADER_MAX_BYTES {
             return Err(header_fault("", &format!("is longer than {HEADER_MAX_BYTES} bytes")));
         }
-        let header = json::parse(&protected).map_err(inside("protected header"))?;
+        let header = json::parse_wrapper(&protected).map_err(inside("protected header"))?;
         let event = json::parse(&payload).map_err(inside("payload"))?;
         let (header, thumbprint) = read_header(&header)?;
         Ok(Self {

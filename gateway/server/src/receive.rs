@@ -264,7 +264,9 @@ fn judge(
         .and_then(|()| message_type.ok_or_else(|| Box::new(Problem::new(Code::SchemaUnknown))))
         .and_then(|t| {
             conform(t, &jws.event)?;
-            received.step = step(t, &jws.event, &envelope, jws.digest());
+            // Every type's data say what they do to their record; what could not be read must not pass by it.
+            let step = step(t, &jws.event, &envelope, jws.digest());
+            received.step = Some(step.ok_or_else(|| Box::new(Problem::new(Code::SchemaInvalid)))?);
             received.bonds = bonds(t, &jws.event);
             received.erase_day = erase_day(&partner.agreement, Direction::Receive, t, &jws.event, now);
             Ok(())

@@ -347,4 +347,6 @@ mod mutations;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod work;
+mod work {
+    mod tests;
+}

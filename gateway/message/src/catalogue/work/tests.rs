@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::schema::compiled;
-use super::{Catalogue, MessageType};
+use super::super::schema::compiled;
+use super::super::{Catalogue, MessageType};
 use crate::json::{ITEMS_MAX, STRING_MAX, VALUES_MAX, parse};
 use crate::violation::REPORTED_MAX;
 
