@@ -78,7 +78,7 @@ pub fn check(named: &Digest, members: &BTreeMap<&str, &[u8]>) -> Result<Edition,
         return Err(format!("{name} does not belong to it"));
     }
     let schema = members.get(paths.first().map_or("", String::as_str)).copied().unwrap_or_default();
-    let schema = json::parse(schema).map_err(|error| format!("its schema: {error}"))?;
+    let schema = json::parse_wrapper(schema).map_err(|error| format!("its schema: {error}"))?;
     let schema_id = schema.get("$id").and_then(|id| id.as_str()).ok_or("its schema has no $id")?;
     Ok(Edition { kind: kind.to_owned(), version, schema_id: schema_id.to_owned() })
 }

@@ -211,8 +211,14 @@ impl Agreement {
         clauses.filter(|clause| clause.kind == kind).any(|clause| clause.versions.contains(&version))
     }
 
-    /// Checks an envelope of a known type version; the refusal names the clause.
-    pub fn check(&self, direction: Direction, envelope: &Envelope, version: u32) -> Result<(), Box<Problem>> {
+    /// Checks an envelope; the refusal names the clause. `version`: of its type, where the catalogue holds the schema
+    /// that it names.
+    pub fn check(
+        &self,
+        direction: Direction,
+        envelope: &Envelope,
+        version: Option<u32>,
+    ) -> Result<(), Box<Problem>> {
         let way = match direction {
             Direction::Receive => "receive",
             Direction::Send => "send",
@@ -224,7 +230,7 @@ impl Agreement {
         let Some(clause) = self.clauses(direction).iter().find(|clause| clause.kind == envelope.kind) else {
             return refuse(Code::AgreementType, "type");
         };
-        if !clause.versions.contains(&version) {
+        if version.is_some_and(|version| !clause.versions.contains(&version)) {
             return refuse(Code::AgreementVersion, "versions");
         }
         if !clause.status.contains(&envelope.status) {
@@ -290,7 +296,7 @@ mod tests {
         let check = |edit: fn(&mut Envelope), version: u32| {
             let mut envelope = envelope();
             edit(&mut envelope);
-            agreement.check(Direction::Send, &envelope, version).map_err(|problem| problem.code)
+            agreement.check(Direction::Send, &envelope, Some(version)).map_err(|problem| problem.code)
         };
         assert_eq!(check(|_| (), 1), Ok(()));
         assert_eq!(check(|_| (), 2), Err(Code::AgreementVersion));
@@ -301,7 +307,8 @@ mod tests {
         assert_eq!(check(|e| e.handling = vec!["H1".into(), "H2".into()], 1), Err(Code::AgreementHandling));
         assert_eq!(check(|e| e.releasable_to = vec!["SA".parse().unwrap()], 1), Err(Code::Releasability));
         assert_eq!(check(|e| e.releasable_to = vec!["JO".parse().unwrap()], 1), Ok(()));
-        let receive = agreement.check(Direction::Receive, &envelope(), 1).map_err(|problem| problem.code);
+        let receive =
+            agreement.check(Direction::Receive, &envelope(), Some(1)).map_err(|problem| problem.code);
         assert_eq!(receive, Err(Code::AgreementType));
     }
 

@@ -163,7 +163,7 @@ impl Card {
             return Err(CardError::TooLarge);
         }
         let malformed = |what: &str| CardError::Malformed(what.to_owned());
-        let outer = json::parse(bytes).map_err(|error| CardError::Malformed(error.to_string()))?;
+        let outer = json::parse_wrapper(bytes).map_err(|error| CardError::Malformed(error.to_string()))?;
         let text = |name: &str| outer.get(name).and_then(Value::as_str).ok_or_else(|| malformed(name));
         if outer.as_object().is_none_or(|members| members.len() != 3) {
             return Err(malformed("it has payload, protected and signature, and nothing else"));

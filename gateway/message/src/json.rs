@@ -4,7 +4,7 @@
 //! them; so do we, in the one parse that also builds the value. A text that passes here means the
 //! same to every reader.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -14,6 +14,12 @@ use serde_json::{Map, Number, Value};
 pub const DEPTH_MAX: usize = 32;
 /// The largest integer that every JSON reader keeps exactly (RFC 7493 §2.2): 2^53 − 1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// Bytes of one string or member name. The catalogue's longest text has 500 characters.
+pub const STRING_MAX: usize = 16 << 10;
+/// Items of one array, or members of one object. The catalogue's longest list has 1,000 items.
+pub const ITEMS_MAX: usize = 10_000;
+/// Values in one document. A type's own need 12 bytes each and more, so that this is beyond 10 MiB of them.
+pub const VALUES_MAX: usize = 1 << 20;
 
 /// Why a text is refused, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +46,8 @@ pub enum Fault {
     TooDeep,
     /// An integer beyond ±(2^53 − 1) or a number that is not finite.
     NumberRange,
+    /// More than [`STRING_MAX`], [`ITEMS_MAX`] or [`VALUES_MAX`], in words.
+    TooLarge(String),
 }
 
 impl Fault {
@@ -50,6 +58,7 @@ impl Fault {
             Fault::DuplicateMember => "json_duplicate_member",
             Fault::TooDeep => "json_too_deep",
             Fault::NumberRange => "json_number_range",
+            Fault::TooLarge(_) => "json_too_large",
         }
     }
 }
@@ -63,13 +72,25 @@ impl fmt::Display for Fault {
             Fault::NumberRange => {
                 f.write_str("a number beyond ±(2^53 − 1) is not exact in every reader; send it as a string")
             }
+            Fault::TooLarge(what) => f.write_str(what),
         }
     }
 }
 
-/// Parses strictly. Errors carry a pointer and a position.
+/// Parses strictly. Errors carry a pointer and a position. A whole number is an integer, however it is written: so it
+/// is to a schema (JSON Schema 2020-12 validation §6.1.1), and rules must not see another.
 pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
-    let walk = Walk::default();
+    parse_within(bytes, true)
+}
+
+/// The same for what wraps other documents in its strings, such as a JWS, and is no document itself: whoever reads it
+/// bounds its bytes, and `1.0` is no integer.
+pub fn parse_wrapper(bytes: &[u8]) -> Result<Value, JsonError> {
+    parse_within(bytes, false)
+}
+
+fn parse_within(bytes: &[u8], is_document: bool) -> Result<Value, JsonError> {
+    let walk = Walk { is_document, ..Walk::default() };
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Node { walk: &walk, depth: 0 }.deserialize(&mut reader);
     let result = value.and_then(|value| reader.end().map(|()| value));
@@ -99,9 +120,32 @@ pub fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
 struct Walk {
     path: RefCell<Vec<String>>,
     fault: RefCell<Option<Fault>>,
+    is_document: bool,
+    values: Cell<usize>,
 }
 
 impl Walk {
+    /// One value more.
+    fn count<E: serde::de::Error>(&self) -> Result<(), E> {
+        self.values.set(self.values.get() + 1);
+        self.at_most(self.values.get(), VALUES_MAX, "the document holds more than", "values")
+    }
+
+    fn text<E: serde::de::Error>(&self, text: &str) -> Result<(), E> {
+        self.at_most(text.len(), STRING_MAX, "a string or member name is longer than", "bytes")
+    }
+
+    fn items<E: serde::de::Error>(&self, count: usize) -> Result<(), E> {
+        self.at_most(count, ITEMS_MAX, "an array or object holds more than", "items")
+    }
+
+    fn at_most<E: serde::de::Error>(&self, n: usize, max: usize, what: &str, of: &str) -> Result<(), E> {
+        if self.is_document && n > max {
+            return Err(self.fail(Fault::TooLarge(format!("{what} {max} {of}"))));
+        }
+        Ok(())
+    }
+
     fn fail<E: serde::de::Error>(&self, fault: Fault) -> E {
         *self.fault.borrow_mut() = Some(fault);
         E::custom("refused")
@@ -122,6 +166,7 @@ struct Node<'w> {
 impl<'de> DeserializeSeed<'de> for Node<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.walk.count()?;
         deserializer.deserialize_any(self)
     }
 }
@@ -153,14 +198,19 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
         // An integer written too long for 64 bits arrives here as a float.
         match Number::from_f64(value) {
+            Some(_) if self.walk.is_document && value.fract() == 0.0 && value.abs() <= INTEGER_MAX as f64 => {
+                Ok(Value::Number((value as i64).into()))
+            }
             Some(number) if value.abs() <= INTEGER_MAX as f64 => Ok(Value::Number(number)),
             _ => Err(self.walk.fail(Fault::NumberRange)),
         }
     }
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        self.walk.text(value)?;
         Ok(Value::String(value.to_owned()))
     }
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        self.walk.text(&value)?;
         Ok(Value::String(value))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
@@ -170,7 +220,10 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut array = Vec::new();
         loop {
             match items.next_element_seed(Node { walk: self.walk, depth: self.depth + 1 }) {
-                Ok(Some(item)) => array.push(item),
+                Ok(Some(item)) => {
+                    array.push(item);
+                    self.walk.items(array.len())?;
+                }
                 Ok(None) => break,
                 Err(error) => return Err(self.walk.passing(array.len().to_string(), error)),
             }
@@ -183,6 +236,8 @@ impl<'de> Visitor<'de> for Node<'_> {
         }
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
+            self.walk.text(&name)?;
+            self.walk.items(object.len() + 1)?;
             if object.contains_key(&name) {
                 let error = self.walk.fail(Fault::DuplicateMember);
                 return Err(self.walk.passing(name, error));
@@ -196,9 +251,9 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// The same refusals for a type of our own that serde derives, e.g. a small closed header.
+/// As [`parse_wrapper`], for a type of our own that serde derives, e.g. a small closed header.
 pub fn parse_closed<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
-    let value = parse(bytes)?;
+    let value = parse_wrapper(bytes)?;
     T::deserialize(value).map_err(|error| {
         let what = serde_json::Error::custom(error).to_string();
         JsonError { fault: Fault::Syntax(what), pointer: String::new(), line: 1, column: 1 }
@@ -238,6 +293,52 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_integers() {
+        for (text, number) in [("1.0", 1), ("10e-1", 1), ("-0.0", 0), ("-0", 0), ("2E3", 2000), ("1e-400", 0)]
+        {
+            assert_eq!(parse(text.as_bytes()), Ok(Value::from(number)), "{text}");
+        }
+        assert_eq!(parse(b"9007199254740991.0"), Ok(Value::from(INTEGER_MAX)));
+        assert_eq!(parse(b"1.5"), Ok(Value::from(1.5)));
+        assert_eq!(parse_wrapper(b"1.0"), Ok(Value::from(1.0)));
+    }
+
+    #[test]
+    fn sizes() {
+        let string = |n: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(n));
+        let array = |n: usize| format!("{{\"a\":[{}]}}", vec!["0"; n].join(","));
+        let object = |n: usize| {
+            let members: Vec<String> = (0..n).map(|at| format!("\"{at}\":0")).collect();
+            format!("{{\"a\":{{{}}}}}", members.join(","))
+        };
+        // The outer list, and the inner ones with 1,023 items each.
+        let values =
+            |n: usize| format!("[{}]", vec![format!("[{}]", vec!["0"; 1023].join(",")); n].join(","));
+        for (sound, large) in [
+            (string(STRING_MAX), string(STRING_MAX + 1)),
+            (array(ITEMS_MAX), array(ITEMS_MAX + 1)),
+            (object(ITEMS_MAX), object(ITEMS_MAX + 1)),
+        ] {
+            assert!(parse(sound.as_bytes()).is_ok());
+            assert_eq!(refusal(&large), ("json_too_large", "/a".to_owned()));
+            assert!(
+                parse_wrapper(large.as_bytes()).is_ok(),
+                "what wraps other documents is bounded as a whole"
+            );
+        }
+        assert!(parse(values(1023).as_bytes()).is_ok());
+        assert_eq!(refusal(&values(1024)).0, "json_too_large");
+        let name = format!("{{\"{}\":0}}", "x".repeat(STRING_MAX + 1));
+        assert_eq!(
+            refusal(&name),
+            ("json_too_large", String::new()),
+            "a name that is too long is not repeated"
+        );
+        let escaped = format!("\"{}\"", "\\u0041".repeat(STRING_MAX));
+        assert!(parse(escaped.as_bytes()).is_ok(), "what counts is what the string says");
+    }
+
+    #[test]
     fn syntax_names_its_place() {
         let error = parse(b"{\n  \"a\": nul }").unwrap_err();
         assert_eq!((error.fault.code(), error.line, error.pointer.as_str()), ("json_invalid", 2, "/a"));
@@ -251,7 +352,8 @@ mod tests {
         #[test]
         fn agrees_with_serde_json_where_it_accepts(text in "\\PC{0,40}|[\\[\\]{}:,\"a0-9 .e-]{0,40}") {
             if let Ok(value) = parse(text.as_bytes()) {
-                prop_assert_eq!(value, serde_json::from_str::<Value>(&text).unwrap());
+                prop_assert_eq!(parse_wrapper(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+                prop_assert_eq!(parse(value.to_string().as_bytes()).unwrap(), value);
             }
         }
 

@@ -235,7 +235,7 @@ impl Jws {
         if protected.len() > HEADER_MAX_BYTES {
             return Err(header_fault("", &format!("is longer than {HEADER_MAX_BYTES} bytes")));
         }
-        let header = json::parse(&protected).map_err(inside("protected header"))?;
+        let header = json::parse_wrapper(&protected).map_err(inside("protected header"))?;
         let event = json::parse(&payload).map_err(inside("payload"))?;
         let (header, thumbprint) = read_header(&header)?;
         Ok(Self {
@@ -280,7 +280,8 @@ struct Flattened {
 
 /// The outer object: three strings, and nothing beside them but an unprotected `etsiU` (JAdES §5.3).
 fn flattened(bytes: &[u8]) -> Result<Flattened, Problem> {
-    let Value::Object(mut members) = json::parse(bytes).map_err(|error| Problem::from(&error))? else {
+    let Value::Object(mut members) = json::parse_wrapper(bytes).map_err(|error| Problem::from(&error))?
+    else {
         return Err(malformed("", "is not an object"));
     };
     let mut text = |name: &str| match members.remove(name) {
@@ -317,12 +318,6 @@ fn read_header(header: &Value) -> Result<(Header, Digest), Problem> {
         return Err(header_fault("", &format!("may hold {} and nothing else", KNOWN.join(", "))));
     }
     let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
-    let alg = match text("alg") {
-        "ES256" => Algorithm::Es256,
-        "ES384" => Algorithm::Es384,
-        "EdDSA" => Algorithm::EdDsa,
-        _ => return Err(Problem::new(Code::AlgorithmRefused).detail("/alg must be ES256, ES384 or EdDSA")),
-    };
     if text("typ") != TYPE {
         return Err(header_fault("/typ", "must be jose+json"));
     }
@@ -334,6 +329,12 @@ fn read_header(header: &Value) -> Result<(Header, Digest), Problem> {
     let thumbprint = Digest::parse(text("x5t#S256"));
     let thumbprint = thumbprint
         .ok_or_else(|| header_fault("/x5t#S256", "must be the base64url SHA-256 of a certificate"))?;
+    let alg = match text("alg") {
+        "ES256" => Algorithm::Es256,
+        "ES384" => Algorithm::Es384,
+        "EdDSA" => Algorithm::EdDsa,
+        _ => return Err(Problem::new(Code::AlgorithmRefused).detail("/alg must be ES256, ES384 or EdDSA")),
+    };
     let header = Header {
         alg,
         typ: TYPE.to_owned(),

@@ -74,6 +74,8 @@ codes! {
     JsonTooDeep = "json_too_deep", 400, "Nested too deep";
     /// A number that not every reader keeps exactly.
     JsonNumberRange = "json_number_range", 400, "A number is out of range";
+    /// A string, list or document with more than any type needs.
+    JsonTooLarge = "json_too_large", 400, "A string, a list or the whole holds more than is allowed";
     /// Not a flattened JWS.
     JwsMalformed = "jws_malformed", 400, "Not a flattened JWS (RFC 7515 section 7.2.2)";
     /// A header rule is broken.
@@ -144,12 +146,12 @@ codes! {
     RecordOriginator = "record_originator", 422, "The record belongs to another authority";
     /// The record is of another type.
     RecordType = "record_type", 422, "The record is of another type";
+    /// A drill's version after a real one, or the reverse.
+    RecordStatus = "record_status", 422, "Earlier versions of the record have another status";
     /// The version is not greater.
     VersionNotGreater = "version_not_greater", 422, "The version is not greater than the last accepted one";
     /// Another version was accepted last.
     SupersedesMismatch = "supersedes_mismatch", 422, "Another version than the one named was accepted last";
-    /// A drill's version after a real one, or the reverse.
-    RecordStatus = "record_status", 422, "Earlier versions of the record have another status";
     /// The version does not go on from the last one.
     RecordOrder = "record_order", 422, "The version does not go on from the last accepted one";
     /// Longer retention without a new review.

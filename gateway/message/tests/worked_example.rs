@@ -298,6 +298,6 @@ fn the_agreement_and_the_fingerprint_on_the_page_are_ours() {
         "the page states the defaults"
     );
     let envelope = event::read(&event()).unwrap();
-    assert_eq!(agreement.check(Direction::Receive, &envelope, 1), Ok(()));
+    assert_eq!(agreement.check(Direction::Receive, &envelope, Some(1)), Ok(()));
     assert!(page.contains(&format!("`{}`", Fingerprint::of(&[0; 32]))));
 }

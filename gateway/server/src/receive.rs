@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::{Extension, http::HeaderValue};
 use silkgate_message::agreement::Direction;
-use silkgate_message::catalogue::Catalogue;
+use silkgate_message::catalogue::{Catalogue, MessageType};
 use silkgate_message::event::{self, Envelope, SKEW_MS};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
@@ -257,11 +257,16 @@ fn judge(
     received.schema = message_type.map(|t| (t.version(), Digest(t.digest())));
     received.refusal = timely(jws, certificate, &envelope, partner, now)
         .and_then(|()| addressed(&envelope, directory, partner.country))
+        .and_then(|()| {
+            let version = message_type.map(MessageType::version);
+            partner.agreement.check(Direction::Receive, &envelope, version)
+        })
         .and_then(|()| message_type.ok_or_else(|| Box::new(Problem::new(Code::SchemaUnknown))))
         .and_then(|t| {
-            partner.agreement.check(Direction::Receive, &envelope, t.version())?;
             conform(t, &jws.event)?;
-            received.step = step(t, &jws.event, &envelope, jws.digest());
+            // Every type's data say what they do to their record; what could not be read must not pass by it.
+            let step = step(t, &jws.event, &envelope, jws.digest());
+            received.step = Some(step.ok_or_else(|| Box::new(Problem::new(Code::SchemaInvalid)))?);
             received.bonds = bonds(t, &jws.event);
             received.erase_day = erase_day(&partner.agreement, Direction::Receive, t, &jws.event, now);
             Ok(())

@@ -154,6 +154,7 @@ fn is_about_the_form(code: Code) -> bool {
             | JsonDuplicateMember
             | JsonTooDeep
             | JsonNumberRange
+            | JsonTooLarge
             | JwsMalformed
             | HeaderInvalid
             | AlgorithmRefused

@@ -393,7 +393,8 @@ fn problem(parts: &Parts<'_>, subject: &Subject, receipt: Option<&Entry>) -> Sai
         (None, None) if code.is_some() => Ok(((), "The answer to a conflict is not kept.".to_owned())),
         (None, None) => Ok(((), "It was not refused.".to_owned())),
         (Some(code), Some(bytes)) => {
-            let problem = json::parse(bytes).map_err(|error| format!("the problem document: {error}"))?;
+            let problem =
+                json::parse_wrapper(bytes).map_err(|error| format!("the problem document: {error}"))?;
             if problem.get("code").and_then(|found| found.as_str()) != Some(code) {
                 return Err(format!("the problem document has another code than {code}"));
             }

@@ -40,7 +40,7 @@ impl Facts {
             index: own.index,
             cosigned: own.checkpoint.signatures().len().saturating_sub(1),
             jws: parts.get(&Part::Message).and_then(|bytes| Jws::parse(bytes).ok()),
-            problem: parts.get(&Part::Problem).and_then(|bytes| json::parse(bytes).ok()),
+            problem: parts.get(&Part::Problem).and_then(|bytes| json::parse_wrapper(bytes).ok()),
             erased: proof(Part::Erased).and_then(|proof| entry(&proof)),
         })
     }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::rules::{instant, text};
+use super::rules::text;
+use crate::instant::Instant;
 use crate::lifecycle::{Facts, STAGE_LAST};
 
 pub(super) fn facts(kind: &str, event: &Value) -> Facts {
@@ -32,8 +33,10 @@ fn stage(kind: &str, data: &Value) -> Option<i64> {
             "discharged" => Some(STAGE_LAST),
             _ => None,
         },
-        // An older observation does not overwrite a newer one.
-        "crossing.status" => instant(data, "observedAt").map(|at| at.0),
+        // An older observation does not overwrite a newer one; one from before 1970, which a schema takes, is the oldest.
+        "crossing.status" => {
+            text(data, "observedAt").map(|at| Instant::parse(at).map_or(i64::MIN, |at| at.0))
+        }
         _ => None,
     }
 }
@@ -44,5 +47,20 @@ pub(super) fn order_rule(kind: &str) -> Option<(&'static str, &'static str)> {
         "transit.movement" => Some(("transit.movement.order", "/data/event")),
         "crossing.status" => Some(("crossing.status.order", "/data/observedAt")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_observation_is_without_its_place_in_the_order() {
+        let stage = |at: &str| stage("crossing.status", &json!({ "observedAt": at }));
+        assert!(stage("1969-12-31T23:59:59Z") < stage("1970-01-01T00:00:00Z"));
+        assert!(stage("0001-01-01T00:00:00Z").is_some());
+        assert!(stage("2026-11-24T08:00:00Z") < stage("2026-11-24T08:00:01Z"));
     }
 }

@@ -346,3 +346,7 @@ impl MessageType {
 mod mutations;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod work {
+    mod tests;
+}

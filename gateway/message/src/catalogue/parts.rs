@@ -42,7 +42,9 @@ pub(super) fn plate_by(rules: &PlateRules, stated: Option<&Value>, place: &str, 
     if let Some(stated_key) = text(stated, "matchKey")
         && stated_key != key
     {
-        let hint = Some(format!("folded, this plate is {key}"));
+        // Not the plate itself: a refusal is kept longer than what it refuses.
+        let hint = "`display` in capitals with digits 0 to 9, without spaces and signs, its letters made one";
+        let hint = Some(hint.to_owned());
         findings.add_with_hint(rules.match_key, format!("{place}/matchKey"), hint);
     }
     if let Some(country) = text(stated, "registrationCountry") {

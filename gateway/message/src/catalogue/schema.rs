@@ -67,16 +67,7 @@ impl Schema {
 
     #[allow(clippy::expect_used)] // part of the binary, as above
     fn validator(&self) -> &Validator {
-        self.validator.get_or_init(|| {
-            jsonschema::options()
-                .with_draft(Draft::Draft202012)
-                .offline()
-                .should_validate_formats(true)
-                .should_ignore_unknown_formats(false)
-                .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
-                .build(&compound(self.text))
-                .expect("embedded schema compiles")
-        })
+        self.validator.get_or_init(|| compiled(&compound(self.text)).expect("embedded schema compiles"))
     }
 
     /// `$id`.
@@ -171,6 +162,17 @@ impl Schema {
             }
         }
     }
+}
+
+/// Fetches nothing, and matches patterns in time that is linear in the text.
+pub(super) fn compiled(schema: &Value) -> Result<Validator, ValidationError<'static>> {
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .offline()
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(false)
+        .with_pattern_options(PatternOptions::regex().size_limit(1 << 20).dfa_size_limit(1 << 20))
+        .build(schema)
 }
 
 /// An embedded schema document and its `$id`.

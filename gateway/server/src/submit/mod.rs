@@ -280,7 +280,7 @@ fn check(
         let known = catalogue.types().iter().map(MessageType::name).collect::<Vec<_>>().join(", ");
         Box::new(Problem::new(Code::SchemaUnknown).detail(format!("the catalogue holds {known}")))
     })?;
-    partner.agreement.check(Direction::Send, &envelope, message_type.version())?;
+    partner.agreement.check(Direction::Send, &envelope, Some(message_type.version()))?;
     let warnings = conform(message_type, &event)?;
     let payload = serde_json::to_vec(&event).map_err(|_| unavailable("the event cannot be written"))?;
     let body_max_bytes = partner.agreement.body_max_bytes as usize;
