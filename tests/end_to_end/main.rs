@@ -1,6 +1,7 @@
 //! End-to-end tests: the shipped binary over real TLS. One binary, so that it links once.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
+mod agreement;
 mod backup;
 mod bad_inputs;
 mod catalogue;

@@ -1,11 +1,17 @@
 //! What two states agreed to exchange, per partner and direction, in TOML.
 
+mod diff;
+mod hours;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Envelope, Status};
 use crate::instant::Instant;
 use crate::party::{Country, Party};
 use crate::problem::{Code, Problem};
+
+pub use diff::{Difference, diff};
+pub use hours::Window;
 
 /// The agreement with one partner. Each side holds its own; what both allow is what passes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,7 +49,7 @@ pub struct Agreement {
 }
 
 /// What becomes of messages while the partner's or our log cannot be relied on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Degraded {
     /// They pass all the same.
@@ -91,6 +97,21 @@ pub struct Clause {
     /// The receiving authorities; empty: each of the receiving state.
     #[serde(default)]
     pub recipients: Vec<Party>,
+    /// The states that a message may name in `releasableto`; empty: whichever.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releasable_to: Vec<Country>,
+    /// The largest message, in bytes, where that is less than the agreement's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_max_bytes: Option<u32>,
+    /// Messages a second, averaged over ten, where that is less than the agreement's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_second: Option<u32>,
+    /// When they pass; empty: at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<Window>,
+    /// What becomes of them while a log cannot be relied on, where that is not as in the agreement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub degraded: Option<Degraded>,
 }
 
 mod defaults {
@@ -117,6 +138,9 @@ pub const BODY_MAX_BYTES: u32 = 10 << 20;
 /// The longest retention any agreement may allow, in days.
 pub const RETENTION_MAX_DAYS: u32 = 100 * 366;
 
+/// Windows of hours in one clause, at most.
+pub const HOURS_MAX: usize = 32;
+
 /// Which way a message goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
@@ -124,6 +148,16 @@ pub enum Direction {
     Receive,
     /// From us to the partner.
     Send,
+}
+
+impl Direction {
+    /// Its name in agreements.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Receive => "receive",
+            Direction::Send => "send",
+        }
+    }
 }
 
 impl Agreement {
@@ -159,6 +193,21 @@ impl Agreement {
         let mut caps = clauses().filter_map(|clause| clause.retention_days).chain([agreement.retention_days]);
         if caps.any(|days| days == 0 || days > RETENTION_MAX_DAYS) {
             return Err(format!("retention_days is from 1 to {RETENTION_MAX_DAYS}"));
+        }
+        for direction in [Direction::Receive, Direction::Send] {
+            let clauses = agreement.clauses(direction);
+            for (place, clause) in clauses.iter().enumerate() {
+                let (kind, way) = (&clause.kind, direction.as_str());
+                if clauses.iter().take(place).any(|before| before.kind == *kind) {
+                    return Err(format!("{way} {kind} stands twice"));
+                }
+                let is_zero = [clause.body_max_bytes, clause.rate_per_second].contains(&Some(0));
+                if is_zero || clause.hours.len() > HOURS_MAX {
+                    return Err(format!(
+                        "{way} {kind}: body_max_bytes and rate_per_second are above 0, and hours are at most {HOURS_MAX}"
+                    ));
+                }
+            }
         }
         for clause in clauses() {
             if let Some(code) =
@@ -219,10 +268,7 @@ impl Agreement {
         envelope: &Envelope,
         version: Option<u32>,
     ) -> Result<(), Box<Problem>> {
-        let way = match direction {
-            Direction::Receive => "receive",
-            Direction::Send => "send",
-        };
+        let way = direction.as_str();
         let refuse = |code: Code, name: &str| {
             let clause = format!("clause {way} {}: `{name}` does not hold it", envelope.kind);
             Err(Box::new(Problem::new(code).detail(clause)))
@@ -248,12 +294,53 @@ impl Agreement {
         if envelope.handling.iter().any(|code| !clause.handling.contains(code)) {
             return refuse(Code::AgreementHandling, "handling");
         }
+        let allowed =
+            |state: &Country| clause.releasable_to.is_empty() || clause.releasable_to.contains(state);
+        if !envelope.releasable_to.iter().all(allowed) {
+            return refuse(Code::Releasability, "releasable_to");
+        }
         let to = envelope.recipient.country();
         if !envelope.releasable_to.is_empty() && !envelope.releasable_to.contains(&to) {
             let detail = "`releasableto` does not name the recipient's state";
             return Err(Box::new(Problem::new(Code::Releasability).detail(detail)));
         }
         Ok(())
+    }
+
+    /// Checks the size of a message of that type; the refusal names the clause.
+    pub fn check_size(&self, direction: Direction, kind: &str, bytes: usize) -> Result<(), Box<Problem>> {
+        let most = self.clause(direction, kind).and_then(|clause| clause.body_max_bytes);
+        match most.filter(|most| bytes > *most as usize) {
+            None => Ok(()),
+            Some(most) => {
+                let detail = format!(
+                    "clause {} {kind}: `body_max_bytes` is {most}, the message has {bytes}",
+                    direction.as_str()
+                );
+                Err(Box::new(Problem::new(Code::AgreementSize).detail(detail)))
+            }
+        }
+    }
+
+    /// Until when messages of that type wait for their hours; None: they pass now.
+    pub fn closed_until(&self, direction: Direction, kind: &str, now: Instant) -> Option<Instant> {
+        hours::closed_until(&self.clause(direction, kind)?.hours, now)
+    }
+
+    /// The clause of a type.
+    pub fn clause(&self, direction: Direction, kind: &str) -> Option<&Clause> {
+        self.clauses(direction).iter().find(|clause| clause.kind == kind)
+    }
+
+    /// What becomes of messages of a type while a log cannot be relied on.
+    pub fn degraded_of(&self, direction: Direction, kind: &str) -> Degraded {
+        self.clause(direction, kind).and_then(|clause| clause.degraded).unwrap_or(self.degraded)
+    }
+
+    /// The mildest of these modes in one direction.
+    pub fn mildest(&self, direction: Direction) -> Degraded {
+        let modes = self.clauses(direction).iter().filter_map(|clause| clause.degraded);
+        modes.chain([self.degraded]).min().unwrap_or_default()
     }
 }
 

@@ -132,6 +132,12 @@ codes! {
     AgreementHandling = "agreement_handling", 403, "The agreement does not hold this handling code";
     /// Not releasable to the recipient's state.
     Releasability = "releasability", 403, "The message is not releasable to the recipient's state";
+    /// Larger than the agreement's clause of its type allows.
+    AgreementSize = "agreement_size", 413, "The message is larger than the agreement holds for its type";
+    /// Outside the hours of its type: no verdict.
+    AgreementHours = "agreement_hours", 503, "Messages of this type wait for their hours";
+    /// More messages of its type a second than agreed: no verdict.
+    AgreementRate = "agreement_rate", 429, "More messages of this type a second than agreed";
     /// The schema is violated.
     SchemaInvalid = "schema_invalid", 422, "The data break the schema";
     /// A rule is violated.
@@ -193,9 +199,12 @@ impl Code {
         self >= Code::EventInvalid && self <= Code::QuestionAnswered && !self.is_not_yet()
     }
 
-    /// Whether the same bytes may be accepted later, once what they name has arrived.
+    /// Whether the same bytes may be accepted later: once what they name has arrived, or their hour has come.
     pub fn is_not_yet(self) -> bool {
-        matches!(self, Code::PredecessorMissing | Code::ReferenceMissing)
+        matches!(
+            self,
+            Code::PredecessorMissing | Code::ReferenceMissing | Code::AgreementHours | Code::AgreementRate
+        )
     }
 }
 

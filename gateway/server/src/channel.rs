@@ -12,6 +12,17 @@ use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer};
 use crate::store::{StoreError, ledger};
 
+/// Our agreement with the caller, TOML: what both sides hold is what passes, so each may see where they differ.
+pub async fn agreement(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(PartnerPeer(country)): Extension<PartnerPeer>,
+) -> Response {
+    match gateway.directory().partner(country).filter(|partner| partner.is_active()) {
+        Some(partner) => http::bytes(200, "application/toml", partner.agreement.to_toml().into_bytes()),
+        None => http::problem(&Problem::new(Code::PartnerSuspended)),
+    }
+}
+
 /// The newest checkpoint of the caller's channel, and what the agreement lets it send: enough to
 /// diagnose a connection, and nothing that the caller is not party to.
 pub async fn fetch(

@@ -9,7 +9,7 @@ use governor::{Quota, RateLimiter};
 use rustls_pki_types::CertificateDer;
 use silkgate_certs::RevocationList;
 use silkgate_ledger::{Cosigner, KeyError, NoteSigner, VerifierKey, WitnessKey};
-use silkgate_message::agreement::Agreement;
+use silkgate_message::agreement::{Agreement, Direction};
 use silkgate_message::card::{Card, LogKey};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, SigningCertificate};
@@ -46,6 +46,8 @@ pub struct Partner {
     pub lists: Vec<RevocationList>,
     revocation: Revocation,
     rate: Rate,
+    /// Of clauses that have rates of their own.
+    rates: HashMap<(&'static str, String), Rate>,
     showings: Rate,
 }
 
@@ -53,6 +55,23 @@ type Rate = RateLimiter<NotKeyed, InMemoryState, Steady>;
 
 /// Checkpoints that a partner may show us in a second; it shows each of two logs once in two.
 const SHOWINGS: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
+
+/// So many a second, averaged over ten.
+fn rate(per_second: u32) -> Rate {
+    let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+    let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(9));
+    Rate::direct_with_clock(Quota::per_second(per_second).allow_burst(burst), Steady)
+}
+
+fn rates(agreement: &Agreement) -> HashMap<(&'static str, String), Rate> {
+    let of = |direction: Direction| {
+        let clauses = agreement.clauses(direction).iter();
+        clauses.filter_map(move |clause| {
+            Some(((direction.as_str(), clause.kind.clone()), rate(clause.rate_per_second?)))
+        })
+    };
+    of(Direction::Receive).chain(of(Direction::Send)).collect()
+}
 
 impl Partner {
     /// Reads a stored partner. `own` is our state; `lists` are of any partner.
@@ -64,8 +83,6 @@ impl Partner {
         let signing = content.signing_certificates.iter().map(|der| {
             SigningCertificate::parse(der).ok_or_else(|| "a signing certificate cannot be read".to_owned())
         });
-        let per_second = NonZeroU32::new(agreement.rate_per_second).unwrap_or(NonZeroU32::MIN);
-        let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(9));
         let of_partner = lists.iter().filter(|list| list.partner == row.country);
         let held: Vec<&ListRow> = of_partner.collect();
         let read = |list: &&ListRow| {
@@ -93,7 +110,8 @@ impl Partner {
             log_keys: channel_keys(&card, own)?,
             house_keys: log_keys(&card, "house")?,
             witness_key: witness_key(&content.witness)?,
-            rate: Rate::direct_with_clock(Quota::per_second(per_second).allow_burst(burst), Steady),
+            rate: rate(agreement.rate_per_second),
+            rates: rates(&agreement),
             showings: Rate::direct_with_clock(Quota::per_second(SHOWINGS), Steady),
             card,
             agreement,
@@ -110,6 +128,12 @@ impl Partner {
     /// Takes one message from the agreed rate; false where it is used up.
     pub fn within_rate(&self) -> bool {
         self.rate.check().is_ok()
+    }
+
+    /// Takes one message of a type from the rate of its clause; false where it is used up.
+    pub fn within_rate_of(&self, direction: Direction, kind: &str) -> bool {
+        let rate = self.rates.get(&(direction.as_str(), kind.to_owned()));
+        rate.is_none_or(|rate| rate.check().is_ok())
     }
 
     /// Takes one checkpoint to witness. Apart from messages: load must not postpone what makes it evidence.

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use silkgate_message::agreement::Direction;
 use silkgate_message::instant::Instant;
 use silkgate_message::party::Country;
 use tokio::sync::{Notify, watch};
@@ -200,9 +201,15 @@ impl Gateway {
         Ok(())
     }
 
-    /// Whether messages pass with a partner at present.
-    pub fn flow(&self, partner: &Partner) -> Flow {
-        self.standing.flow(&partner.agreement, clock::now())
+    /// Whether any messages pass with a partner at present.
+    pub fn flow(&self, partner: &Partner, direction: Direction) -> Flow {
+        self.standing.flow(&partner.agreement, partner.agreement.mildest(direction), clock::now())
+    }
+
+    /// Whether messages of a type pass.
+    pub fn flow_of(&self, partner: &Partner, direction: Direction, kind: &str) -> Flow {
+        let degraded = partner.agreement.degraded_of(direction, kind);
+        self.standing.flow(&partner.agreement, degraded, clock::now())
     }
 
     /// Wakes those who wait for what a commit changed.

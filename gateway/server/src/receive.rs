@@ -108,7 +108,7 @@ async fn admit<'d>(
         gateway.admission.turn_away(country.as_str()).await;
         return Err(put_off(gateway, country, Problem::new(Code::RateExceeded)));
     }
-    match gateway.flow(partner).reason() {
+    match gateway.flow(partner, Direction::Receive).reason() {
         // No verdict, no entry: the partner sends it again.
         Some(reason) => Err(put_off(gateway, country, Problem::new(Code::Degraded).detail(reason))),
         None => Ok(partner),
@@ -133,7 +133,10 @@ async fn take(
     // What follows waits for the database, not for a processor.
     drop(turn);
     let received = match judged {
-        Ok(judged) => Received { arrived_at, by_courier, ..judged },
+        Ok(judged) => {
+            let not_now = not_now(gateway, partner, &judged, by_courier);
+            Received { arrived_at, by_courier, not_now, ..judged }
+        }
         Err(unverified) => {
             let (problem, body, jws) = *unverified;
             return refuse(gateway, country, problem, body, jws).await;
@@ -147,6 +150,30 @@ async fn take(
             put_off(gateway, country, Problem::new(Code::Unavailable)).into()
         }
     }
+}
+
+/// Why a message that nothing refuses gets no verdict now: the agreement's clause of its type. Only the standing of the logs counts for
+/// what a courier brings.
+fn not_now(gateway: &Gateway, partner: &Partner, judged: &Received, by_courier: bool) -> Option<Problem> {
+    let kind = &judged.envelope.as_ref().ok()?.kind;
+    let of_clause =
+        |code: Code, what: String| Some(Problem::new(code).detail(format!("clause receive {kind}: {what}")));
+    if judged.refusal.is_some() {
+        return None;
+    }
+    if let Some(reason) = gateway.flow_of(partner, Direction::Receive, kind).reason() {
+        return of_clause(Code::Degraded, format!("`degraded`: {reason}"));
+    }
+    if by_courier {
+        return None;
+    }
+    if let Some(until) = partner.agreement.closed_until(Direction::Receive, kind, clock::now()) {
+        return of_clause(Code::AgreementHours, format!("`hours`: not before {until}"));
+    }
+    if !partner.within_rate_of(Direction::Receive, kind) {
+        return of_clause(Code::AgreementRate, "`rate_per_second` is used up".to_owned());
+    }
+    None
 }
 
 /// A refusal from before a verified signature, with the digest of the bytes or of what was signed.
@@ -241,6 +268,7 @@ fn judge(
         bonds: Bonds::default(),
         erase_day: 0,
         refusal: None,
+        not_now: None,
         by_courier: false,
     };
     let envelope = match event::read(&jws.event) {
@@ -259,7 +287,8 @@ fn judge(
         .and_then(|()| addressed(&envelope, directory, partner.country))
         .and_then(|()| {
             let version = message_type.map(MessageType::version);
-            partner.agreement.check(Direction::Receive, &envelope, version)
+            partner.agreement.check(Direction::Receive, &envelope, version)?;
+            partner.agreement.check_size(Direction::Receive, &envelope.kind, received.bytes.len())
         })
         .and_then(|()| message_type.ok_or_else(|| Box::new(Problem::new(Code::SchemaUnknown))))
         .and_then(|t| {

@@ -228,8 +228,8 @@ impl Standing {
         }
     }
 
-    /// Whether messages pass with a partner, by the agreement.
-    pub fn flow(&self, agreement: &Agreement, now: Instant) -> Flow {
+    /// Whether messages pass with a partner, where the agreement says `degraded` of them.
+    pub fn flow(&self, agreement: &Agreement, degraded: Degraded, now: Instant) -> Flow {
         let known = self.read();
         let age_ms = i64::from(agreement.witness_hours) * 3_600_000;
         let reason = if known.forked.contains(&agreement.partner) {
@@ -239,7 +239,7 @@ impl Standing {
         } else {
             return Flow::Normal;
         };
-        match agreement.degraded {
+        match degraded {
             Degraded::Accept => Flow::Normal,
             Degraded::Queue => Flow::Queue(reason.to_owned()),
             Degraded::Stop => Flow::Stop(reason.to_owned()),
@@ -287,16 +287,16 @@ mod tests {
         let standing = Standing::default();
         let mut agreement = Agreement::empty(country("JO"));
         let day = 24 * 3_600_000;
-        assert_eq!(standing.flow(&agreement, Instant(day * 9)), Flow::Normal);
+        assert_eq!(standing.flow(&agreement, agreement.degraded, Instant(day * 9)), Flow::Normal);
         standing.set_uncosigned(country("JO"), Some(Instant(0)));
-        assert_eq!(standing.flow(&agreement, Instant(day)), Flow::Normal);
-        assert!(matches!(standing.flow(&agreement, Instant(day + 1)), Flow::Queue(_)));
+        assert_eq!(standing.flow(&agreement, agreement.degraded, Instant(day)), Flow::Normal);
+        assert!(matches!(standing.flow(&agreement, agreement.degraded, Instant(day + 1)), Flow::Queue(_)));
         standing.set_uncosigned(country("JO"), None);
         standing.add_fork(country("JO"));
         agreement.degraded = Degraded::Stop;
-        assert!(matches!(standing.flow(&agreement, Instant(0)), Flow::Stop(_)));
+        assert!(matches!(standing.flow(&agreement, agreement.degraded, Instant(0)), Flow::Stop(_)));
         agreement.degraded = Degraded::Accept;
-        assert_eq!(standing.flow(&agreement, Instant(0)), Flow::Normal);
-        assert_eq!(standing.flow(&Agreement::empty(country("SA")), Instant(0)), Flow::Normal);
+        assert_eq!(standing.flow(&agreement, agreement.degraded, Instant(0)), Flow::Normal);
+        assert_eq!(standing.flow(&Agreement::empty(country("SA")), Degraded::Stop, Instant(0)), Flow::Normal);
     }
 }

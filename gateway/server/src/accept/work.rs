@@ -126,6 +126,8 @@ pub struct Received {
     pub erase_day: i64,
     /// The verdict so far. A replay is answered with the first verdict, whatever this one is.
     pub refusal: Option<Problem>,
+    /// Why it gets no verdict now, where nothing refuses it: it would do later.
+    pub not_now: Option<Problem>,
     /// Whether it came by courier: then its answer is owed in a file.
     pub by_courier: bool,
 }

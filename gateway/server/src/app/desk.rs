@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use silkgate_message::agreement::Direction;
 use silkgate_message::party::Country;
 use tokio::task::JoinHandle;
 
@@ -79,7 +80,7 @@ impl Desk {
         if let Some(reason) = self.gateway.standing.read_only() {
             bail!("{reason}");
         }
-        match self.gateway.flow(partner).reason() {
+        match self.gateway.flow(partner, Direction::Send).reason() {
             Some(reason) => bail!("messages to {} are halted: {reason}", partner.country),
             None => Ok(()),
         }

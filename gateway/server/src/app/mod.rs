@@ -4,6 +4,7 @@
 //! (violations, a failed verification, a refused message); 2 the command could not do its work.
 
 mod admin;
+mod agreement;
 mod audit;
 mod backend;
 mod card;

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use silkgate_message::agreement::{Agreement, Clause, Degraded};
+use silkgate_message::agreement::Agreement;
 use silkgate_message::card::{Card, Fingerprint};
-use silkgate_message::catalogue::Catalogue;
-use silkgate_message::event::Status;
 use silkgate_message::jws::Digest;
-use silkgate_message::party::{Country, Party};
+use silkgate_message::party::Country;
 
 use super::admin::{self, Act, Where};
+use super::agreement::{self, Allow};
 use super::crl::{self, PartnerCrl};
 use super::{Cx, Found, probe};
 use crate::clock;
@@ -19,9 +18,6 @@ use crate::directory;
 use crate::store::partner::{self, PartnerRow};
 use crate::store::revocation;
 use crate::store::{Connection, ledger};
-
-/// The purpose that a new agreement holds.
-const FIRST_PURPOSE: &str = "border-management";
 
 /// Partners: the gateways of other states.
 #[derive(clap::Subcommand)]
@@ -46,10 +42,15 @@ pub(crate) enum Partner {
     #[command(after_help = "Example:\n  silkgate -d iq partner list")]
     List,
     /// Show a partner's card and agreement.
-    #[command(after_help = "Example:\n  silkgate -d iq partner show JO")]
+    #[command(
+        after_help = "Examples:\n  silkgate -d iq partner show JO\n  silkgate -d iq partner show JO --agreement > jo.toml"
+    )]
     Show {
         /// The partner's state.
         country: Country,
+        /// Only the agreement, as `partner agree` reads it.
+        #[arg(long)]
+        agreement: bool,
     },
     /// Diagnose the way to a partner, step by step.
     #[command(after_help = "Example:\n  silkgate -d iq partner test JO\n\nExit code 1: a step failed.")]
@@ -64,6 +65,29 @@ pub(crate) enum Partner {
                             partner is active again after `partner allow JO --resume`."
     )]
     Allow(Allow),
+    /// Put an agreement from a file into force.
+    #[command(
+        after_help = "Example:\n  silkgate -d iq partner show JO --agreement > jo.toml\n  silkgate -d iq partner agree JO jo.toml\n\nThe file is the whole agreement, \
+                            as `partner show --agreement` prints it; docs/operations/agreements.md names its members. Prints what changes."
+    )]
+    Agree {
+        /// The partner's state.
+        country: Country,
+        /// The agreement, TOML.
+        file: PathBuf,
+    },
+    /// Show what the two sides' agreements disagree on.
+    #[command(
+        after_help = "Examples:\n  silkgate -d iq partner diff JO\n  silkgate -d iq partner diff JO --file theirs.toml\n\nAsks the partner's gateway for its agreement with us, \
+                            or reads it from a file. Each side applies its own: what both allow passes. Exit code 1: they differ."
+    )]
+    Diff {
+        /// The partner's state.
+        country: Country,
+        /// The partner's agreement, TOML, instead of asking.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
     /// Put into force what a partner's authorities have revoked, or show it.
     Crl(PartnerCrl),
     /// Cut a partner off at once; queued messages wait.
@@ -80,61 +104,16 @@ pub(crate) enum Partner {
     },
 }
 
-/// What to allow.
-#[derive(clap::Args)]
-pub(crate) struct Allow {
-    /// The partner's state.
-    country: Country,
-    /// The message type; without it, all types of the agreement.
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Option<String>,
-    /// Change what we may send.
-    #[arg(long)]
-    send: bool,
-    /// Change what the partner may send us.
-    #[arg(long)]
-    receive: bool,
-    /// Use this version of the type, and no other that is not named; with a type that the agreement lacks, add it.
-    #[arg(long, value_name = "NUMBER", requires = "kind")]
-    version: Vec<u32>,
-    /// Allow this status: test, exercise or actual.
-    #[arg(long, value_parser = |text: &str| Status::parse(text).ok_or("test, exercise or actual"))]
-    status: Vec<Status>,
-    /// Allow this purpose.
-    #[arg(long)]
-    purpose: Vec<String>,
-    /// Allow this handling code: H0, H1, H2 or H3.
-    #[arg(long)]
-    handling: Vec<String>,
-    /// Take at most so many messages a second from the partner, averaged over ten seconds.
-    #[arg(long, value_name = "MESSAGES")]
-    rate: Option<u32>,
-    /// Take messages of at most so many bytes from the partner; 10 MiB (10485760) at most.
-    #[arg(long, value_name = "BYTES")]
-    body_max_bytes: Option<u32>,
-    /// Keep payloads so many days at most: of this type, or, without --type, of the whole agreement. Counts for what
-    /// is taken from then on.
-    #[arg(long, value_name = "DAYS")]
-    retention_days: Option<u32>,
-    /// How long entries of our log may stand without the partner's cosignature, in hours.
-    #[arg(long, value_name = "HOURS")]
-    witness_hours: Option<u32>,
-    /// What becomes of messages beyond that, or where the partner's log contradicts itself: accept, queue or stop.
-    #[arg(long, value_name = "MODE", value_parser = |text: &str| Degraded::parse(text).ok_or("accept, queue or stop"))]
-    degraded: Option<Degraded>,
-    /// Take up the exchange with a suspended partner again.
-    #[arg(long)]
-    resume: bool,
-}
-
 /// Runs the command.
 pub(crate) async fn run(cx: &Cx, command: Partner) -> Result<Found> {
     match command {
         Partner::Add { card, fingerprint, connect } => add(cx, &card, &fingerprint, connect).await,
         Partner::List => list(cx).await,
-        Partner::Show { country } => show(cx, country).await,
+        Partner::Show { country, agreement } => show(cx, country, agreement).await,
         Partner::Test { country } => probe::run(cx, country).await,
-        Partner::Allow(allow) => change(cx, allow.country, |row| raise(row, &allow)).await,
+        Partner::Allow(allow) => change(cx, allow.country, |row| agreement::raise(row, &allow)).await,
+        Partner::Agree { country, file } => agreement::agree(cx, country, &file).await,
+        Partner::Diff { country, file } => agreement::differ(cx, country, file.as_deref()).await,
         Partner::Crl(args) => crl::of_partner(cx, args).await,
         Partner::Suspend { country } => change(cx, country, |row| set_state(row, "suspended")).await,
         Partner::Remove { country } => change(cx, country, |row| set_state(row, "removed")).await,
@@ -177,7 +156,7 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
         country: country.to_string(),
         state: before.map_or("active".to_owned(), |row| row.state.clone()),
         card: bytes.clone(),
-        agreement: before.map_or_else(|| first_agreement(&card).to_toml(), |row| row.agreement.clone()),
+        agreement: before.map_or_else(|| agreement::first(&card).to_toml(), |row| row.agreement.clone()),
         connect: connect.or_else(|| before.and_then(|row| row.connect.clone())),
         added_at: clock::now(),
     };
@@ -222,39 +201,6 @@ fn refuse_shared_anchor(card: &Card, known: &[PartnerRow]) -> Result<()> {
     Ok(())
 }
 
-/// Only `test`, of the types that both cards name.
-fn first_agreement(card: &Card) -> Agreement {
-    let theirs = &card.content().schemas;
-    let clauses = || -> Vec<Clause> {
-        let mut clauses: Vec<Clause> = Vec::new();
-        for own in Catalogue::embedded().types() {
-            if !theirs.iter().any(|schema| schema.id == own.schema_id()) {
-                continue;
-            }
-            match clauses.iter_mut().find(|clause| clause.kind == own.name()) {
-                Some(clause) => clause.versions.push(own.version()),
-                None => clauses.push(first_clause(own.name(), vec![own.version()])),
-            }
-        }
-        clauses
-    };
-    Agreement { receive: clauses(), send: clauses(), ..Agreement::empty(card.content().country) }
-}
-
-/// A type as it enters an agreement: for tests only.
-fn first_clause(kind: &str, versions: Vec<u32>) -> Clause {
-    Clause {
-        kind: kind.to_owned(),
-        versions,
-        status: vec![Status::Test],
-        purposes: vec![FIRST_PURPOSE.to_owned()],
-        handling: ["H0", "H1", "H2", "H3"].map(str::to_owned).to_vec(),
-        retention_days: None,
-        senders: Vec::<Party>::new(),
-        recipients: Vec::<Party>::new(),
-    }
-}
-
 async fn ensure_channel(conn: &mut Connection, config: &Config, country: Country) -> Result<()> {
     if ledger::heads(conn).await?.iter().all(|head| head.partner != Some(country)) {
         ledger::create(conn, &config.channel_origin(country), Some(country)).await?;
@@ -267,7 +213,7 @@ fn act(log: Where, what: &'static str, digest: Option<Digest>, about: Option<Cou
 }
 
 /// Changes a stored partner and logs the change: the edit says what it did.
-async fn change(
+pub(super) async fn change(
     cx: &Cx,
     country: Country,
     edit: impl FnOnce(&mut PartnerRow) -> Result<&'static str>,
@@ -290,7 +236,7 @@ async fn change(
     Ok(Found::Good)
 }
 
-async fn find(conn: &mut Connection, country: Country) -> Result<PartnerRow> {
+pub(super) async fn find(conn: &mut Connection, country: Country) -> Result<PartnerRow> {
     let rows = partner::all(conn).await?;
     let known = rows.iter().map(|row| row.country.clone()).collect::<Vec<_>>().join(", ");
     let found = rows.into_iter().find(|row| row.country == country.as_str());
@@ -300,68 +246,6 @@ async fn find(conn: &mut Connection, country: Country) -> Result<PartnerRow> {
 fn set_state(row: &mut PartnerRow, state: &'static str) -> Result<&'static str> {
     row.state = state.to_owned();
     Ok(if state == "suspended" { "partner_suspend" } else { "partner_remove" })
-}
-
-fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
-    if row.state == "removed" {
-        bail!("{} was removed; add its card again", row.country);
-    }
-    if allow.resume {
-        row.state = "active".to_owned();
-    }
-    let mut agreement =
-        Agreement::parse(&row.agreement).map_err(|what| anyhow!("stored agreement: {what}"))?;
-    agreement.rate_per_second = allow.rate.unwrap_or(agreement.rate_per_second);
-    agreement.body_max_bytes = allow.body_max_bytes.unwrap_or(agreement.body_max_bytes);
-    if allow.kind.is_none() {
-        agreement.retention_days = allow.retention_days.unwrap_or(agreement.retention_days);
-    }
-    agreement.witness_hours = allow.witness_hours.unwrap_or(agreement.witness_hours);
-    agreement.degraded = allow.degraded.unwrap_or(agreement.degraded);
-    let (send, receive) =
-        if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
-    let mut found = false;
-    for version in &allow.version {
-        let kind = allow.kind.as_deref().unwrap_or_default();
-        if Catalogue::embedded().find(kind, *version).is_none() {
-            bail!("the catalogue holds no {kind} {version}; `silkgate schema list` shows what it holds");
-        }
-    }
-    for (chosen, clauses) in [(send, &mut agreement.send), (receive, &mut agreement.receive)] {
-        if let Some(kind) = allow.kind.as_ref().filter(|_| chosen && !allow.version.is_empty())
-            && clauses.iter().all(|clause| clause.kind != *kind)
-        {
-            clauses.push(first_clause(kind, Vec::new()));
-        }
-        for clause in clauses.iter_mut().filter(|_| chosen) {
-            if allow.kind.as_ref().is_none_or(|kind| *kind == clause.kind) {
-                found = true;
-                if !allow.version.is_empty() {
-                    clause.versions = Vec::new();
-                    union(&mut clause.versions, &allow.version);
-                }
-                union(&mut clause.status, &allow.status);
-                union(&mut clause.purposes, &allow.purpose);
-                union(&mut clause.handling, &allow.handling);
-                if allow.kind.is_some() {
-                    clause.retention_days = allow.retention_days.or(clause.retention_days);
-                }
-            }
-        }
-    }
-    if !found {
-        let kinds = agreement.send.iter().map(|clause| clause.kind.as_str()).collect::<Vec<_>>().join(", ");
-        bail!("the agreement holds no such type; it holds {kinds}");
-    }
-    row.agreement = agreement.to_toml();
-    Agreement::parse(&row.agreement).map_err(|what| anyhow!("{what}"))?;
-    Ok("agreement")
-}
-
-fn union<T: Clone + Ord>(all: &mut Vec<T>, more: &[T]) {
-    all.extend_from_slice(more);
-    all.sort();
-    all.dedup();
 }
 
 async fn list(cx: &Cx) -> Result<Found> {
@@ -395,12 +279,18 @@ async fn list(cx: &Cx) -> Result<Found> {
     Ok(Found::Good)
 }
 
-async fn show(cx: &Cx, country: Country) -> Result<Found> {
+async fn show(cx: &Cx, country: Country, only_agreement: bool) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let mut tx = store.read().await?;
     let row = find(&mut tx, country).await?;
     let read = directory::Partner::read(&row, config.country(), &revocation::lists(&mut tx).await?)
         .map_err(|what| anyhow!("{what}"))?;
+    if only_agreement {
+        cx.print(&serde_json::json!({ "agreement": read.agreement }), || {
+            row.agreement.trim_end().to_owned()
+        })?;
+        return Ok(Found::Good);
+    }
     let content = read.card.content();
     let certificates: Vec<_> = read
         .signing

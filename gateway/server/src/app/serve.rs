@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use silkgate_message::agreement::Direction;
 use silkgate_message::instant::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -321,7 +322,7 @@ fn alarm(gateway: &Gateway) {
         tracing::error!(reason, "ALARM still open");
     }
     for partner in gateway.directory().partners().filter(|partner| partner.is_active()) {
-        if let Some(reason) = gateway.flow(partner).reason() {
+        if let Some(reason) = gateway.flow(partner, Direction::Receive).reason() {
             tracing::error!(partner = %partner.country, reason, "ALARM: messages do not pass");
         }
     }

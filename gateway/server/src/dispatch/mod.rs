@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use silkgate_message::agreement::Direction;
 use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 use tokio::task::JoinSet;
@@ -29,6 +30,8 @@ use slots::{Slot, Slots};
 
 /// How long those are held; what could not be settled is looked at again after it.
 const EXPIRED_LEASE_MS: i64 = 6000;
+/// After which a message is looked at again whose type waits for a log.
+const HELD_BACK_MS: i64 = 10_000;
 /// Messages that expired and are settled in one round, at most.
 const EXPIRED_MAX: usize = 256;
 /// The longest pause of a gateway that has its database for itself: a lease whose settlement failed is noticed within it.
@@ -187,8 +190,20 @@ impl Dispatch {
 fn passes(gateway: &Gateway, directory: &Directory, partner: &str) -> bool {
     let partner = partner.parse().ok().and_then(|country| directory.partner(country));
     partner.is_some_and(|partner| {
-        gateway.standing.closed(Some(partner.country)).is_none() && gateway.flow(partner) == Flow::Normal
+        gateway.standing.closed(Some(partner.country)).is_none()
+            && gateway.flow(partner, Direction::Send) == Flow::Normal
     })
+}
+
+/// Until when our own agreement holds back messages of a type: outside their hours, or where their clause lets them wait while a log
+/// cannot be relied on.
+fn held_back(gateway: &Gateway, partner: &str, kind: &str) -> Option<Instant> {
+    let (directory, now) = (gateway.directory(), clock::now());
+    let partner = directory.partner(partner.parse().ok()?)?;
+    if gateway.flow_of(partner, Direction::Send, kind) != Flow::Normal {
+        return Some(now.plus_ms(HELD_BACK_MS));
+    }
+    partner.agreement.closed_until(Direction::Send, kind, now)
 }
 
 /// Until that instant; at once where it has passed.
@@ -225,6 +240,12 @@ async fn attempt(
         gateway.breaker.abandoned(partner);
         let mut tx = gateway.store.lease().await?;
         outbox::release(&mut tx, row.seq, &hold.lease()).await?;
+        return tx.commit().await;
+    }
+    if let Some(due) = held_back(gateway, partner, &message.kind) {
+        gateway.breaker.abandoned(partner);
+        let mut tx = gateway.store.lease().await?;
+        outbox::postpone(&mut tx, row.seq, &hold.lease(), due.min(message.expires_at)).await?;
         return tx.commit().await;
     }
     let began = tokio::time::Instant::now();

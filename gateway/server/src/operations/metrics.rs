@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use silkgate_message::agreement::Direction;
 use silkgate_message::instant::Instant;
 
 use super::{certificates, ready};
@@ -170,7 +171,7 @@ fn standing(sheet: &mut Sheet, gateway: &Gateway, stored: Option<&Stored>) {
     let of_partner = |partner: &crate::directory::Partner| vec![("partner", partner.country.to_string())];
     let passes = directory.partners().map(|partner| {
         let open = gateway.standing.closed(Some(partner.country)).is_none();
-        let passes = partner.is_active() && open && gateway.flow(partner) == Flow::Normal;
+        let passes = partner.is_active() && open && gateway.flow(partner, Direction::Send) == Flow::Normal;
         (of_partner(partner), i64::from(passes))
     });
     sheet.gauge("messages_pass", "1 where messages pass with the partner at present", passes);

@@ -198,6 +198,19 @@ pub async fn give_back(conn: &mut Connection, seq: i64, lease: &Lease) -> Result
     Ok(())
 }
 
+/// Gives a lease back without an attempt: the row is due again at that instant.
+pub async fn postpone(
+    conn: &mut Connection,
+    seq: i64,
+    lease: &Lease,
+    due: Instant,
+) -> Result<(), StoreError> {
+    let query = sql("UPDATE outbox SET due_ms = $3, lease_ms = 0, lease = NULL, attempts = attempts - 1
+         WHERE seq = $1 AND lease = $2");
+    query.bind(seq).bind(lease.to_vec()).bind(due.0).execute(conn).await?;
+    Ok(())
+}
+
 /// The row, if `lease` still holds it: attempts so far, and the state its record takes on success.
 pub async fn held(
     conn: &mut Connection,

@@ -116,7 +116,7 @@ pub async fn post(
             let kind = read.kind.as_deref();
             gateway.figures.submission(partner.as_deref(), kind, "refused", Some(code.as_str()));
             // Too much at once is no verdict: it leaves no entry.
-            if code != Code::Overloaded {
+            if !matches!(code, Code::Overloaded | Code::AgreementRate) {
                 gateway.refusals.of_submission(&gateway.accept, party.as_str(), &read, code).await;
             }
             http::problem(&problem)
@@ -172,8 +172,14 @@ fn prepare(
     let now = clock::now();
     let checked = check(&directory, party, body, now, read)?;
     let partner = directory.partner(checked.envelope.recipient.country());
-    if let Some(Flow::Stop(reason)) = partner.map(|partner| gateway.flow(partner)) {
+    let kind = &checked.envelope.kind;
+    let flow = partner.map(|partner| gateway.flow_of(partner, Direction::Send, kind));
+    if let Some(Flow::Stop(reason)) = flow {
         return Err(Box::new(Problem::new(Code::Degraded).detail(reason)));
+    }
+    if partner.is_some_and(|partner| !partner.within_rate_of(Direction::Send, kind)) {
+        let detail = format!("clause send {kind}: `rate_per_second` is used up");
+        return Err(Box::new(Problem::new(Code::AgreementRate).detail(detail)));
     }
     // One and the same key, also where another is taken up meanwhile.
     let keys = gateway.keys();
@@ -185,6 +191,9 @@ fn prepare(
             checked.body_max_bytes
         );
         return Err(Box::new(Problem::new(Code::BodyTooLarge).detail(detail)));
+    }
+    if let Some(partner) = partner {
+        partner.agreement.check_size(Direction::Send, kind, bytes.len())?;
     }
     // Parsed back: what leaves is what a partner will be able to read.
     let jws = Jws::parse(&bytes).map_err(Box::new)?;

@@ -57,6 +57,9 @@ impl Batch<'_> {
         let Ok(envelope) = &received.envelope else {
             return self.reject(conn, received, &parts, Problem::new(Code::EventInvalid), true).await;
         };
+        if let Some(problem) = &received.not_now {
+            return Ok(not_now(problem.clone()));
+        }
         let mut next = None;
         if let Some(step) = &received.step {
             let key =

@@ -19,6 +19,7 @@ use crate::{channel, deliver, receive, submit, tiles, witness};
 /// What partners are served.
 pub(crate) fn partner_routes(gateway: &Arc<Gateway>) -> Router {
     Router::new()
+        .route("/v1/agreement", get(channel::agreement))
         .route("/v1/channel", get(channel::fetch))
         .route("/v1/log/checkpoint", get(tiles::checkpoint))
         .route("/v1/log/tile/{*path}", get(tiles::tile))
