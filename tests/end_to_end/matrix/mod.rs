@@ -4,6 +4,7 @@
 mod draft;
 mod faults;
 mod forgeries;
+mod sound;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,7 +257,7 @@ fn the_first_check_that_fails_answers() {
         let entry = |answer: &Answer| receipt(answer).lines().take(3).map(str::to_owned).collect::<Vec<_>>();
         let is_same =
             entry(&answer) == entry(&sent.answer) && answer.header("silkgate-replay") == Some("true");
-        holds(case.code(), &answer).and_then(|()| if is_same { Ok(()) } else { Err(what) })
+        holds(case.code(), &answer).and(if is_same { Ok(()) } else { Err(what) })
     });
     let replays = all_hold(again).len();
     told("replays");
@@ -355,7 +356,7 @@ fn the_order_is_the_documents() {
         for fault in FAULTS.iter().filter(|fault| fault.step == step) {
             let code = fault.code.as_str();
             let is_it = |word: &&str| **word == *code || (**word == *"json_…" && code.starts_with("json_"));
-            let at = rest.iter().position(|word| is_it(&word));
+            let at = rest.iter().position(is_it);
             // What is mentioned as `json_…` stands for several, and a code may have several faults.
             let at = at.unwrap_or_else(|| {
                 panic!("step {step}: {code} ({}) does not follow in {mentioned:?}", fault.name)
