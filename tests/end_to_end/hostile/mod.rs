@@ -7,6 +7,7 @@ mod strings;
 use serde_json::{Value, json};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::SigningKey;
+use support::home::set;
 use support::{Answer, Client, Pair, event, now_ms, sign};
 
 const IQ: &str = "IQ/traffic-police";
@@ -23,6 +24,7 @@ impl Stage {
     fn begin() -> Self {
         let mut pair = Pair::set_up(None);
         pair.jo.ok(&["partner", "allow", "IQ", "--rate", "50000"]);
+        set(&pair.jo, "handshakes_per_second", "100000");
         pair.jo.start();
         let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
         Self { pair, client, key }

@@ -55,7 +55,8 @@ fn schema(kind: &str, version: u32) -> &'static str {
 
 /// Every fault; the earlier one answers.
 pub const FAULTS: &[Fault] = &[
-    fault("two hosts", 1, HeaderInvalid, |d| d.wire.has_two_hosts = true),
+    fault("a large head", 1, HeadTooLarge, |d| d.wire.has_large_head = true),
+    fault("two hosts", 1, RequestMalformed, |d| d.wire.has_two_hosts = true),
     of_partner("removed", 1, PeerUnknown, Partner::Removed),
     fault("elsewhere", 1, NotFound, |d| d.wire.is_elsewhere = true),
     fault("another method", 1, MethodNotAllowed, |d| d.wire.has_other_method = true),
@@ -263,9 +264,9 @@ pub const NOT_WITH: &[(&str, &[&str], &str)] = &[
 
 /// Codes that a message is answered with elsewhere, and where that is tested.
 pub const ELSEWHERE: &[(Code, &str)] = &[
-    (RoleForbidden, "national plane: tests/end_to_end/strangers.rs"),
+    (RoleForbidden, "national plane: tests/end_to_end/exchange.rs"),
     (Overloaded, "of the load, not of the message: tests/end_to_end/overload.rs"),
-    (Unavailable, "of the database, not of the message: tests/end_to_end/faults.rs, witness.rs"),
+    (Unavailable, "of the database, not of the message: tests/end_to_end/faults.rs, witness/guard.rs"),
     (Degraded, "of the logs, not of the message: tests/end_to_end/witness.rs"),
     (SourceNotYours, "national plane: tests/end_to_end/exchange.rs"),
     (PartnerUnknown, "national plane: tests/end_to_end/exchange.rs"),
@@ -273,5 +274,5 @@ pub const ELSEWHERE: &[(Code, &str)] = &[
     (WitnessRequestInvalid, "of the witness: tests/end_to_end/witness.rs"),
     (CheckpointUnsigned, "of the witness: tests/end_to_end/witness.rs"),
     (LogInconsistent, "of the witness: tests/end_to_end/witness.rs"),
-    (PredecessorRefused, "of a submission that is returned: tests/end_to_end/exchange.rs"),
+    (PredecessorRefused, "of a submission that is returned: tests/end_to_end/delivery.rs"),
 ];

@@ -15,7 +15,8 @@ use support::home::set;
 use support::{Client, Home, Pair, answer, event, now_ms, question, wait_for};
 use time::OffsetDateTime;
 
-use super::draft::{Base, envelope, movement};
+use super::draft::Base;
+use super::sound::{envelope, movement};
 use crate::tamper::{open, run};
 
 pub const IQ: &str = "IQ/traffic-police";
@@ -65,6 +66,8 @@ impl World {
         jo.ok(&["partner", "add", &path.to_string_lossy(), "--fingerprint", &fingerprint]);
         agree(&jo);
         set(&jo, "body_seconds", "1");
+        // One connection for each request: nobody but the test comes from this address.
+        set(&jo, "handshakes_per_second", "100000");
         let mut pair = Pair { iq, jo, folder };
         pair.iq.start();
         pair.jo.start();
