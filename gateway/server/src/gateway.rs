@@ -22,7 +22,7 @@ use crate::keys::{Keys, Part};
 use crate::refusals::Refusals;
 use crate::standing::{Flow, Standing};
 use crate::store::witness::{self, AlarmKind};
-use crate::store::{Connection, Store, StoreError};
+use crate::store::{Connection, Store, StoreError, outbox};
 use crate::tls;
 
 /// Shared by every part.
@@ -168,10 +168,18 @@ impl Gateway {
         if let Err(error) = self.partner_tls.replace(trust) {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
         }
-        for (partner, what) in directory.changes_since(&self.directory.load()) {
+        let before = self.directory.load_full();
+        let directory = Arc::new(directory);
+        self.directory.store(directory.clone());
+        for (partner, what) in directory.changes_since(&before) {
             tracing::info!(%partner, %what, "partner changed");
+            if what == "agreement" {
+                // What waits for the hours of the agreement before.
+                let mut lease = self.store.lease().await?;
+                outbox::due_now(&mut lease, &partner.to_string(), clock::now()).await?;
+                lease.commit().await?;
+            }
         }
-        self.directory.store(Arc::new(directory));
         self.read_standing(&mut tx, added).await?;
         // A command may have brought messages and answers: whoever waits looks again.
         self.changed_perhaps();

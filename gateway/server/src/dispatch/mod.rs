@@ -31,7 +31,7 @@ use slots::{Slot, Slots};
 /// How long those are held; what could not be settled is looked at again after it.
 const EXPIRED_LEASE_MS: i64 = 6000;
 /// After which a message is looked at again whose type waits for a log.
-const HELD_BACK_MS: i64 = 10_000;
+const HELD_BACK_MS: i64 = 60_000;
 /// Messages that expired and are settled in one round, at most.
 const EXPIRED_MAX: usize = 256;
 /// The longest pause of a gateway that has its database for itself: a lease whose settlement failed is noticed within it.

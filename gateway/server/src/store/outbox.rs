@@ -211,6 +211,13 @@ pub async fn postpone(
     Ok(())
 }
 
+/// What waits for a partner is due at once.
+pub async fn due_now(conn: &mut Connection, partner: &str, now: Instant) -> Result<(), StoreError> {
+    let query = sql("UPDATE outbox SET due_ms = $2 WHERE partner = $1 AND due_ms > $2");
+    query.bind(partner).bind(now.0).execute(conn).await?;
+    Ok(())
+}
+
 /// The row, if `lease` still holds it: attempts so far, and the state its record takes on success.
 pub async fn held(
     conn: &mut Connection,
