@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use silkgate_message::agreement::{Agreement, Clause, Degraded};
+use silkgate_message::agreement::{Agreement, Clause, Degraded, KeyExchange};
 use silkgate_message::card::{Card, Fingerprint};
 use silkgate_message::catalogue::Catalogue;
 use silkgate_message::event::Status;
@@ -122,6 +122,9 @@ pub(crate) struct Allow {
     /// What becomes of messages beyond that, or where the partner's log contradicts itself: accept, queue or stop.
     #[arg(long, value_name = "MODE", value_parser = |text: &str| Degraded::parse(text).ok_or("accept, queue or stop"))]
     degraded: Option<Degraded>,
+    /// How TLS exchanges keys with the partner: hybrid_first, hybrid_only (X25519MLKEM768 and nothing else) or classical.
+    #[arg(long, value_name = "POLICY", value_parser = |text: &str| KeyExchange::parse(text).ok_or("hybrid_first, hybrid_only or classical"))]
+    key_exchange: Option<KeyExchange>,
     /// Take up the exchange with a suspended partner again.
     #[arg(long)]
     resume: bool,
@@ -318,6 +321,7 @@ fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str> {
     }
     agreement.witness_hours = allow.witness_hours.unwrap_or(agreement.witness_hours);
     agreement.degraded = allow.degraded.unwrap_or(agreement.degraded);
+    agreement.key_exchange = allow.key_exchange.unwrap_or(agreement.key_exchange);
     let (send, receive) =
         if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };
     let mut found = false;
