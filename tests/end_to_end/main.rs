@@ -16,6 +16,7 @@ mod evidence;
 mod exchange;
 mod faults;
 mod floors;
+mod key_exchange;
 mod kill;
 mod liars;
 mod limits;

@@ -18,9 +18,6 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::In, Self::Out];
-
     /// `in` or `out`.
     pub fn as_str(self) -> &'static str {
         match self {
