@@ -3,6 +3,10 @@
 
 mod check;
 mod evidence;
+mod handshakes;
+/// The gateway's own: no other client here speaks it.
+#[path = "../../gateway/server/src/tls/hybrid.rs"]
+mod hybrid;
 mod load;
 mod measure;
 mod overload;
@@ -43,6 +47,9 @@ fn main() -> Result<()> {
     }
     if std::env::args().any(|argument| argument == "overload") {
         return overload::run(quick, as_json);
+    }
+    if std::env::args().any(|argument| argument == "handshakes") {
+        return handshakes::run(rounds, as_json);
     }
     if std::env::args().any(|argument| argument == "replicas") {
         return replicas::run(rounds, as_json);

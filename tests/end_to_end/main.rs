@@ -18,6 +18,7 @@ mod exchange;
 mod faults;
 mod floors;
 mod hostile;
+mod key_exchange;
 mod kill;
 mod liars;
 mod limits;

@@ -30,7 +30,7 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 10] = [
+const MIGRATIONS: [(usize, &str); 11] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
@@ -41,11 +41,13 @@ const MIGRATIONS: [(usize, &str); 10] = [
     (8, include_str!("../../gateway/server/src/store/migrations/sqlite/0008_duty.sql")),
     (9, include_str!("../../gateway/server/src/store/migrations/sqlite/0009_push.sql")),
     (10, include_str!("../../gateway/server/src/store/migrations/sqlite/0010_revocation.sql")),
+    (11, include_str!("../../gateway/server/src/store/migrations/sqlite/0011_key_exchange.sql")),
 ];
 
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        11 => &["DROP TABLE key_exchange"],
         10 => &["DROP TABLE revocation_list", "DROP TABLE revocation_source"],
         9 => &["DROP TABLE push"],
         8 => &["DROP TABLE duty"],
@@ -369,7 +371,8 @@ fn an_upgrade_is_told_first_and_done_behind_a_backup() {
 }
 
 /// What takes a server's database back to its first schema, newest first.
-const UNDO_POSTGRES: [(u64, &[&str]); 5] = [
+const UNDO_POSTGRES: [(u64, &[&str]); 6] = [
+    (11, &["DROP TABLE key_exchange"]),
     (10, &["DROP TABLE revocation_list", "DROP TABLE revocation_source"]),
     (9, &["DROP TABLE push"]),
     (8, &["DROP TABLE duty"]),
@@ -422,7 +425,7 @@ fn a_home_on_postgres_migrates_from_its_first_schema() {
     }
     assert_eq!(shape_of(&database), shape_of(&fresh), "exactly what the first schema was");
     let report = checked(&pair.jo, 1);
-    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10], &Value::Null));
+    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10, 11], &Value::Null));
     let done = pair.jo.json(&["upgrade"]);
     assert_eq!(checked(&pair.jo, 0)["verdict"], "nothing");
     pair.jo.start();

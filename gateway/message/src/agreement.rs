@@ -40,6 +40,9 @@ pub struct Agreement {
     /// What becomes of messages beyond that, and where the partner's log contradicts itself.
     #[serde(default)]
     pub degraded: Degraded,
+    /// In which groups TLS exchanges keys. Left out where it is as it always was: the digest of an old agreement stays what it is.
+    #[serde(default, skip_serializing_if = "KeyExchange::is_default")]
+    pub key_exchange: KeyExchange,
     /// What the partner may send us.
     #[serde(default)]
     pub receive: Vec<Clause>,
@@ -70,6 +73,35 @@ impl Degraded {
             "stop" => Some(Degraded::Stop),
             _ => None,
         }
+    }
+}
+
+/// How TLS exchanges keys with the partner: X25519MLKEM768 is a hybrid of X25519 and ML-KEM-768 (draft-ietf-tls-ecdhe-mlkem).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyExchange {
+    /// The hybrid is offered first; a partner that lacks it is spoken to all the same.
+    #[default]
+    HybridFirst,
+    /// The hybrid and nothing else: a connection without it carries nothing.
+    HybridOnly,
+    /// We do not offer the hybrid.
+    Classical,
+}
+
+impl KeyExchange {
+    /// The policy of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "hybrid_first" => Some(Self::HybridFirst),
+            "hybrid_only" => Some(Self::HybridOnly),
+            "classical" => Some(Self::Classical),
+            _ => None,
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -172,6 +204,7 @@ impl Agreement {
             witness_hours: defaults::witness_hours(),
             crl_grace_hours: 0,
             degraded: Degraded::default(),
+            key_exchange: KeyExchange::default(),
             receive: Vec::new(),
             send: Vec::new(),
         }
@@ -408,6 +441,27 @@ mod tests {
         assert!(Agreement::parse("partner = \"Jordan\"").is_err());
         assert!(Agreement::parse("partner = \"JO\"\nretention_days = 0").is_err());
         assert!(Agreement::parse(&format!("{TEXT}\nretention_days = 36601")).is_err());
+    }
+
+    #[test]
+    fn the_key_exchange_has_three_names_and_an_old_agreement_keeps_its_bytes() {
+        let mut agreement = Agreement::parse(TEXT).unwrap();
+        assert_eq!(agreement.key_exchange, KeyExchange::HybridFirst);
+        assert!(!agreement.to_toml().contains("key_exchange"), "its digest would be another");
+        for (name, policy) in [
+            ("hybrid_first", KeyExchange::HybridFirst),
+            ("hybrid_only", KeyExchange::HybridOnly),
+            ("classical", KeyExchange::Classical),
+        ] {
+            let read = Agreement::parse(&format!("partner = \"JO\"\nkey_exchange = \"{name}\"")).unwrap();
+            assert_eq!((read.key_exchange, KeyExchange::parse(name)), (policy, Some(policy)));
+            agreement.key_exchange = policy;
+            assert_eq!(Agreement::parse(&agreement.to_toml()).unwrap(), agreement);
+        }
+        for name in ["", "Classical", "post-quantum", "hybrid"] {
+            assert!(Agreement::parse(&format!("partner = \"JO\"\nkey_exchange = \"{name}\"")).is_err());
+            assert_eq!(KeyExchange::parse(name), None);
+        }
     }
 
     #[test]

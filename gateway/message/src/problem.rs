@@ -44,6 +44,8 @@ codes! {
     HeadTooLarge = "head_too_large", 431, "The head of the request is larger than the limit";
     /// The peer's certificate belongs to no current partner or role.
     PeerUnknown = "peer_unknown", 403, "The certificate belongs to no current partner";
+    /// The connection's keys were exchanged without what the agreement wants.
+    KeyExchangeWeak = "key_exchange_weak", 403, "The connection's key exchange is weaker than agreed";
     /// The partner is suspended by our operator.
     PartnerSuspended = "partner_suspended", 403, "The partner is suspended";
     /// No such resource.

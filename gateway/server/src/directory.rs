@@ -159,6 +159,7 @@ impl Partner {
             host: content.host.clone(),
             anchors: content.tls_anchors.iter().map(|der| CertificateDer::from(der.clone())).collect(),
             revocation: self.revocation.clone(),
+            key_exchange: self.agreement.key_exchange,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::directory::{Directory, Partner};
 use crate::figures::Figures;
+use crate::handshakes::Handshakes;
 use crate::keys::{Keys, Part};
 use crate::refusals::Refusals;
 use crate::standing::{Flow, Standing};
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub pushes: Breaker,
     /// What monitoring reads.
     pub figures: Arc<Figures>,
+    /// How keys are exchanged with partners.
+    pub handshakes: Arc<Handshakes>,
     /// When it started.
     pub started_at: Instant,
     /// How far logs can be relied on.
@@ -101,6 +104,7 @@ impl Gateway {
             refusals: Refusals::default(),
             outbox: Notify::new(),
             questions: Notify::new(),
+            handshakes: Arc::new(Handshakes::new(figures.clone())),
             figures,
             started_at: clock::now(),
             stopping: AtomicBool::new(false),

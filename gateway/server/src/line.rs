@@ -14,12 +14,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::ServerName;
+use silkgate_message::agreement::KeyExchange;
 use silkgate_message::party::Country;
+use silkgate_message::problem::Code;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::directory::Partner;
+use crate::handshakes::Handshakes;
 use crate::keys::Identity;
 use crate::tls;
 
@@ -33,6 +36,7 @@ pub struct Wire {
 
 /// Connections to partners, kept open as long as nothing about them changes.
 pub struct Lines {
+    handshakes: Arc<Handshakes>,
     /// Idle connections kept for each partner, at most.
     idle_max: usize,
     known: Mutex<Known>,
@@ -81,9 +85,10 @@ pub struct Answer {
 }
 
 impl Lines {
-    /// Without a connection yet, as the gateway of that identity.
-    pub fn new(identity: Identity, idle_max: usize) -> Self {
+    /// Without a connection yet, as the gateway of that identity; each one is told to `handshakes`.
+    pub fn new(identity: Identity, idle_max: usize, handshakes: Arc<Handshakes>) -> Self {
         Self {
+            handshakes,
             idle_max,
             known: Mutex::new(Known { identity, wires: HashMap::new() }),
             #[cfg(test)]
@@ -94,7 +99,7 @@ impl Lines {
     /// Lines without a wire.
     #[cfg(test)]
     pub fn carried(identity: Identity, carry: Box<Carry>) -> Self {
-        Self { carry: Some(carry), ..Self::new(identity, 0) }
+        Self { carry: Some(carry), ..Self::new(identity, 0, Arc::default()) }
     }
 
     /// Asks once. `generation`: the count of changes at which `partner` was read; another one opens new
@@ -131,7 +136,9 @@ impl Lines {
         let config = tls::partner_client(&partner.trust(), tls.chain, tls.key);
         let config = config.map_err(|error| error.to_string())?;
         let name = &partner.card.content().host;
-        let wire = Wire::new(config, name, &partner.address, &partner.address, self.idle_max)?;
+        let mut connector = Connector::new(config, name, &partner.address)?;
+        connector.partner = Some((partner.country, partner.agreement.key_exchange, self.handshakes.clone()));
+        let wire = Wire::on(connector, &partner.address, self.idle_max);
         known.wires.insert(partner.country, (generation, wire.clone()));
         Ok(wire)
     }
@@ -151,12 +158,16 @@ impl Wire {
         authority: &str,
         idle_max: usize,
     ) -> Result<Self, String> {
+        Ok(Self::on(Connector::new(config, name, address)?, authority, idle_max))
+    }
+
+    fn on(connector: Connector, authority: &str, idle_max: usize) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(idle_max)
-            .build(Connector::new(config, name, address)?);
-        Ok(Self { client, authority: authority.to_owned() })
+            .build(connector);
+        Self { client, authority: authority.to_owned() }
     }
 
     /// Asks once. No redirection is followed.
@@ -211,12 +222,41 @@ struct Connector {
     tls: TlsConnector,
     name: ServerName<'static>,
     address: String,
+    /// Whose server it is, how keys are to be exchanged with it, and who is told how they were.
+    partner: Option<(Country, KeyExchange, Arc<Handshakes>)>,
 }
 
 impl Connector {
     fn new(config: Arc<rustls::ClientConfig>, host: &str, address: &str) -> Result<Self, String> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| format!("`{host}` is no host name"))?;
-        Ok(Self { tls: TlsConnector::from(config), name, address: address.to_owned() })
+        Ok(Self { tls: TlsConnector::from(config), name, address: address.to_owned(), partner: None })
+    }
+
+    /// The handshake with a partner is done. Its policy is in what was offered, and held once more.
+    fn done(&self, line: &TlsStream<TcpStream>) -> std::io::Result<()> {
+        let Some((partner, policy, handshakes)) = &self.partner else { return Ok(()) };
+        let Some(group) = tls::Group::negotiated(line.get_ref().1).filter(|group| group.fits(*policy)) else {
+            return Err(std::io::Error::other(Code::KeyExchangeWeak.as_str()));
+        };
+        handshakes.done(*partner, tls::Side::Out, group);
+        Ok(())
+    }
+
+    /// What the library says, and what it comes of where that is not to be seen.
+    fn explained(&self, error: std::io::Error) -> std::io::Error {
+        use rustls::AlertDescription::{HandshakeFailure, InsufficientSecurity};
+        let alert = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        let is_unlike =
+            matches!(alert, Some(rustls::Error::AlertReceived(HandshakeFailure | InsufficientSecurity)));
+        let only = self.partner.as_ref().is_some_and(|(_, policy, _)| *policy == KeyExchange::HybridOnly);
+        if is_unlike && only {
+            let group = tls::Group::X25519Mlkem768.as_str();
+            return std::io::Error::other(format!(
+                "{}: the server does not take {group}, and the agreement wants it",
+                Code::KeyExchangeWeak
+            ));
+        }
+        error
     }
 }
 
@@ -230,12 +270,16 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let Self { tls, name, address } = self.clone();
+        let connector = self.clone();
         Box::pin(async move {
+            let address = &connector.address;
             let dial = async {
-                let stream = TcpStream::connect(&address).await?;
+                let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                tls.connect(name, stream).await
+                let connected = connector.tls.connect(connector.name.clone(), stream).await;
+                let line = connected.map_err(|error| connector.explained(error))?;
+                connector.done(&line)?;
+                Ok::<_, std::io::Error>(line)
             };
             let dialled = tokio::time::timeout(Duration::from_secs(10), dial).await;
             let line = dialled

@@ -15,6 +15,7 @@ mod directory;
 mod dispatch;
 mod figures;
 mod gateway;
+mod handshakes;
 mod http;
 mod keys;
 mod line;

@@ -30,8 +30,8 @@ enum Account {
     Partner(Country),
     Strangers,
     Submissions,
-    /// Peers that are no longer known: lines only.
-    Unknown,
+    /// Peers whose certificate is good and who are not heard all the same: lines only.
+    Peers,
 }
 
 /// What could be read of a submission before it was refused.
@@ -89,11 +89,11 @@ impl Refusals {
         self.note(accept, Account::Strangers, "tls_stranger", line, entry).await;
     }
 
-    /// A request of a peer whose certificate is good, and which was removed.
-    pub fn of_unknown(&self) {
-        let code = Code::PeerUnknown;
-        if self.spend(Account::Unknown, code.as_str(), clock::now()) {
-            tracing::info!(%code, "connection refused");
+    /// A request of a peer whose certificate is good: it was removed, or is the partner of an agreement that its connection does
+    /// not fit.
+    pub fn of_peer(&self, code: Code, partner: Option<Country>) {
+        if self.spend(Account::Peers, code.as_str(), clock::now()) {
+            tracing::info!(partner = partner.map(display), %code, "connection refused");
         }
     }
 
@@ -134,7 +134,7 @@ impl Refusals {
     fn spend(&self, account: Account, code: &'static str, now: Instant) -> bool {
         let budget = match account {
             Account::Partner(_) => PER_PARTNER,
-            Account::Strangers | Account::Unknown => STRANGERS,
+            Account::Strangers | Account::Peers => STRANGERS,
             Account::Submissions => SUBMISSIONS,
         };
         let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +167,7 @@ impl Refusals {
                 let (kind, log, from) = match account {
                     Account::Partner(p) => (Kind::Rejected, NoteLog::Channel(p), Some(p.to_string())),
                     Account::Strangers | Account::Submissions => (Kind::Refused, NoteLog::House, None),
-                    Account::Unknown => continue,
+                    Account::Peers => continue,
                 };
                 let mut entry = entry_at(kind, clock::now());
                 (entry.from, entry.code, entry.n) = (from, Some(code.to_owned()), Some(n));

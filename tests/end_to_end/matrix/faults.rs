@@ -271,6 +271,7 @@ pub const ELSEWHERE: &[(Code, &str)] = &[
     (AgreementSize, "of the clause of a type: tests/end_to_end/agreement.rs"),
     (AgreementHours, "no verdict, of the clause of a type: tests/end_to_end/agreement.rs"),
     (AgreementRate, "no verdict, of the clause of a type: tests/end_to_end/agreement.rs"),
+    (KeyExchangeWeak, "of the connection, not of the message: tests/end_to_end/key_exchange.rs"),
     (SourceNotYours, "national plane: tests/end_to_end/exchange.rs"),
     (PartnerUnknown, "national plane: tests/end_to_end/exchange.rs"),
     (LeaseLost, "national plane: tests/end_to_end/delivery.rs"),

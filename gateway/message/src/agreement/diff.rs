@@ -95,6 +95,7 @@ fn whole(agreement: &Agreement) -> Vec<(&'static str, Value)> {
         ("witness_hours", json!(agreement.witness_hours)),
         ("crl_grace_hours", json!(agreement.crl_grace_hours)),
         ("degraded", json!(agreement.degraded)),
+        ("key_exchange", json!(agreement.key_exchange)),
     ]
 }
 

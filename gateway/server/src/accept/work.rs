@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::standing::Standing;
 use crate::store::message::State;
 use crate::store::outbox::Lease;
+use crate::tls::{Group, Side};
 
 /// One job.
 pub enum Work {
@@ -35,6 +36,8 @@ pub enum Work {
     Erase(Due),
     /// An entry alone, e.g. a refusal before the signature was verified.
     Note(Box<Note>),
+    /// In which group keys were exchanged with a partner.
+    Handshake(Box<Handshake>),
     /// A partner shows a checkpoint of a log of its own, to be cosigned.
     Witness(Box<Shown>),
 }
@@ -52,6 +55,7 @@ impl Work {
             | Work::Dead(_)
             | Work::Deadline(_)
             | Work::Erase(_)
+            | Work::Handshake(_)
             | Work::Note(_) => String::new(),
         }
     }
@@ -75,7 +79,7 @@ impl Work {
             Work::Submit(submission) => standing.closed(Some(submission.envelope.recipient.country())),
             // It cannot be undone: it waits for the partner's word that our log is whole.
             Work::Erase(due) => standing.closed(Some(due.partner)),
-            Work::HandOver(_) => standing.closed(None),
+            Work::HandOver(_) | Work::Handshake(_) => standing.closed(None),
             Work::Note(note) => match note.log {
                 NoteLog::Channel(partner) => standing.closed(Some(partner)),
                 NoteLog::House => standing.closed(None),
@@ -256,6 +260,17 @@ pub struct Due {
     pub partner: Country,
     /// The messages.
     pub seqs: Vec<i64>,
+}
+
+/// In which group keys were exchanged with a partner.
+#[derive(Clone, Copy, Debug)]
+pub struct Handshake {
+    /// The partner.
+    pub partner: Country,
+    /// Who called.
+    pub side: Side,
+    /// The group.
+    pub group: Group,
 }
 
 /// An entry alone.

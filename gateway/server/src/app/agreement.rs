@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use axum::http::StatusCode;
-use silkgate_message::agreement::{Agreement, Clause, Degraded, Difference, Window, diff};
+use silkgate_message::agreement::{Agreement, Clause, Degraded, Difference, KeyExchange, Window, diff};
 use silkgate_message::card::Card;
 use silkgate_message::catalogue::Catalogue;
 use silkgate_message::event::Status;
@@ -74,6 +74,9 @@ pub(crate) struct Allow {
     /// What becomes of messages beyond that, or where the partner's log contradicts itself: accept, queue or stop. With --type of that type.
     #[arg(long, value_name = "MODE", value_parser = |text: &str| Degraded::parse(text).ok_or("accept, queue or stop"))]
     degraded: Option<Degraded>,
+    /// How TLS exchanges keys with the partner: hybrid_first, hybrid_only (X25519MLKEM768 and nothing else) or classical.
+    #[arg(long, value_name = "POLICY", value_parser = |text: &str| KeyExchange::parse(text).ok_or("hybrid_first, hybrid_only or classical"))]
+    key_exchange: Option<KeyExchange>,
     /// Take up the exchange with a suspended partner again.
     #[arg(long)]
     resume: bool,
@@ -133,6 +136,7 @@ pub(super) fn raise(row: &mut PartnerRow, allow: &Allow) -> Result<&'static str>
         agreement.degraded = allow.degraded.unwrap_or(agreement.degraded);
     }
     agreement.witness_hours = allow.witness_hours.unwrap_or(agreement.witness_hours);
+    agreement.key_exchange = allow.key_exchange.unwrap_or(agreement.key_exchange);
     let hours = hours(&allow.hours)?;
     let (send, receive) =
         if allow.send || allow.receive { (allow.send, allow.receive) } else { (true, true) };

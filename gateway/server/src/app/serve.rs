@@ -94,7 +94,8 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         let gateway = gateway.clone();
         tokio::spawn(async move { committer.run(|changed| gateway.changed(&changed)).await })
     };
-    let lines = Arc::new(Lines::new(gateway.keys().tls.clone(), gateway.config.dispatch.concurrency));
+    let (identity, idle_max) = (gateway.keys().tls.clone(), gateway.config.dispatch.concurrency);
+    let lines = Arc::new(Lines::new(identity, idle_max, gateway.handshakes.clone()));
     let planes = [
         tokio::spawn(http::serve(
             partner_listener,
@@ -352,11 +353,14 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
     let mut claim = tokio::time::interval(CLAIM_EVERY);
     loop {
         tokio::select! {
-            _ = refresh.tick() => match gateway.refresh().await {
-                Ok(true) => tracing::debug!("partners and clients read again"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "partners could not be read; the old ones stay in force"),
-            },
+            _ = refresh.tick() => {
+                match gateway.refresh().await {
+                    Ok(true) => tracing::debug!("partners and clients read again"),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!(%error, "partners could not be read; the old ones stay in force"),
+                }
+                gateway.handshakes.note(&gateway.accept).await;
+            }
             _ = claim.tick() => match gateway.store.claim_keys(CLAIM_MS).await {
                 Ok(alone) => {
                     gateway.standing.set_other_keys((!alone).then_some(OTHER_KEYS));

@@ -9,8 +9,10 @@ use super::{Cx, Found, admin, both_times};
 use crate::clock;
 use crate::config::Place;
 use crate::keys;
+use crate::store::key_exchange::{self, ExchangeRow};
 use crate::store::witness::{self, Alarm, AlarmKind};
 use crate::store::{Connection, delivery, ledger, message, outbox, partner, timestamp};
+use crate::tls::Group;
 
 #[derive(clap::Args)]
 #[command(
@@ -31,6 +33,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let (sending, delivering) = queues(&mut tx).await?;
     let mut dead = message::dead(&mut tx).await?;
     dead.extend(delivery::dead(&mut tx).await?);
+    let exchanges = key_exchange::all(&mut tx).await?;
     let alarms = witness::open_alarms(&mut tx).await?;
     let witnessing = witnessing(&mut tx, &logs, &partners).await?;
     let running =
@@ -50,7 +53,9 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "database": database,
         "partner_plane": { "listen": config.partner_plane.listen.to_string(), "endpoint": config.partner_plane.endpoint },
         "national_plane": { "listen": config.national_plane.listen.to_string() },
-        "partners": partners.iter().map(|row| json!({ "partner": row.country, "state": row.state })).collect::<Vec<_>>(),
+        "partners": partners.iter().map(|row| json!({
+            "partner": row.country, "state": row.state, "key_exchange": exchanged(&exchanges, &row.country),
+        })).collect::<Vec<_>>(),
         "logs": logs.iter().zip(&stamps).map(|(head, stamp)| json!({
             "origin": head.origin, "partner": head.partner, "size": head.size,
             "timestamp": stamp.as_ref().map(|stamp| json!({ "size": stamp.size, "at": stamp.at.to_string() })),
@@ -85,6 +90,10 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             lines.push(alarm_text(alarm));
         }
         lines.extend(partners.iter().map(|row| format!("  partner         {} {}", row.country, row.state)));
+        lines.extend(exchanges.iter().map(|row| {
+            let calls = if row.direction == "in" { "calls with" } else { "is called with" };
+            format!("  key exchange    {} {calls} {} since {}", row.partner, group(row), both_times(row.at))
+        }));
         lines.extend(logs.iter().zip(&stamps).map(|(head, stamp)| {
             let stamped = match stamp {
                 Some(stamp) => format!(", {} of them time-stamped at {}", stamp.size, both_times(stamp.at)),
@@ -117,6 +126,22 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         lines.join("\n")
     })?;
     Ok(Found::Good)
+}
+
+/// In which group keys are exchanged with a partner, each way, and since when.
+fn exchanged(exchanges: &[ExchangeRow], partner: &str) -> serde_json::Value {
+    let rows = exchanges.iter().filter(|row| row.partner == partner);
+    let shown = |row: &ExchangeRow| {
+        (row.direction.clone(), json!({ "group": group(row), "since": row.at.to_string() }))
+    };
+    rows.map(shown).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn group(row: &ExchangeRow) -> &str {
+    match Group::of_code(&row.kx) {
+        Some(group) => group.as_str(),
+        None => &row.kx,
+    }
 }
 
 fn alarm_text(alarm: &Alarm) -> String {

@@ -51,6 +51,7 @@ pub struct Figures {
     pushes: Counts<2>,
     refused_connections: Counts<2>,
     refused_files: Family<[(&'static str, &'static str); 1], Gauge>,
+    handshakes: Counts<3>,
     receive: Histogram,
     commit: Histogram,
     batch: Histogram,
@@ -71,6 +72,7 @@ impl Default for Figures {
             pushes: Family::default(),
             refused_connections: Family::default(),
             refused_files: Family::default(),
+            handshakes: Family::default(),
             receive: moments(),
             commit: moments(),
             // 1 to 64 jobs, the most that one batch has.
@@ -185,6 +187,13 @@ impl Figures {
         self.refused_files.get_or_create(&[("what", what)]).set(i64::from(is_refused));
     }
 
+    /// A handshake with a partner was done.
+    pub fn handshake(&self, partner: &str, direction: &'static str, group: &'static str) {
+        let partner = Cow::Owned(partner.to_owned());
+        let labels = [("partner", partner), ("direction", direction.into()), ("group", group.into())];
+        self.handshakes.get_or_create(&labels).inc();
+    }
+
     /// A partner's message was answered after so long.
     pub fn answered(&self, took: Duration) {
         self.receive.observe(took.as_secs_f64());
@@ -228,6 +237,8 @@ impl Figures {
         sheet.add("connections_refused", help, self.refused_connections.clone());
         let help = "Whether changed certificates or keys cannot be used; those before stay in force";
         sheet.add("files_refused", help, self.refused_files.clone());
+        let help = "Handshakes with partners, by who called and the group in which keys were exchanged";
+        sheet.add("handshakes", help, self.handshakes.clone());
         sheet.add(
             "receive_duration_seconds",
             "From the head of a partner's message to its answer",

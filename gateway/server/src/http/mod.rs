@@ -38,6 +38,7 @@ pub use answer::{
 
 use crate::clock;
 use crate::config::Limits;
+use crate::tls::Group;
 use answer::closing;
 use crowd::{Crowd, Crowded, Entered};
 use guarded::{Guarded, REFUSED, TOO_LARGE};
@@ -51,6 +52,14 @@ pub struct PartnerPeer(pub Country);
 #[derive(Clone, Debug)]
 pub struct BackEndPeer(pub Party);
 
+/// A connection, as its handshake left it.
+pub struct Session {
+    /// What the peer has shown.
+    pub certificate: CertificateDer<'static>,
+    /// In which group keys were exchanged; None: in one that is none of ours.
+    pub group: Option<Group>,
+}
+
 /// What a plane does with its connections.
 pub trait Plane: Send + Sync + 'static {
     /// Who the peer is, put into the extensions of each of its requests.
@@ -59,9 +68,12 @@ pub trait Plane: Send + Sync + 'static {
     /// The TLS settings for the next handshake.
     fn tls(&self) -> Arc<rustls::ServerConfig>;
 
-    /// Who the peer is. Asked again for every request, so that one who was cut off is out at once,
+    /// A handshake is done.
+    fn opened(&self, _: &Session) {}
+
+    /// Who the peer is, or why it is not heard. Asked again for every request, so that one who was cut off is out at once,
     /// also on a connection that is open.
-    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<Self::Peer>;
+    fn peer(&self, session: &Session) -> Result<Self::Peer, Code>;
 
     /// Whose connections are counted together.
     fn name(&self, peer: &Self::Peer) -> String;
@@ -69,8 +81,8 @@ pub trait Plane: Send + Sync + 'static {
     /// A handshake that failed: someone who is nobody's partner, or a partner with a bad certificate.
     fn stranger(&self, reason: String);
 
-    /// A request on a connection whose peer is no longer known.
-    fn unknown(&self);
+    /// A request of a peer that is not heard.
+    fn refused(&self, session: &Session, code: Code);
 
     /// A connection beyond a bound. `is_told`: nobody was told within the last minute.
     fn crowded(&self, bound: &'static str, from: IpAddr, is_told: bool);
@@ -191,26 +203,29 @@ async fn connection<P: Plane>(
         Err(_) => return plane.stranger("the handshake took too long".to_owned()),
     };
     entered.shook();
-    let session = tls.get_ref().1;
-    let is_two = session.alpn_protocol() == Some(b"h2");
-    let certificate = session.peer_certificates().and_then(|chain| chain.first()).cloned();
+    let connected = tls.get_ref().1;
+    let is_two = connected.alpn_protocol() == Some(b"h2");
+    let group = Group::negotiated(connected);
+    let certificate = connected.peer_certificates().and_then(|chain| chain.first()).cloned();
     // Without a certificate the handshake has failed already.
     let Some(certificate) = certificate.map(CertificateDer::into_owned) else {
         return;
     };
-    if let Some(peer) = plane.peer(&certificate)
+    let session = Arc::new(Session { certificate, group });
+    plane.opened(&session);
+    if let Ok(peer) = plane.peer(&session)
         && let Err(crowded) = entered.is_of(plane.name(&peer))
     {
         return shared.refused(crowded, from);
     }
-    // A peer that is no longer known ends its connection; HTTP/2 knows no `Connection: close`.
+    // A peer that is not heard ends its connection; HTTP/2 knows no `Connection: close`.
     let cut = CancellationToken::new();
     let pace = Pace::new(patience(limits));
     let service = {
         let (shared, cut, pace) = (shared.clone(), cut.clone(), pace.clone());
         hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let asked = pace.asked();
-            let answer = answer(request, shared.clone(), certificate.clone(), cut.clone());
+            let answer = answer(request, shared.clone(), session.clone(), cut.clone());
             async move { answer.await.map(|response| asked.answered(response)) }
         })
     };
@@ -309,16 +324,19 @@ fn two() -> http2::Builder<TokioExecutor> {
 async fn answer<P: Plane>(
     request: hyper::Request<hyper::body::Incoming>,
     shared: Arc<Shared<P>>,
-    certificate: CertificateDer<'static>,
+    session: Arc<Session>,
     cut: CancellationToken,
 ) -> Result<Response, Infallible> {
     if let Some(problem) = malformed(&request) {
         return Ok(closing(self::problem(&problem)));
     }
-    let Some(peer) = shared.plane.peer(&certificate) else {
-        shared.plane.unknown();
-        cut.cancel();
-        return Ok(closing(problem(&Problem::new(Code::PeerUnknown))));
+    let peer = match shared.plane.peer(&session) {
+        Ok(peer) => peer,
+        Err(code) => {
+            shared.plane.refused(&session, code);
+            cut.cancel();
+            return Ok(closing(problem(&Problem::new(code))));
+        }
     };
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(peer);

@@ -41,6 +41,7 @@ pub(super) const SQLITE: History = &[
     (8, "duty", include_str!("migrations/sqlite/0008_duty.sql")),
     (9, "push", include_str!("migrations/sqlite/0009_push.sql")),
     (10, "revocation", include_str!("migrations/sqlite/0010_revocation.sql")),
+    (11, "key_exchange", include_str!("migrations/sqlite/0011_key_exchange.sql")),
 ];
 const POSTGRES: History = &[
     (5, "first", include_str!("migrations/postgres/0005_first.sql")),
@@ -49,6 +50,7 @@ const POSTGRES: History = &[
     (8, "duty", include_str!("migrations/postgres/0008_duty.sql")),
     (9, "push", include_str!("migrations/postgres/0009_push.sql")),
     (10, "revocation", include_str!("migrations/postgres/0010_revocation.sql")),
+    (11, "key_exchange", include_str!("migrations/postgres/0011_key_exchange.sql")),
 ];
 pub(super) const SQLITE_KEYS: History =
     &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];

@@ -11,6 +11,7 @@ pub mod duty;
 pub mod erasure;
 #[cfg(test)]
 mod fault;
+pub mod key_exchange;
 pub mod keys;
 pub mod ledger;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use silkgate_certs::{Authority, read_identity, serial};
+use silkgate_message::agreement::KeyExchange;
 
 use super::tests::{Clock, Identity, NOW_S, at, shake};
 use super::{PartnerServer, PartnerTrust, Revocation, partner_client, provider, roots};
@@ -433,6 +434,7 @@ fn every_way_to_be_wrong_is_refused_both_ways() {
             host: host.into(),
             anchors: vec![anchor.der.clone()],
             revocation: Revocation { lists: lists.to_vec(), until_s, grace_s: way.end.1 as u64 * 86_400 },
+            key_exchange: KeyExchange::default(),
         };
         let iq = trust("IQ", HOST, &root, &way.lists);
         let clock = Arc::new(Clock(way.now_s));

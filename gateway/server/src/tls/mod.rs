@@ -2,6 +2,10 @@
 //! session with the stored client certificate unchecked, and a revoked peer would stay in.
 
 mod fit;
+mod group;
+mod hybrid;
+#[cfg(test)]
+mod hybrid_tests;
 #[cfg(test)]
 mod matrix;
 mod partner;
@@ -15,7 +19,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use silkgate_message::agreement::KeyExchange;
 
+use group::provider_of;
+pub use group::{Group, Side};
 pub use partner::PartnerServer;
 pub use trust::{PartnerTrust, Revocation};
 
@@ -69,8 +76,9 @@ pub fn own(
     PartnerServer::new(chain.to_vec(), key, Vec::new()).map(drop)
 }
 
+/// What every connection may use that no agreement says otherwise of.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    provider_of(KeyExchange::Classical)
 }
 
 fn roots(anchors: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, TlsError> {
@@ -110,7 +118,7 @@ pub fn partner_client(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider_of(trust.key_exchange))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         // Stricter than the one it stands before: beside the path and the name also purpose, key and revocation.
         .dangerous()

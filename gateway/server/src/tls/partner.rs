@@ -13,10 +13,11 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use silkgate_message::agreement::KeyExchange;
 
 use super::fit::{Leaf, may_all_sign};
 use super::trust::{Pair, PartnerTrust, Revocation};
-use super::{TlsError, provider, without_resumption};
+use super::{TlsError, provider, provider_of, without_resumption};
 
 /// Chains of one partner remembered at a time, the newest: one for each of its replicas and some to
 /// roll over. A partner that shows more has to connect again more often.
@@ -24,8 +25,16 @@ const ADMITTED_MAX: usize = 32;
 
 /// TLS settings of the partner plane; the partners and our own certificate can change while it runs.
 pub struct PartnerServer {
-    config: ArcSwap<ServerConfig>,
+    config: ArcSwap<Configs>,
     partners: Arc<Partners>,
+}
+
+/// The same chain and verifier twice.
+#[derive(Clone)]
+struct Configs {
+    hybrid: Arc<ServerConfig>,
+    /// Without the hybrid key exchange.
+    classical: Arc<ServerConfig>,
 }
 
 impl PartnerServer {
@@ -40,7 +49,7 @@ impl PartnerServer {
             known: RwLock::new(read(trust)?),
             algorithms: provider().signature_verification_algorithms,
         });
-        let config = ArcSwap::from_pointee(config(&partners, chain, key)?);
+        let config = ArcSwap::from_pointee(Configs::new(&partners, &chain, &key)?);
         Ok(Self { config, partners })
     }
 
@@ -50,31 +59,34 @@ impl PartnerServer {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<(), TlsError> {
-        let mut next = config(&self.partners, chain, key)?;
-        next.time_provider = self.config.load().time_provider.clone();
-        self.config.store(Arc::new(next));
+        let next = Configs::new(&self.partners, &chain, &key)?;
+        self.config.store(Arc::new(next.with_clock(self.config.load().hybrid.time_provider.clone())));
         Ok(())
     }
 
     /// The same with another clock.
     #[cfg(test)]
     pub(super) fn with_clock(self, clock: Arc<dyn rustls::time_provider::TimeProvider>) -> Self {
-        let mut config = ServerConfig::clone(&self.config.load());
-        config.time_provider = clock;
-        self.config.store(Arc::new(config));
+        let configs = Configs::clone(&self.config.load());
+        self.config.store(Arc::new(configs.with_clock(clock)));
         self
     }
 
-    /// The settings for the next handshake.
+    /// The settings for the next handshake. Who calls is known only behind the key exchange: both kinds are taken here, and
+    /// [`Group::fits`](super::Group::fits) judges afterwards. Where no agreement wants the hybrid, strangers do not reach its code either.
     pub fn config(&self) -> Arc<ServerConfig> {
-        self.config.load_full()
+        let known = self.partners.known.read().unwrap_or_else(PoisonError::into_inner);
+        let is_off = |partner: &Known| partner.trust.key_exchange == KeyExchange::Classical;
+        let all_off = !known.is_empty() && known.iter().all(is_off);
+        let configs = self.config.load();
+        if all_off { configs.classical.clone() } else { configs.hybrid.clone() }
     }
 
     /// Takes other partners; on an error all the old ones stay. Open connections are judged anew by
     /// the chains they came in with: whoever would not come in again is unknown from now on.
     pub fn replace(&self, trust: Vec<PartnerTrust>) -> Result<(), TlsError> {
         let next = read(trust)?;
-        let now = self.config.load().time_provider.current_time();
+        let now = self.config.load().hybrid.time_provider.current_time();
         let mut known = self.partners.known.write().unwrap_or_else(PoisonError::into_inner);
         for partner in known.iter() {
             let admitted = partner.admitted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,23 +107,34 @@ impl PartnerServer {
     /// is valid. A name in it alone is no evidence, for a partner may write there what it likes,
     /// such as the name of one who is added later.
     pub fn identify(&self, certificate: &CertificateDer<'_>) -> Option<String> {
-        let now_s = self.config.load().time_provider.current_time()?.as_secs();
+        let now_s = self.config.load().hybrid.time_provider.current_time()?.as_secs();
         let known = self.partners.known.read().unwrap_or_else(PoisonError::into_inner);
         let partner = known.iter().find(|partner| partner.admitted(certificate, now_s));
         partner.map(|partner| partner.trust.partner.clone())
     }
 }
 
-fn config(
-    partners: &Arc<Partners>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<ServerConfig, TlsError> {
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(partners.clone())
-        .with_single_cert(chain, key)?;
-    Ok(without_resumption(config))
+impl Configs {
+    fn new(
+        partners: &Arc<Partners>,
+        chain: &[CertificateDer<'static>],
+        key: &PrivateKeyDer<'static>,
+    ) -> Result<Self, TlsError> {
+        let config = |policy: KeyExchange| {
+            let config = ServerConfig::builder_with_provider(provider_of(policy))
+                .with_protocol_versions(&[&rustls::version::TLS13])?
+                .with_client_cert_verifier(partners.clone())
+                .with_single_cert(chain.to_vec(), key.clone_key())?;
+            Ok::<_, TlsError>(Arc::new(without_resumption(config)))
+        };
+        Ok(Self { hybrid: config(KeyExchange::HybridFirst)?, classical: config(KeyExchange::Classical)? })
+    }
+
+    fn with_clock(mut self, clock: Arc<dyn rustls::time_provider::TimeProvider>) -> Self {
+        Arc::make_mut(&mut self.hybrid).time_provider = clock.clone();
+        Arc::make_mut(&mut self.classical).time_provider = clock;
+        self
+    }
 }
 
 /// Whether partners who have these anchors would take the chain as that of `host`, now.
@@ -121,8 +144,13 @@ pub(super) fn would_pass(
     host: &str,
     now: UnixTime,
 ) -> Result<(), TlsError> {
-    let (partner, host) = (String::new(), host.to_owned());
-    let known = read(vec![PartnerTrust { partner, host, anchors, revocation: Revocation::default() }])?;
+    let known = read(vec![PartnerTrust {
+        partner: String::new(),
+        host: host.to_owned(),
+        anchors,
+        revocation: Revocation::default(),
+        key_exchange: KeyExchange::default(),
+    }])?;
     let (leaf, rest) = chain.split_first().ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
     decide(&known, leaf, rest, now)?;
     Ok(())

@@ -13,6 +13,7 @@ use rustls::{
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use silkgate_certs::{Authority, Issued, Profile, message_signing};
+use silkgate_message::agreement::KeyExchange;
 use time::OffsetDateTime;
 
 use super::{
@@ -42,32 +43,33 @@ pub(super) fn at(days: i64) -> OffsetDateTime {
 }
 
 /// A state's authority, and its anchor.
-struct State {
+pub(super) struct State {
     authority: Authority,
     root: Issued,
 }
 
 impl State {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // All of one name: what is trusted is the key.
         let (authority, root) = Authority::create("Silkgate TLS", at(0)).unwrap();
         Self { authority, root }
     }
 
-    fn anchor(&self) -> CertificateDer<'static> {
+    pub(super) fn anchor(&self) -> CertificateDer<'static> {
         self.root.certificate_der.clone().into()
     }
 
-    fn trust(&self, partner: &str, host: &str) -> PartnerTrust {
+    pub(super) fn trust(&self, partner: &str, host: &str) -> PartnerTrust {
         PartnerTrust {
             partner: partner.into(),
             host: host.into(),
             anchors: vec![self.anchor()],
             revocation: Revocation::default(),
+            key_exchange: KeyExchange::default(),
         }
     }
 
-    fn gateway(&self, host: &str) -> Identity {
+    pub(super) fn gateway(&self, host: &str) -> Identity {
         self.gateway_with(host, &[], 0)
     }
 
@@ -410,6 +412,7 @@ fn settings_that_cannot_work_are_refused() {
         host: JO.into(),
         anchors: vec![],
         revocation: Revocation::default(),
+        key_exchange: KeyExchange::default(),
     };
     let broken = PartnerTrust { anchors: vec![b"DER?".to_vec().into()], ..none.clone() };
     for trust in [none, broken] {

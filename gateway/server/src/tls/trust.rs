@@ -9,6 +9,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
+use silkgate_message::agreement::KeyExchange;
 
 use super::fit::{Leaf, may_all_sign};
 use super::{TlsError, provider, roots};
@@ -24,6 +25,8 @@ pub struct PartnerTrust {
     pub anchors: Vec<CertificateDer<'static>>,
     /// What they have revoked.
     pub revocation: Revocation,
+    /// How keys are exchanged with it, by the agreement.
+    pub key_exchange: KeyExchange,
 }
 
 /// Revocation lists in force. Without any nothing is looked up; with one every certificate of a chain must stand under one.

@@ -1,6 +1,7 @@
 //! One transaction: decides every job in order, then writes.
 
 mod dead;
+mod handshake;
 mod incoming;
 mod outgoing;
 mod relation;
@@ -91,6 +92,7 @@ pub(super) async fn run(
             Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
             Work::Erase(due) => batch.erase(conn, &due.seqs).await?,
             Work::Note(note) => batch.note(conn, note).await?,
+            Work::Handshake(handshake) => batch.handshake(conn, handshake).await?,
             Work::Witness(shown) => batch.witness(conn, shown).await?,
         };
         drafts.push((place, draft));

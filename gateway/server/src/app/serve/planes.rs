@@ -8,12 +8,13 @@ use axum::extract::{Extension, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
-use rustls_pki_types::CertificateDer;
+use silkgate_message::party::Country;
 use silkgate_message::problem::{Code, Problem};
 use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
-use crate::http::{self, BackEndPeer, PartnerPeer, Plane};
+use crate::http::{self, BackEndPeer, PartnerPeer, Plane, Session};
+use crate::tls::Side;
 use crate::{channel, deliver, receive, submit, tiles, witness};
 
 /// What partners are served.
@@ -92,6 +93,12 @@ pub(super) struct Partners {
     pub(super) strangers: mpsc::Sender<String>,
 }
 
+impl Partners {
+    fn country(&self, session: &Session) -> Option<Country> {
+        self.gateway.partner_tls().identify(&session.certificate)?.parse().ok()
+    }
+}
+
 impl Plane for Partners {
     type Peer = PartnerPeer;
 
@@ -99,11 +106,20 @@ impl Plane for Partners {
         self.gateway.partner_tls().config()
     }
 
-    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<PartnerPeer> {
-        let country = self.gateway.partner_tls().identify(certificate)?.parse().ok()?;
+    fn opened(&self, session: &Session) {
+        if let (Some(partner), Some(group)) = (self.country(session), session.group) {
+            self.gateway.handshakes.done(partner, Side::In, group);
+        }
+    }
+
+    fn peer(&self, session: &Session) -> Result<PartnerPeer, Code> {
+        let country = self.country(session).ok_or(Code::PeerUnknown)?;
         let directory = self.gateway.directory();
-        let partner = directory.partner(country)?;
-        (partner.state != "removed").then_some(PartnerPeer(country))
+        let partner = directory.partner(country).filter(|partner| partner.state != "removed");
+        let partner = partner.ok_or(Code::PeerUnknown)?;
+        let policy = partner.agreement.key_exchange;
+        let fits = session.group.is_some_and(|group| group.fits(policy));
+        if fits { Ok(PartnerPeer(country)) } else { Err(Code::KeyExchangeWeak) }
     }
 
     fn name(&self, peer: &PartnerPeer) -> String {
@@ -116,9 +132,9 @@ impl Plane for Partners {
         let _ = self.strangers.try_send(reason);
     }
 
-    fn unknown(&self) {
-        self.gateway.figures.connection_refused("partner", Code::PeerUnknown.as_str());
-        self.gateway.refusals.of_unknown();
+    fn refused(&self, session: &Session, code: Code) {
+        self.gateway.figures.connection_refused("partner", code.as_str());
+        self.gateway.refusals.of_peer(code, self.country(session));
     }
 
     fn crowded(&self, bound: &'static str, from: IpAddr, is_told: bool) {
@@ -158,13 +174,14 @@ impl Plane for National {
 
     /// By what is registered, not by what the certificate claims: a certificate that was taken off
     /// the list is out, whatever it says.
-    fn peer(&self, certificate: &CertificateDer<'_>) -> Option<NationalPeer> {
+    fn peer(&self, session: &Session) -> Result<NationalPeer, Code> {
         let directory = self.gateway.directory();
-        let client = directory.client(certificate)?;
+        let client = directory.client(&session.certificate).ok_or(Code::PeerUnknown)?;
         if client.role != "backend" {
-            return Some(NationalPeer::Other);
+            return Ok(NationalPeer::Other);
         }
-        Some(NationalPeer::BackEnd(BackEndPeer(client.subject.parse().ok()?)))
+        let party = client.subject.parse().map_err(|_| Code::PeerUnknown)?;
+        Ok(NationalPeer::BackEnd(BackEndPeer(party)))
     }
 
     fn name(&self, peer: &NationalPeer) -> String {
@@ -179,9 +196,9 @@ impl Plane for National {
         let _ = self.strangers.try_send(reason);
     }
 
-    fn unknown(&self) {
-        self.gateway.figures.connection_refused("national", Code::PeerUnknown.as_str());
-        self.gateway.refusals.of_unknown();
+    fn refused(&self, _: &Session, code: Code) {
+        self.gateway.figures.connection_refused("national", code.as_str());
+        self.gateway.refusals.of_peer(code, None);
     }
 
     fn crowded(&self, bound: &'static str, from: IpAddr, is_told: bool) {
