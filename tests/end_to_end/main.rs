@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says why and ends")]
 
 mod agreement;
+mod approval;
 mod backup;
 mod bad_inputs;
 mod catalogue;

@@ -30,7 +30,7 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 11] = [
+const MIGRATIONS: [(usize, &str); 12] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
@@ -42,11 +42,13 @@ const MIGRATIONS: [(usize, &str); 11] = [
     (9, include_str!("../../gateway/server/src/store/migrations/sqlite/0009_push.sql")),
     (10, include_str!("../../gateway/server/src/store/migrations/sqlite/0010_revocation.sql")),
     (11, include_str!("../../gateway/server/src/store/migrations/sqlite/0011_key_exchange.sql")),
+    (12, include_str!("../../gateway/server/src/store/migrations/sqlite/0012_proposal.sql")),
 ];
 
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        12 => &["DROP TABLE proposal"],
         11 => &["DROP TABLE key_exchange"],
         10 => &["DROP TABLE revocation_list", "DROP TABLE revocation_source"],
         9 => &["DROP TABLE push"],
@@ -371,7 +373,8 @@ fn an_upgrade_is_told_first_and_done_behind_a_backup() {
 }
 
 /// What takes a server's database back to its first schema, newest first.
-const UNDO_POSTGRES: [(u64, &[&str]); 6] = [
+const UNDO_POSTGRES: [(u64, &[&str]); 7] = [
+    (12, &["DROP TABLE proposal"]),
     (11, &["DROP TABLE key_exchange"]),
     (10, &["DROP TABLE revocation_list", "DROP TABLE revocation_source"]),
     (9, &["DROP TABLE push"]),
@@ -425,7 +428,7 @@ fn a_home_on_postgres_migrates_from_its_first_schema() {
     }
     assert_eq!(shape_of(&database), shape_of(&fresh), "exactly what the first schema was");
     let report = checked(&pair.jo, 1);
-    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10, 11], &Value::Null));
+    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10, 11, 12], &Value::Null));
     let done = pair.jo.json(&["upgrade"]);
     assert_eq!(checked(&pair.jo, 0)["verdict"], "nothing");
     pair.jo.start();

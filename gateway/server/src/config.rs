@@ -52,6 +52,9 @@ pub struct Config {
     /// Erasing.
     #[serde(default)]
     pub retention: Retention,
+    /// Who decides.
+    #[serde(default)]
+    pub approval: Approval,
     /// A time-stamping authority; None: none is asked.
     pub timestamp: Option<Timestamp>,
 }
@@ -226,6 +229,14 @@ impl Default for Retention {
     fn default() -> Self {
         Self { every_seconds: 3600, key_backup_days: 30 }
     }
+}
+
+/// `[approval]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approval {
+    /// Whether a second operator approves what cannot be taken back.
+    pub four_eyes: bool,
 }
 
 /// `[timestamp]`.

@@ -63,12 +63,30 @@ pub(super) async fn commit(cx: &Cx, mut tx: Connection, acts: &[Act]) -> Result<
 pub(super) async fn commit_settled(cx: &Cx, mut tx: Connection, acts: &[Act], at: Instant) -> Result<()> {
     let mut logs = Logs::new(keys::log(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
+    if let Some(approved) = &cx.approved {
+        let (house, entry) = (growth.house()?, approved.settle(&mut tx).await?);
+        growth.append(&mut tx, house, &entry).await?;
+    }
     for act in acts {
         let log = match act.log {
             Where::House => growth.house()?,
             Where::Channel(partner) => growth.channel(partner)?,
         };
         growth.append(&mut tx, log, &act.entry(at)).await?;
+    }
+    growth.finish(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Commits a transaction with these entries in the house log.
+pub(super) async fn commit_entries(cx: &Cx, mut tx: Connection, entries: &[Entry]) -> Result<()> {
+    writable(&mut tx).await?;
+    let mut logs = Logs::new(keys::log(&cx.home)?);
+    let mut growth = logs.begin(&mut tx).await?;
+    let house = growth.house()?;
+    for entry in entries {
+        growth.append(&mut tx, house, entry).await?;
     }
     growth.finish(&mut tx).await?;
     tx.commit().await?;

@@ -10,6 +10,7 @@ use silkgate_message::event;
 use silkgate_message::instant::Instant;
 use uuid::Uuid;
 
+use super::approval::{self, Plan};
 use super::{Cx, Found, admin, both_times};
 use crate::accept::{self, Logs, entry_at};
 use crate::clock;
@@ -30,10 +31,10 @@ use crate::store::{Connection, partner, payload};
 )]
 pub(crate) struct Args {
     /// The message's id.
-    id: String,
+    pub(super) id: String,
     /// Why, for whoever asks later; no names, at most 500 characters.
     #[arg(long, value_parser = reason)]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// How long readers may keep the write-ahead log from being emptied.
@@ -103,6 +104,9 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     if present.is_empty() {
         tx.rollback().await?;
     } else {
+        let plan = Plan::Erase { id: args.id, reason: args.reason.clone() };
+        let Some(next) = approval::stands(cx, &config, tx, &plan).await? else { return Ok(Found::Good) };
+        tx = next;
         commit(cx, tx, &id, &present, args.reason, now).await?;
         clean = store.fold(PATIENCE).await?;
     }
@@ -131,6 +135,10 @@ async fn commit(
     admin::writable(&mut tx).await?;
     let mut logs = Logs::new(keys::log(&cx.home)?);
     let mut growth = logs.begin(&mut tx).await?;
+    if let Some(approved) = &cx.approved {
+        let (house, entry) = (growth.house()?, approved.settle(&mut tx).await?);
+        growth.append(&mut tx, house, &entry).await?;
+    }
     for row in rows {
         // The reason is kept as long as the agreement keeps payloads.
         let agreed = partners.iter().find(|partner| partner.country == row.partner);

@@ -5,6 +5,7 @@
 
 mod admin;
 mod agreement;
+mod approval;
 mod audit;
 mod backend;
 mod card;
@@ -76,6 +77,9 @@ struct Cli {
     /// Print JSON for a program to read.
     #[arg(long, global = true)]
     json: bool,
+    /// The operator who gives the command, where two are needed: a name under clients/, or a certificate whose key lies beside it.
+    #[arg(long = "as", global = true, value_name = "NAME|FILE")]
+    operator: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -124,6 +128,8 @@ enum Command {
     /// List, explain, retry or drop what was given up.
     #[command(subcommand)]
     Dead(dead::Dead),
+    /// List, approve or refuse what another operator proposed.
+    Approve(approval::Args),
     /// Erase a message's payload at once.
     Erase(erase::Args),
     /// Carry messages and receipts by hand while the line is down.
@@ -147,6 +153,10 @@ enum Command {
 pub(crate) struct Cx {
     home: Home,
     json: bool,
+    /// Who gives the command.
+    operator: Option<String>,
+    /// By whose approval it is done.
+    approved: Option<approval::Approved>,
 }
 
 impl Cx {
@@ -209,7 +219,7 @@ pub(crate) async fn run_line(line: &[&str]) -> anyhow::Result<Found> {
 }
 
 async fn command(cli: Cli) -> anyhow::Result<Found> {
-    let cx = Cx { home: Home::new(cli.home), json: cli.json };
+    let cx = Cx { home: Home::new(cli.home), json: cli.json, operator: cli.operator, approved: None };
     match cli.command {
         Command::Init(args) => init::run(&cx, args).await,
         Command::Card(args) => card::run(&cx, args).await,
@@ -228,6 +238,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Log(args) => log::run(&cx, args).await,
         Command::Show(args) => show::run(&cx, args).await,
         Command::Dead(command) => dead::run(&cx, command).await,
+        Command::Approve(args) => approval::run(&cx, args).await,
         Command::Erase(args) => erase::run(&cx, args).await,
         Command::Courier(command) => courier::run(&cx, command).await,
         Command::Move(args) => carry::moving::run(&cx, args).await,

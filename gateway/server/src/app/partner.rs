@@ -10,6 +10,7 @@ use silkgate_message::party::Country;
 
 use super::admin::{self, Act, Where};
 use super::agreement::{self, Allow};
+use super::approval::{self, Plan};
 use super::crl::{self, PartnerCrl};
 use super::{Cx, Found, probe};
 use crate::clock;
@@ -107,7 +108,10 @@ pub(crate) enum Partner {
 /// Runs the command.
 pub(crate) async fn run(cx: &Cx, command: Partner) -> Result<Found> {
     match command {
-        Partner::Add { card, fingerprint, connect } => add(cx, &card, &fingerprint, connect).await,
+        Partner::Add { card, fingerprint, connect } => {
+            let bytes = std::fs::read(&card).with_context(|| card.display().to_string())?;
+            add(cx, &card.display().to_string(), bytes, &fingerprint, connect).await
+        }
         Partner::List => list(cx).await,
         Partner::Show { country, agreement } => show(cx, country, agreement).await,
         Partner::Test { country } => probe::run(cx, country).await,
@@ -120,11 +124,16 @@ pub(crate) async fn run(cx: &Cx, command: Partner) -> Result<Found> {
     }
 }
 
-async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>) -> Result<Found> {
+/// Adds a partner by its card. `file`: where it was read from, for whoever reads an error.
+pub(super) async fn add(
+    cx: &Cx,
+    file: &str,
+    bytes: Vec<u8>,
+    fingerprint: &str,
+    connect: Option<String>,
+) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let card =
-        Card::parse(&bytes).map_err(|error| anyhow!("{}: {} ({error})", file.display(), error.code()))?;
+    let card = Card::parse(&bytes).map_err(|error| anyhow!("{file}: {} ({error})", error.code()))?;
     let said: Fingerprint = fingerprint.parse().map_err(|error| anyhow!("--fingerprint: {error}"))?;
     if said != card.fingerprint() {
         // The card's own fingerprint is not shown: whoever swapped the card would like it copied.
@@ -136,7 +145,7 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
     }
     let country = card.content().country;
     if country == config.country() {
-        bail!("{}: the card is of our own state", file.display());
+        bail!("{file}: the card is of our own state");
     }
     let mut tx = store.write().await?;
     let known = partner::all(&mut tx).await?;
@@ -162,7 +171,9 @@ async fn add(cx: &Cx, file: &PathBuf, fingerprint: &str, connect: Option<String>
     };
     // Read back as the gateway will: what it could not use is not stored.
     directory::Partner::read(&row, config.country(), &revocation::lists(&mut tx).await?)
-        .map_err(|what| anyhow!("{}: {what}", file.display()))?;
+        .map_err(|what| anyhow!("{file}: {what}"))?;
+    let plan = Plan::partner_add(&bytes, fingerprint, row.connect.as_deref());
+    let Some(mut tx) = approval::stands(cx, &config, tx, &plan).await? else { return Ok(Found::Good) };
     ensure_channel(&mut tx, &config, country).await?;
     partner::put(&mut tx, &row).await?;
     let card_digest = Digest(card.digest());
@@ -221,9 +232,16 @@ pub(super) async fn change(
     let (config, store) = admin::open(cx).await?;
     let mut tx = store.write().await?;
     let mut row = find(&mut tx, country).await?;
+    let before = Digest::of(row.agreement.as_bytes());
     let what = edit(&mut row)?;
     directory::Partner::read(&row, config.country(), &revocation::lists(&mut tx).await?)
         .map_err(|what| anyhow!("{what}"))?;
+    if what == "agreement" {
+        // Suspending and removing is one person's: it cannot wait for another.
+        let plan = Plan::agreement(country, before, &row.state, &row.agreement);
+        let Some(next) = approval::stands(cx, &config, tx, &plan).await? else { return Ok(Found::Good) };
+        tx = next;
+    }
     partner::put(&mut tx, &row).await?;
     let digest = Some(Digest::of(row.agreement.as_bytes()));
     let mut acts = vec![act(Where::House, what, digest, Some(country))];

@@ -11,7 +11,7 @@ use crate::config::Place;
 use crate::keys;
 use crate::store::key_exchange::{self, ExchangeRow};
 use crate::store::witness::{self, Alarm, AlarmKind};
-use crate::store::{Connection, delivery, ledger, message, outbox, partner, timestamp};
+use crate::store::{Connection, delivery, ledger, message, outbox, partner, proposal, timestamp};
 use crate::tls::Group;
 
 #[derive(clap::Args)]
@@ -34,6 +34,9 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let mut dead = message::dead(&mut tx).await?;
     dead.extend(delivery::dead(&mut tx).await?);
     let exchanges = key_exchange::all(&mut tx).await?;
+    let (four_eyes, now) = (config.approval.four_eyes, clock::now());
+    let proposals = proposal::all(&mut tx).await?;
+    let proposed = proposals.iter().filter(|row| row.state == "open" && now <= row.until).count();
     let alarms = witness::open_alarms(&mut tx).await?;
     let witnessing = witnessing(&mut tx, &logs, &partners).await?;
     let running =
@@ -53,6 +56,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "database": database,
         "partner_plane": { "listen": config.partner_plane.listen.to_string(), "endpoint": config.partner_plane.endpoint },
         "national_plane": { "listen": config.national_plane.listen.to_string() },
+        "approval": { "four_eyes": four_eyes, "waiting": proposed, "recommended": !four_eyes },
         "partners": partners.iter().map(|row| json!({
             "partner": row.country, "state": row.state, "key_exchange": exchanged(&exchanges, &row.country),
         })).collect::<Vec<_>>(),
@@ -89,6 +93,13 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         for alarm in &alarms {
             lines.push(alarm_text(alarm));
         }
+        lines.push(match (four_eyes, proposed) {
+            (false, _) => "  approval        by one operator; RECOMMENDED: [approval] four_eyes = true, with two operators \
+                           (docs/operations/approval.md)"
+                .to_owned(),
+            (true, 0) => "  approval        by two operators; nothing waits".to_owned(),
+            (true, count) => format!("  approval        by two operators; {count} to be approved: silkgate approve"),
+        });
         lines.extend(partners.iter().map(|row| format!("  partner         {} {}", row.country, row.state)));
         lines.extend(exchanges.iter().map(|row| {
             let calls = if row.direction == "in" { "calls with" } else { "is called with" };

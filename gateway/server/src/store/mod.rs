@@ -21,6 +21,7 @@ pub mod outbox;
 pub mod partner;
 pub mod payload;
 pub mod proof;
+pub mod proposal;
 pub mod push;
 pub mod question;
 pub mod record;
