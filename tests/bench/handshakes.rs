@@ -11,6 +11,7 @@ use rustls::crypto::{CryptoProvider, SupportedKxGroup, ring};
 use rustls::{ClientConfig, ClientConnection, NamedGroup, RootCertStore, StreamOwned};
 use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
+use support::home::set;
 use support::{Home, Pair, wire};
 
 use crate::hybrid::X25519MLKEM768;
@@ -52,6 +53,8 @@ struct Round {
 pub fn run(rounds: usize, as_json: bool) -> Result<()> {
     let mut pair = Pair::set_up_files(None);
     pair.jo.with_operations();
+    // All come from one address.
+    set(&pair.jo, "handshakes_per_second", "100000");
     pair.jo.start();
     let shapes = shapes();
     let mut rows: Vec<Vec<Round>> = shapes.iter().map(|_| Vec::new()).collect();
