@@ -1,6 +1,7 @@
 //! Every target over its kept corpus and over changes of it, on the stable toolchain. See docs/testing.md.
 //!
 //! `SILKGATE_FUZZ_CASES` and `SILKGATE_FUZZ_SEED` make a longer run, or another one.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::collections::BTreeSet;
 use std::fs;
