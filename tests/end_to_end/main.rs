@@ -40,6 +40,7 @@ mod rollover;
 mod schema;
 mod smuggling;
 mod strangers;
+mod supply_chain;
 mod surroundings;
 mod tamper;
 mod tiles;

@@ -174,7 +174,11 @@ impl Out {
             } else {
                 message.segment("LOC", &[&[qualifier], &[text(leg, place)]]);
             }
-            message.segment("DTM", &[&[moment, &digits(text(leg, at)), "203"]]);
+            let minute = digits(text(leg, at));
+            if minute.is_empty() {
+                self.faults.push(fault("time", format!("{at} is no instant from 1970 on")));
+            }
+            message.segment("DTM", &[&[moment, &minute, "203"]]);
         }
     }
 

@@ -117,6 +117,11 @@ fn each_fault_stands_where_it_is() {
         let faults = read(good.replacen(from, to, 1).as_bytes(), &options).unwrap_err();
         assert!(codes(&faults).contains(&wanted), "{to}: {:?}", codes(&faults));
     }
+    // No sign is a digit, and what lies outside of all instants is refused instead of falling over.
+    for wrong in ["0710?+810845", "2007100810?+5", "197001010000", "999912312359"] {
+        let faults = read(good.replacen("0710081045", wrong, 1).as_bytes(), &options).unwrap_err();
+        assert!(codes(&faults).contains(&("date_invalid", 8, 9)), "{wrong}: {:?}", codes(&faults));
+    }
     assert_eq!(read(b"", &options).unwrap_err()[0].code, "empty");
 }
 
@@ -176,6 +181,15 @@ fn carried(data: &Value) -> Value {
         person["name"] = json!({ "surname": surname, "givenNames": given, "script": "Latn" });
     }
     data
+}
+
+/// An instant that no clock shows has no minute to write: it is told, not left out.
+#[test]
+fn a_time_that_cannot_be_written_is_a_fault() {
+    let example = Catalogue::embedded().find("manifest.passenger", 1).unwrap().example();
+    let mut data: Value = serde_json::from_str::<Value>(example).unwrap()["data"].take();
+    data["itinerary"][0]["arrival"] = "0026-11-25T10:00:00Z".into();
+    assert_eq!(write(&data).unwrap_err()[0].code, "time");
 }
 
 proptest! {

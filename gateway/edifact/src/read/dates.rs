@@ -3,8 +3,11 @@
 use silkgate_message::values::calendar::Partial;
 use time::{Date, Month};
 
-/// CCYYMMDD.
+/// CCYYMMDD, digits only: Rust's own numbers may have a sign.
 pub(super) fn date(text: &str) -> Option<Date> {
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     let part = |range: std::ops::Range<usize>| text.get(range)?.parse::<u8>().ok();
     let month = Month::try_from(part(4..6)?).ok()?;
     Date::from_calendar_date(text.get(..4)?.parse().ok()?, month, part(6..8)?)

@@ -195,8 +195,10 @@ impl List<'_> {
     fn time(&mut self, segment: &Segment) -> Option<PrimitiveDateTime> {
         let text = segment.get(1, 1);
         let whole = if text.len() == 10 { format!("20{text}") } else { text.to_owned() };
-        let parsed = (whole.len() == 12).then(|| {
-            let date = date(whole.get(..8)?)?;
+        let digits = whole.len() == 12 && whole.bytes().all(|b| b.is_ascii_digit());
+        let parsed = digits.then(|| {
+            // Instants begin with 1970 and end with 9999, also when they are moved to UTC.
+            let date = date(whole.get(..8)?).filter(|date| (1971..=9998).contains(&date.year()))?;
             let time =
                 Time::from_hms(whole.get(8..10)?.parse().ok()?, whole.get(10..)?.parse().ok()?, 0).ok()?;
             Some(PrimitiveDateTime::new(date, time))

@@ -1,6 +1,7 @@
 //! A traveller: NAD and what follows it.
 
 use serde_json::{Value, json};
+use silkgate_message::json::INTEGER_MAX;
 use time::Date;
 
 use super::List;
@@ -109,7 +110,8 @@ impl List<'_> {
             },
             ("MEA", "CT") => {
                 if let Some(count) = segment.components(3).iter().find_map(|text| text.parse::<u64>().ok()) {
-                    person["baggage"] = count.into();
+                    // Strict JSON has no greater number; the catalogue refuses this one too.
+                    person["baggage"] = count.min(INTEGER_MAX).into();
                 }
             }
             ("LOC", "178") => person["embark"] = self.place(segment, 2).into(),

@@ -24,6 +24,9 @@ impl Place {
 impl Config {
     /// The text of a configuration with one top-level setting changed, and everything else as it was.
     pub fn with_setting(text: &str, name: &str, value: &str) -> Result<String, String> {
+        let table = |text: &str| toml::from_str::<toml::Table>(text).map_err(|error| error.to_string());
+        let mut wanted = table(text)?;
+        wanted.insert(name.to_owned(), toml::Value::String(value.to_owned()));
         let setting = format!("{name} = {}", toml::Value::String(value.to_owned()));
         let top = text.lines().take_while(|line| !line.trim_start().starts_with('['));
         let stated = |line: &&str| line.split('=').next().is_some_and(|key| key.trim() == name);
@@ -37,8 +40,8 @@ impl Config {
                 format!("{top}{end}{setting}\n{rest}")
             }
         };
-        let read: toml::Table = toml::from_str(&changed).map_err(|error| error.to_string())?;
-        if read.get(name).and_then(toml::Value::as_str) == Some(value) {
+        // The line may have been found inside a text of several lines: what counts is what is read.
+        if table(&changed)? == wanted {
             Ok(changed)
         } else {
             Err(format!("`{name}` cannot be changed by a program in this file: change it by hand"))
