@@ -42,6 +42,7 @@ pub(super) const SQLITE: History = &[
     (9, "push", include_str!("migrations/sqlite/0009_push.sql")),
     (10, "revocation", include_str!("migrations/sqlite/0010_revocation.sql")),
     (11, "key_exchange", include_str!("migrations/sqlite/0011_key_exchange.sql")),
+    (13, "roles", include_str!("migrations/sqlite/0013_roles.sql")),
 ];
 const POSTGRES: History = &[
     (5, "first", include_str!("migrations/postgres/0005_first.sql")),
@@ -51,6 +52,7 @@ const POSTGRES: History = &[
     (9, "push", include_str!("migrations/postgres/0009_push.sql")),
     (10, "revocation", include_str!("migrations/postgres/0010_revocation.sql")),
     (11, "key_exchange", include_str!("migrations/postgres/0011_key_exchange.sql")),
+    (13, "roles", include_str!("migrations/postgres/0013_roles.sql")),
 ];
 pub(super) const SQLITE_KEYS: History =
     &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];
