@@ -137,7 +137,7 @@ pub enum Profile {
     },
     /// A client of the national plane: URI name `urn:silkgate:<role>:<subject>`.
     NationalClient {
-        /// `backend`, `operator` or `auditor`.
+        /// `backend`, `operator`, `auditor` or `data-protection`.
         role: String,
         /// The party of a back end, such as `IQ/general-customs-authority`; of another role a name
         /// of at most 48 letters, digits, `.`, `_` and `-`.
@@ -165,8 +165,7 @@ impl Profile {
             Profile::NationalClient { role, subject } => {
                 check_client(role, subject)?;
                 let mut params = params(&format!("{role} {subject}"), now, year)?;
-                let uri = format!("urn:silkgate:{role}:{subject}");
-                params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+                params.subject_alt_names = vec![SanType::URI(client_uri(role, subject).try_into()?)];
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
                 params
             }
@@ -175,6 +174,14 @@ impl Profile {
         params.use_authority_key_identifier_extension = true;
         Ok((params, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?))
     }
+}
+
+/// What every URI name of ours begins with.
+pub const CLIENT_URIS: &str = "urn:silkgate:";
+
+/// The URI name of a client of the national plane.
+pub fn client_uri(role: &str, subject: &str) -> String {
+    format!("{CLIENT_URIS}{role}:{subject}")
 }
 
 /// A certificate that signs messages: self-signed, because partners register this very certificate
@@ -209,9 +216,11 @@ fn check_client(role: &str, subject: &str) -> Result<(), CertificateError> {
             });
             if party { Ok(()) } else { Err(CertificateError::Client("a back end's subject is its party")) }
         }
-        "operator" | "auditor" if word(subject) => Ok(()),
-        "operator" | "auditor" => Err(CertificateError::Client("the subject is a plain name")),
-        _ => Err(CertificateError::Client("the role is backend, operator or auditor")),
+        "operator" | "auditor" | "data-protection" if word(subject) => Ok(()),
+        "operator" | "auditor" | "data-protection" => Err(CertificateError::Client(
+            "the subject is a plain name: 1 to 48 letters, digits, `.`, `_` and `-`",
+        )),
+        _ => Err(CertificateError::Client("the role is backend, operator, auditor or data-protection")),
     }
 }
 

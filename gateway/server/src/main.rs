@@ -25,6 +25,7 @@ mod receive;
 mod refusals;
 mod retention;
 mod revocation;
+mod roles;
 mod send;
 #[cfg(test)]
 mod simulation;

@@ -12,6 +12,7 @@ mod card;
 mod carry;
 mod check;
 mod client;
+mod clients;
 mod convert;
 mod courier;
 mod crl;
@@ -96,6 +97,9 @@ enum Command {
     /// Issue client certificates for back ends.
     #[command(subcommand)]
     Backend(backend::Backend),
+    /// Register operators, auditors and data-protection officers on the national plane, or take any certificate off it.
+    #[command(subcommand)]
+    Client(clients::Clients),
     /// Let a new signing, log or witness key follow the one in use.
     #[command(subcommand)]
     Key(key::Key),
@@ -225,6 +229,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Card(args) => card::run(&cx, args).await,
         Command::Partner(command) => partner::run(&cx, command).await,
         Command::Backend(command) => backend::run(&cx, command).await,
+        Command::Client(command) => clients::run(&cx, command).await,
         Command::Key(command) => key::run(&cx, command).await,
         Command::Serve(args) => serve::run(&cx, args).await,
         Command::Submit(args) => submit::run(&cx, args).await,

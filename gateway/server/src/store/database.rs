@@ -43,6 +43,7 @@ pub(super) const SQLITE: History = &[
     (10, "revocation", include_str!("migrations/sqlite/0010_revocation.sql")),
     (11, "key_exchange", include_str!("migrations/sqlite/0011_key_exchange.sql")),
     (12, "proposal", include_str!("migrations/sqlite/0012_proposal.sql")),
+    (13, "roles", include_str!("migrations/sqlite/0013_roles.sql")),
 ];
 const POSTGRES: History = &[
     (5, "first", include_str!("migrations/postgres/0005_first.sql")),
@@ -53,6 +54,7 @@ const POSTGRES: History = &[
     (10, "revocation", include_str!("migrations/postgres/0010_revocation.sql")),
     (11, "key_exchange", include_str!("migrations/postgres/0011_key_exchange.sql")),
     (12, "proposal", include_str!("migrations/postgres/0012_proposal.sql")),
+    (13, "roles", include_str!("migrations/postgres/0013_roles.sql")),
 ];
 pub(super) const SQLITE_KEYS: History =
     &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];

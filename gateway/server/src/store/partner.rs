@@ -28,7 +28,7 @@ pub struct PartnerRow {
 pub struct ClientRow {
     /// SHA-256 of the certificate.
     pub certificate: Digest,
-    /// `backend`, `operator` or `auditor`.
+    /// `backend`, `operator`, `auditor` or `data-protection`.
     pub role: String,
     /// The party of a back end, the name of another role.
     pub subject: String,
@@ -111,6 +111,13 @@ pub async fn add_client(conn: &mut Connection, row: &ClientRow, at: Instant) -> 
         .bind(at.0)
         .execute(&mut *conn)
         .await?;
+    touch(conn).await
+}
+
+/// Takes a certificate of the national plane off the list.
+pub async fn remove_client(conn: &mut Connection, certificate: &Digest) -> Result<(), StoreError> {
+    let query = sql("DELETE FROM client WHERE certificate = $1").bind(certificate.0.to_vec());
+    query.execute(&mut *conn).await?;
     touch(conn).await
 }
 

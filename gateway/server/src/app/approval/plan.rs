@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
-use super::super::{Cx, Found, erase, partner};
+use super::super::{Cx, Found, clients, erase, partner};
+use crate::roles::Role;
 
 /// What one operator proposes. It holds all that the command needs: files are not read again.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -33,6 +34,11 @@ pub(crate) enum Plan {
         state: String,
         /// The whole agreement, TOML.
         agreement: String,
+    },
+    /// `client add operator`
+    OperatorAdd {
+        /// Who.
+        name: String,
     },
     /// `erase`
     Erase {
@@ -72,6 +78,7 @@ impl Plan {
             Plan::Agreement { partner, state, .. } => {
                 format!("change the agreement with {partner}, which is then {state}")
             }
+            Plan::OperatorAdd { name } => format!("issue a certificate to {name}, as an operator"),
             Plan::Erase { id, reason } => format!("erase the payload of {id} now: {reason}"),
         }
     }
@@ -94,6 +101,7 @@ impl Plan {
                 Ok("agreement")
             })
             .await,
+            Plan::OperatorAdd { name } => clients::add(cx, Role::Operator, &name).await,
             Plan::Erase { id, reason } => erase::run(cx, erase::Args { id, reason }).await,
         }
     }
