@@ -30,6 +30,8 @@ fn tells_the_whole_story_and_leaves_nothing_running() {
         "refused signature_invalid: entry",
         "Jordan holds a red car, as signed",
         "the very same receipt, byte for byte; 0 more deliveries",
+        "refused   operator cannot approve what operator proposed",
+        "approved  by samira: the agreement holds revenue-collection",
         "9 of 9 receipts verify",
         "Iraq's logs verify",
         "Jordan's logs verify",

@@ -4,6 +4,7 @@
 //! commands that a ministry would type. What is printed is read back from the other side.
 
 mod answers;
+mod operators;
 mod proxy;
 mod states;
 mod story;

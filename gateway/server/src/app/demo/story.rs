@@ -13,6 +13,7 @@ use silkgate_message::problem::Problem;
 use super::super::client::Client;
 use super::super::{Found, line};
 use super::answers::{hit_on, question};
+use super::operators::four_eyes;
 use super::states::{Pair, State};
 use crate::clock;
 use crate::directory::channel_keys;
@@ -54,6 +55,7 @@ pub(super) async fn tell(pair: &mut Pair) -> Result<Found> {
     saved.push(invalid_manifest(pair).await?);
     let altered = altered_on_the_way(pair).await?;
     sent_twice(pair, &altered).await?;
+    four_eyes(pair).await?;
     saved.push(altered);
     verify(pair, &saved).await
 }
