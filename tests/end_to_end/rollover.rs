@@ -12,7 +12,7 @@ const IQ: &str = "IQ/traffic-police";
 const JO: &str = "JO/public-security";
 
 /// A message each way, both receipted.
-fn exchange(pair: &Pair) -> [String; 2] {
+pub fn exchange(pair: &Pair) -> [String; 2] {
     [(&pair.iq, IQ, JO), (&pair.jo, JO, IQ)].map(|(home, from, to)| {
         let event = event(from, to);
         let back_end = home.back_end(from);
@@ -25,13 +25,13 @@ fn exchange(pair: &Pair) -> [String; 2] {
 }
 
 /// Jordan's present card, added by Iraq.
-fn hand_over(pair: &Pair) -> Card {
+pub fn hand_over(pair: &Pair) -> Card {
     let (card, fingerprint) = pair.jo.card();
     pair.iq.ok(&["partner", "add", &card.to_string_lossy(), "--fingerprint", &fingerprint]);
     Card::parse(&std::fs::read(card).unwrap()).unwrap()
 }
 
-fn all_cosigned(home: &Home) {
+pub fn all_cosigned(home: &Home) {
     wait_for("every entry to be cosigned", || {
         let status = home.json(&["status"]);
         status["witness"].as_array().unwrap().iter().all(|w| w["size"] == w["of"]).then_some(())

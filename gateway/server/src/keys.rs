@@ -243,6 +243,19 @@ fn held(part: Part, keys: &[(String, Key)]) -> Vec<(Part, String, Arc<TokenKey>)
     held.collect()
 }
 
+/// Where a running gateway says which keys in tokens it holds: none of them is destroyed meanwhile.
+pub fn held_file(home: &Home) -> PathBuf {
+    home.path().join("keys").join("held")
+}
+
+/// Says it, at once and as a whole.
+pub fn tell_held(home: &Home, keys: &Keys) -> std::io::Result<()> {
+    let text: String = keys.in_token.iter().map(|(_, _, key)| format!("{}\n", key.uri())).collect();
+    let next = held_file(home).with_extension("next");
+    std::fs::write(&next, text)?;
+    std::fs::rename(next, held_file(home))
+}
+
 /// Has the token's key that a file names, if it names one, prove that it signs.
 pub fn reached(home: &Home, name: &str) -> Result<()> {
     private::in_token(home, &home.key(name)).map(drop)

@@ -11,12 +11,13 @@
 //!
 //! Each can be in a file or in a token, and either can follow the other.
 
+mod destroy;
 mod list;
 mod make;
 
 use std::fs;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 use silkgate_ledger::{VerifierKey, WitnessKey};
 use silkgate_message::card::Card;
@@ -29,7 +30,7 @@ use super::{Cx, Found, both_times};
 use crate::clock;
 use crate::config::Config;
 use crate::directory;
-use crate::keys::{self, Identity, Key as PrivateKey, TokenKey, staged};
+use crate::keys::{self, Identity, Key as PrivateKey, staged};
 use crate::store::{Store, partner};
 use crate::tls;
 pub(super) use list::{Row, rows};
@@ -224,16 +225,16 @@ fn succeed(previous: &std::path::Path, present: &std::path::Path, next: &std::pa
 async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let previous = cx.home.key(&staged(name.as_str(), "previous"));
+    if cx.home.key(&staged(name.as_str(), "retired")).exists() {
+        // An earlier time this command did not come to its end.
+        return destroy::run(cx, name).await;
+    }
     if !previous.exists() {
         eprintln!("silkgate: no {} key waits to be retired", name.as_str());
         return Ok(Found::Wrong);
     }
     let overlap = keys::overlap_file(&cx.home, name.as_str());
     let certificate = cx.home.certificate(&staged(name.as_str(), "previous"));
-    if is_destroyed(cx, name)? {
-        // After a crash at the end of this command.
-        return remove(cx, name, [&certificate, &overlap, &previous]);
-    }
     // What a TLS key signed is over with its handshake.
     let waits = !stolen && name != Name::Tls;
     let until = fs::read_to_string(&overlap).ok().and_then(|text| Instant::parse(text.trim()));
@@ -256,46 +257,33 @@ async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
         let what = if stolen { "key_stolen" } else { "key_retire" };
         admin::commit(cx, store.write().await?, &[act(what, digest)]).await?;
     }
-    if let Some(uri) = keys::in_token(&cx.home, &staged(name.as_str(), "previous"))? {
-        if names_it(cx, &uri)? > 1 {
-            bail!("{}: another key file names the same key, so it stays: {uri}", previous.display());
+    // The key last: as long as it is there the command can be repeated.
+    for file in [&certificate, &overlap] {
+        remove(file)?;
+    }
+    match keys::in_token(&cx.home, &staged(name.as_str(), "previous"))? {
+        Some(_) => {
+            let retired = cx.home.key(&staged(name.as_str(), "retired"));
+            fs::rename(&previous, &retired).with_context(|| retired.display().to_string())?;
+            destroy::run(cx, name).await
         }
-        TokenKey::destroy(&cx.home, &uri)
-            .context("the key is not destroyed; repeat the command when its token is reached")?;
-    }
-    remove(cx, name, [&certificate, &overlap, &previous])
-}
-
-/// Whether the key before was destroyed in its token already.
-fn is_destroyed(cx: &Cx, name: Name) -> Result<bool> {
-    let uri = keys::in_token(&cx.home, &staged(name.as_str(), "previous"))?;
-    uri.map_or(Ok(false), |uri| TokenKey::is_absent(&cx.home, &uri))
-}
-
-/// How many key files of the home name this key.
-fn names_it(cx: &Cx, uri: &keys::Uri) -> Result<usize> {
-    let folder = cx.home.key("any");
-    let folder = folder.parent().ok_or_else(|| anyhow!("a key without a folder"))?;
-    let mut count = 0;
-    for file in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = file?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".key"));
-        let Some(name) = name else { continue };
-        count += usize::from(keys::in_token(&cx.home, name)?.as_ref() == Some(uri));
-    }
-    Ok(count)
-}
-
-/// The key last: as long as it is there the command can be repeated.
-fn remove(cx: &Cx, name: Name, files: [&std::path::PathBuf; 3]) -> Result<Found> {
-    for file in files {
-        match fs::remove_file(file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| file.display().to_string());
-            }
-            _ => {}
+        None => {
+            remove(&previous)?;
+            destroyed(cx, name)
         }
     }
+}
+
+fn remove(file: &std::path::Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| file.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn destroyed(cx: &Cx, name: Name) -> Result<Found> {
     let what = if name == Name::Tls { "" } else { "\nPrint the next card and hand it to every partner." };
     cx.print(&json!({ "key": name.as_str(), "step": "retire" }), || {
         format!("The {} key before is destroyed.{what}", name.as_str())
@@ -309,12 +297,13 @@ fn public_digest(cx: &Cx, config: &Config, name: Name, stage: &str) -> Result<Di
     if name.has_certificate() {
         let certificate = match stage {
             "next" => next_certificate(cx, name)?,
+            // It went before its key.
+            "retired" => None,
             _ => Some(keys::one(&cx.home.certificate(&file))?.to_vec()),
         };
         if let Some(der) = certificate {
             return Ok(Digest::of(&der));
         }
-        // Its authority has not signed it yet.
         let key = PrivateKey::read(&cx.home, &file, name.algorithm())?;
         return Ok(Digest::of(key.private().public_key()));
     }

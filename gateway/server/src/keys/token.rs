@@ -73,9 +73,11 @@ impl TokenKey {
     pub(super) fn open(home: &Home, uri: Uri) -> Result<Self> {
         let (token, pin) = token_of(home, &uri)?;
         let named = uri.clone();
-        let (algorithm, public_key, handle) = token.with(&pin, |session, _| found(session, &named))?;
+        let (algorithm, public_key, handle) = token
+            .with(&pin, |session, _| found(session, &named))
+            .with_context(|| format!("token `{}`", uri.token))?;
         let key = Self { token, pin, uri, algorithm, public_key, handle: Mutex::new(Some(handle)) };
-        key.sign(PROBE).with_context(|| key.uri.to_string())?;
+        key.sign(PROBE)?;
         Ok(key)
     }
 

@@ -56,7 +56,8 @@ pub(in super::super) fn rows(cx: &Cx) -> Result<Vec<Row>> {
     let config = cx.home.config()?;
     let mut rows = Vec::new();
     for name in Name::ALL {
-        for (stage, is) in [("previous", "before"), ("", "in use"), ("next", "next")] {
+        for (stage, is) in [("retired", "retired"), ("previous", "before"), ("", "in use"), ("next", "next")]
+        {
             let file = staged(name.as_str(), stage);
             if !cx.home.key(&file).exists() {
                 continue;

@@ -26,7 +26,8 @@ pub(super) async fn run(cx: &Cx, name: Name, token: Option<Option<&str>>) -> Res
     if cx.home.key(&next).exists() {
         bail!("{} exists: the next {} key is made already", cx.home.key(&next).display(), name.as_str());
     }
-    if cx.home.key(&staged(name.as_str(), "previous")).exists() {
+    let waits = |stage| cx.home.key(&staged(name.as_str(), stage)).exists();
+    if waits("previous") || waits("retired") {
         bail!(
             "the {0} key before the present one is not retired yet: `silkgate key retire {0}`",
             name.as_str()

@@ -34,7 +34,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Absent(what) | Fault::Other(what) => f.write_str(what),
-            Fault::Token(Error::Pkcs11(code, function)) => write!(f, "{function}: {code}"),
+            Fault::Token(Error::Pkcs11(code, function)) => write!(f, "C_{function:?}: {code:?}"),
             Fault::Token(error) => write!(f, "{error}"),
         }
     }
@@ -91,7 +91,8 @@ impl Module {
             return Ok(module.clone());
         }
         let context = Pkcs11::new(path).with_context(|| format!("{}: cannot be loaded", path.display()))?;
-        initialise(&context).with_context(|| format!("{}: does not start", path.display()))?;
+        let started = initialise(&context).map_err(Fault::from);
+        started.with_context(|| format!("{}: does not start", path.display()))?;
         let module = Arc::new(Self { context: RwLock::new(context), tokens: Mutex::default() });
         modules.insert(path.to_owned(), module.clone());
         Ok(module)
@@ -108,11 +109,11 @@ pub fn revive() {
         for token in lock(&module.tokens).values() {
             lock(&token.sessions).idle.clear();
         }
-        if let Err(error) = context.clone().finalize() {
+        if let Err(error) = context.clone().finalize().map_err(Fault::from) {
             tracing::debug!(%error, "a PKCS#11 module did not end");
         }
-        if let Err(error) = initialise(&context) {
-            tracing::warn!(%error, "a PKCS#11 module does not start again");
+        if let Err(error) = initialise(&context).map_err(Fault::from) {
+            tracing::debug!(%error, "a PKCS#11 module does not start again");
         }
     }
 }
@@ -192,7 +193,7 @@ impl Token {
                 error @ Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange | RvError::PinInvalid, _),
             ) => {
                 *refused = Some(given);
-                Err(error.into())
+                Err(Fault::Other(format!("it refuses the PIN ({})", Fault::from(error))))
             }
             Err(error) => Err(error.into()),
         }
