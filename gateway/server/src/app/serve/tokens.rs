@@ -63,9 +63,10 @@ fn look(held: &[(String, Arc<TokenKey>)]) -> Found {
 fn tell(gateway: &Gateway, found: Found) {
     let changed = gateway.reach.found(found.clone());
     for what in changed {
-        match found.get(&what).and_then(Option::as_ref) {
-            Some(reason) => tracing::error!(what, reason, "ALARM: a key in a token is not reached"),
-            None => tracing::info!(what, "the key in a token is reached again"),
+        if let Some(reason) = found.get(&what).and_then(Option::as_ref) {
+            tracing::error!(what, reason, "ALARM: a key in a token is not reached");
+        } else {
+            tracing::info!(what, "the key in a token is reached again");
         }
     }
 }
