@@ -2,6 +2,7 @@
 //!
 //! Pure: times and names come in, certificates and keys go out. No file and no clock.
 
+mod holder;
 mod identity;
 mod revocation;
 
@@ -15,6 +16,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 
+pub use holder::{Holder, message_signing_of, request};
 pub use identity::{Identity, KeyAlgorithm, read_identity};
 pub use revocation::{RevocationList, is_issued_by, serial};
 
@@ -104,7 +106,7 @@ impl Authority {
         names: &[&str],
         now: OffsetDateTime,
     ) -> Result<Issued, CertificateError> {
-        let (mut params, key) = profile.params(now)?;
+        let (mut params, key) = (profile.params(now)?, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?);
         for name in names {
             params.subject_alt_names.push(SanType::DnsName((*name).try_into()?));
         }
@@ -146,7 +148,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    fn params(&self, now: OffsetDateTime) -> Result<(CertificateParams, KeyPair), CertificateError> {
+    fn params(&self, now: OffsetDateTime) -> Result<CertificateParams, CertificateError> {
         let year = Duration::days(398);
         let mut params = match self {
             Profile::Gateway { host, addresses } => {
@@ -172,7 +174,7 @@ impl Profile {
         };
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        Ok((params, KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?))
+        Ok(params)
     }
 }
 
@@ -187,10 +189,7 @@ pub fn client_uri(role: &str, subject: &str) -> String {
 /// A certificate that signs messages: self-signed, because partners register this very certificate
 /// from our card; no authority could add to that.
 pub fn message_signing(country: &str, now: OffsetDateTime) -> Result<Issued, CertificateError> {
-    let mut params = params(&format!("Silkgate messages {country}"), now, Duration::days(730))?;
-    params.subject_alt_names = vec![SanType::URI(format!("urn:silkgate:message:{country}").try_into()?)];
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::ContentCommitment];
-    params.is_ca = IsCa::ExplicitNoCa;
+    let params = message_params(country, now)?;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = params.self_signed(&key)?;
     Ok(Issued {
@@ -199,6 +198,14 @@ pub fn message_signing(country: &str, now: OffsetDateTime) -> Result<Issued, Cer
         key_pem: key.serialize_pem(),
         until_s: params.not_after.unix_timestamp(),
     })
+}
+
+fn message_params(country: &str, now: OffsetDateTime) -> Result<CertificateParams, CertificateError> {
+    let mut params = params(&format!("Silkgate messages {country}"), now, Duration::days(730))?;
+    params.subject_alt_names = vec![SanType::URI(format!("urn:silkgate:message:{country}").try_into()?)];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::ContentCommitment];
+    params.is_ca = IsCa::ExplicitNoCa;
+    Ok(params)
 }
 
 /// The colon parts the URI's members and the slash parts a party: neither may stand in a name, so

@@ -12,6 +12,7 @@ mod measure;
 mod overload;
 mod priority;
 mod replicas;
+mod token;
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,9 @@ fn main() -> Result<()> {
     }
     if std::env::args().any(|argument| argument == "handshakes") {
         return handshakes::run(rounds, as_json);
+    }
+    if std::env::args().any(|argument| argument == "token") {
+        return token::run(rounds, as_json);
     }
     if std::env::args().any(|argument| argument == "replicas") {
         return replicas::run(rounds, as_json);
@@ -99,12 +103,25 @@ fn main() -> Result<()> {
 }
 
 fn report(rows: &[(&str, Vec<load::Round>)], idle_mb: f64, busy_mb: f64, accepted: u64, bytes: u64) -> Value {
-    let shapes: Vec<Value> = rows
-        .iter()
+    json!({
+        "seconds_per_round": ROUND.as_secs(), "rounds": rows.first().map_or(0, |(_, rounds)| rounds.len()),
+        "memory_idle_mb": idle_mb, "memory_after_mb": busy_mb, "messages_accepted": accepted,
+        "database_bytes_per_message": bytes.checked_div(accepted), "audit": "passed", "shapes": shapes(rows),
+    })
+}
+
+/// The rows of one measurement that counts nothing else.
+fn print_rows(rows: &[(String, Vec<load::Round>)], as_json: bool) {
+    let report = json!({ "seconds_per_round": ROUND.as_secs(), "shapes": shapes(rows) });
+    if as_json { println!("{report}") } else { print_shapes(&report) }
+}
+
+fn shapes<N: AsRef<str>>(rows: &[(N, Vec<load::Round>)]) -> Vec<Value> {
+    rows.iter()
         .map(|(name, rounds)| {
             let spread = |figure: fn(&load::Round) -> f64| Spread::of(rounds.iter().map(figure)).json();
             json!({
-                "shape": name,
+                "shape": name.as_ref(),
                 "messages_per_second": spread(|round| round.per_second()),
                 "server_cpu_us_per_message": spread(|round| round.cpu_us()),
                 "p50_ms": spread(|round| round.percentile_ms(0.50)),
@@ -113,15 +130,10 @@ fn report(rows: &[(&str, Vec<load::Round>)], idle_mb: f64, busy_mb: f64, accepte
                 "steal_percent": spread(|round| round.steal_percent),
             })
         })
-        .collect();
-    json!({
-        "seconds_per_round": ROUND.as_secs(), "rounds": rows.first().map_or(0, |(_, rounds)| rounds.len()),
-        "memory_idle_mb": idle_mb, "memory_after_mb": busy_mb, "messages_accepted": accepted,
-        "database_bytes_per_message": bytes.checked_div(accepted), "audit": "passed", "shapes": shapes,
-    })
+        .collect()
 }
 
-fn print(report: &Value) {
+fn print_shapes(report: &Value) {
     println!(
         "{:<18} {:>22} {:>22} {:>18} {:>18}",
         "", "messages/s", "server CPU µs/message", "p50 ms", "p99 ms"
@@ -141,6 +153,10 @@ fn print(report: &Value) {
             cell("p99_ms")
         );
     }
+}
+
+fn print(report: &Value) {
+    print_shapes(report);
     println!(
         "memory: {:.1} MB idle, {:.1} MB after {} messages; {} bytes of database a message; the audit passed, {:.0} entries a second",
         report["memory_idle_mb"].as_f64().unwrap_or(0.0),

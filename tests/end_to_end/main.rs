@@ -45,5 +45,6 @@ mod surroundings;
 mod tamper;
 mod tiles;
 mod timestamp;
+mod token;
 mod upgrade;
 mod witness;

@@ -184,6 +184,23 @@ impl Home {
         self.operations = Some(address);
     }
 
+    /// Starts this home's programs with a variable of the environment.
+    pub fn with_environment(&mut self, name: &str, value: &str) {
+        let variable = ["env".to_owned(), format!("{name}={value}")];
+        self.prefix.splice(0..0, variable);
+    }
+
+    /// What `/readyz` says is missing.
+    pub fn missing(&self) -> Vec<Value> {
+        let address = self.operations.as_ref().expect("an operations plane");
+        let mut stream = std::net::TcpStream::connect(address).expect("it answers");
+        let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("a request");
+        let body = wire::read_answer(&mut stream).expect("an answer").body;
+        let ready: Value = serde_json::from_slice(&body).expect("JSON");
+        ready["missing"].as_array().cloned().unwrap_or_default()
+    }
+
     /// A figure of the operations plane, its labels as they are written; None: it is not there yet.
     pub fn figure(&self, name: &str) -> Option<f64> {
         let address = self.operations.as_ref().expect("an operations plane");

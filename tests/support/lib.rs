@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod receiver;
 pub mod snapshot;
 pub mod stub;
+pub mod token;
 pub mod trace;
 pub mod tsa;
 pub mod wire;

@@ -64,7 +64,7 @@ pub struct Manifest {
     signature: Vec<u8>,
 }
 
-/// Signs a manifest of these members. None only where the system's random source fails.
+/// Signs a manifest of these members. None where the key does not sign.
 pub fn sign(members: &Members, by: &Party, at: Instant, key: &SigningKey) -> Option<Vec<u8>> {
     let digests = members.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes).to_string()));
     let content =
@@ -76,7 +76,7 @@ pub fn sign(members: &Members, by: &Party, at: Instant, key: &SigningKey) -> Opt
 pub fn sign_content(content: &Content, key: &SigningKey) -> Option<Vec<u8>> {
     let header =
         Header { alg: key.algorithm(), typ: TYPE.to_owned(), x5t_s256: key.thumbprint().to_string() };
-    key.sign_flattened(&serde_json::to_vec(&header).ok()?, &serde_json::to_vec(content).ok()?)
+    key.sign_flattened(&serde_json::to_vec(&header).ok()?, &serde_json::to_vec(content).ok()?).ok()
 }
 
 impl Manifest {

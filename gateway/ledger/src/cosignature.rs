@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{ED25519, UnparsedPublicKey};
 
 use crate::checkpoint::Checkpoint;
+use crate::key::{Ed25519Key, FileKey};
 use crate::note::{KeyError, Note, NoteError, NoteSignature, is_key_name};
 use crate::tree::Hash;
 
@@ -105,16 +107,19 @@ impl FromStr for WitnessKey {
 
 /// A witness's private key. It cosigns and does nothing else.
 pub struct Cosigner {
-    key: Ed25519KeyPair,
+    key: Arc<dyn Ed25519Key>,
     public: WitnessKey,
 }
 
 impl Cosigner {
     /// Reads an Ed25519 private key in PKCS #8 DER.
     pub fn from_pkcs8(name: &str, pkcs8: &[u8]) -> Result<Self, KeyError> {
-        let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| KeyError::Pkcs8)?;
-        let public_key = key.public_key().as_ref().try_into().map_err(|_| KeyError::Pkcs8)?;
-        Ok(Self { public: WitnessKey::new(name, public_key)?, key })
+        Self::new(name, Arc::new(FileKey::from_pkcs8(pkcs8)?))
+    }
+
+    /// Cosigns with a key that is kept anywhere.
+    pub fn new(name: &str, key: Arc<dyn Ed25519Key>) -> Result<Self, KeyError> {
+        Ok(Self { public: WitnessKey::new(name, key.public_key())?, key })
     }
 
     /// The public half, for the card.
@@ -128,7 +133,8 @@ impl Cosigner {
     /// newest one it cosigned of that log, and keeps this one before the line leaves.
     pub fn cosign(&self, checkpoint: &Note, time: u64) -> Result<NoteSignature, NoteError> {
         let mut bytes = time.to_be_bytes().to_vec();
-        bytes.extend_from_slice(self.key.sign(message(time, checkpoint.text()).as_bytes()).as_ref());
+        let signature = self.key.sign(message(time, checkpoint.text()).as_bytes());
+        bytes.extend_from_slice(&signature.map_err(NoteError::KeyAway)?);
         NoteSignature::new(&self.public.name, self.public.key_id, bytes)
     }
 }

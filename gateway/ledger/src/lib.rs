@@ -10,6 +10,7 @@
 //! | [`tree`] | hashes, tiles, the right edge that grows, proofs made and verified |
 //! | [`checkpoint`] | origin, tree head, signing and verifying it |
 //! | [`cosignature`] | a witness's key, its statement, the request for it |
+//! | [`key`] | who signs: a key in memory or in hardware |
 //! | [`note`] | the signed note that carries a checkpoint; Ed25519 keys |
 //! | [`entry`] | one line of the log |
 //! | [`proof`] | a C2SP tlog-proof |
@@ -18,6 +19,7 @@
 pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;
+pub mod key;
 pub mod note;
 pub mod proof;
 pub mod receipt;
@@ -26,6 +28,7 @@ pub mod tree;
 pub use checkpoint::{Checkpoint, CheckpointError, Origin, OriginError, SignError, sign_checkpoint};
 pub use cosignature::{AddCheckpoint, Cosigner, Unfit, WitnessKey};
 pub use entry::{Entry, EntryError, Kind, UtcMillis, Verdict};
+pub use key::Ed25519Key;
 pub use note::{KeyError, Note, NoteError, NoteSignature, NoteSigner, VerifierKey};
 pub use proof::{TlogProof, TlogProofError};
 pub use receipt::{Receipt, ReceiptError, Verified};

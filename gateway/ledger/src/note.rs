@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 
+use crate::key::{Ed25519Key, FileKey};
 use crate::tree::Hash;
 
 /// Longest note read, in bytes. Sixteen signatures must be accepted (C2SP signed-note "Format"), and a
@@ -50,6 +52,9 @@ pub enum NoteError {
     /// No line names a key that we know.
     #[error("the note carries no signature of a known key")]
     Unsigned,
+    /// The private key does not sign at present: hardware can be away.
+    #[error("the key does not sign: {0}")]
+    KeyAway(String),
 }
 
 /// Why a key cannot be used.
@@ -286,7 +291,7 @@ impl FromStr for VerifierKey {
 
 /// An Ed25519 private key that signs notes under one name. A log's key signs nothing else.
 pub struct NoteSigner {
-    key: Ed25519KeyPair,
+    key: Arc<dyn Ed25519Key>,
     verifier: VerifierKey,
 }
 
@@ -300,9 +305,12 @@ impl NoteSigner {
     /// Reads an Ed25519 private key in PKCS #8 DER, version 1 (as OpenSSL writes it) or 2; the public key
     /// of version 2 must fit.
     pub fn from_pkcs8(name: &str, pkcs8: &[u8]) -> Result<Self, KeyError> {
-        let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(|_| KeyError::Pkcs8)?;
-        let public_key = key.public_key().as_ref().try_into().map_err(|_| KeyError::Pkcs8)?;
-        Ok(Self { verifier: VerifierKey::new(name, public_key)?, key })
+        Self::new(name, Arc::new(FileKey::from_pkcs8(pkcs8)?))
+    }
+
+    /// Signs with a key that is kept anywhere.
+    pub fn new(name: &str, key: Arc<dyn Ed25519Key>) -> Result<Self, KeyError> {
+        Ok(Self { verifier: VerifierKey::new(name, key.public_key())?, key })
     }
 
     /// The name that signature lines will carry.
@@ -320,11 +328,11 @@ impl NoteSigner {
         if !text.ends_with('\n') {
             return Err(NoteError::Layout);
         }
-        let bytes = self.key.sign(text.as_bytes()).as_ref().to_vec();
-        let signature = NoteSignature::new(self.name(), self.verifier.key_id, bytes)?;
         if text.bytes().any(|b| b < 0x20 && b != b'\n') {
             return Err(NoteError::Text);
         }
+        let bytes = self.key.sign(text.as_bytes()).map_err(NoteError::KeyAway)?.to_vec();
+        let signature = NoteSignature::new(self.name(), self.verifier.key_id, bytes)?;
         let note = Note { text: text.to_owned(), signatures: vec![signature] };
         if note.encode().len() > NOTE_MAX_BYTES { Err(NoteError::TooLong) } else { Ok(note) }
     }

@@ -1,11 +1,9 @@
 //! The signed message: a flattened JWS (RFC 7515 §7.2.2) with a JAdES baseline B-B header
 //! (ETSI TS 119 182-1 v1.2.1). Nothing is canonicalised: what was signed is what is sent and stored.
 
-use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED,
-    ECDSA_P384_SHA384_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, UnparsedPublicKey,
-};
+use std::sync::Arc;
+
+use ring::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -13,6 +11,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub use crate::digest::{Digest, decode, encode};
 use crate::instant::Instant;
 use crate::json::{self, JsonError};
+use crate::private_key::FileKey;
+pub use crate::private_key::{PrivateKey, Unsigned};
 use crate::problem::{Code, Problem};
 
 /// The longest protected header, decoded. Some JOSE libraries refuse more.
@@ -100,45 +100,26 @@ impl SigningCertificate {
     }
 }
 
-/// A private key that signs messages.
+/// A private key that signs messages, and the certificate that it signs under.
 pub struct SigningKey {
-    kind: KeyKind,
+    key: Arc<dyn PrivateKey>,
     thumbprint: Digest,
-    rng: SystemRandom,
-}
-
-enum KeyKind {
-    Ecdsa(Algorithm, EcdsaKeyPair),
-    Ed(Ed25519KeyPair),
 }
 
 impl SigningKey {
     /// Reads a PKCS#8 key that belongs to `certificate`; None where it does not.
     pub fn new(pkcs8: &[u8], certificate: &SigningCertificate) -> Option<Self> {
-        use ring::signature::KeyPair;
-        let rng = SystemRandom::new();
-        let kind = match certificate.algorithm {
-            Algorithm::Es256 => KeyKind::Ecdsa(
-                Algorithm::Es256,
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &rng).ok()?,
-            ),
-            Algorithm::Es384 => KeyKind::Ecdsa(
-                Algorithm::Es384,
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8, &rng).ok()?,
-            ),
-            Algorithm::EdDsa => KeyKind::Ed(Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok()?),
-        };
-        let public = match &kind {
-            KeyKind::Ecdsa(_, key) => key.public_key().as_ref(),
-            KeyKind::Ed(key) => key.public_key().as_ref(),
-        };
-        (public == certificate.public_key).then_some(())?;
-        Some(Self { kind, thumbprint: certificate.thumbprint, rng })
+        Self::with(Arc::new(FileKey::from_pkcs8(pkcs8, certificate.algorithm)?), certificate)
     }
 
-    /// Signs `payload` (the bytes of an event) and gives the message's bytes. None only where the
-    /// system's random source fails.
-    pub fn sign(&self, payload: &[u8], iat: Instant) -> Option<Vec<u8>> {
+    /// With a key that is kept anywhere; None where it is not the certificate's.
+    pub fn with(key: Arc<dyn PrivateKey>, certificate: &SigningCertificate) -> Option<Self> {
+        let fits = key.algorithm() == certificate.algorithm && key.public_key() == certificate.public_key;
+        fits.then_some(Self { key, thumbprint: certificate.thumbprint })
+    }
+
+    /// Signs `payload` (the bytes of an event) and gives the message's bytes.
+    pub fn sign(&self, payload: &[u8], iat: Instant) -> Result<Vec<u8>, Unsigned> {
         let header = Header {
             alg: self.algorithm(),
             typ: TYPE.to_owned(),
@@ -146,30 +127,23 @@ impl SigningKey {
             iat: iat.seconds(),
             x5t_s256: self.thumbprint.to_string(),
         };
-        self.sign_flattened(&serde_json::to_vec(&header).ok()?, payload)
+        let header = serde_json::to_vec(&header).map_err(|error| Unsigned(error.to_string()))?;
+        self.sign_flattened(&header, payload)
     }
 
     /// Signs any other document as a flattened JWS. `protected` is its header, whose `typ` keeps it apart
-    /// from a message. None only where the system's random source fails.
-    pub fn sign_flattened(&self, protected: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    /// from a message.
+    pub fn sign_flattened(&self, protected: &[u8], payload: &[u8]) -> Result<Vec<u8>, Unsigned> {
         let (protected, payload) = (encode(protected), encode(payload));
         let input = format!("{protected}.{payload}");
-        let signature = match &self.kind {
-            KeyKind::Ecdsa(_, key) => encode(key.sign(&self.rng, input.as_bytes()).ok()?.as_ref()),
-            KeyKind::Ed(key) => encode(key.sign(input.as_bytes()).as_ref()),
-        };
-        Some(
-            format!(r#"{{"payload":"{payload}","protected":"{protected}","signature":"{signature}"}}"#)
-                .into_bytes(),
-        )
+        let signature = encode(&self.key.sign(input.as_bytes())?);
+        Ok(format!(r#"{{"payload":"{payload}","protected":"{protected}","signature":"{signature}"}}"#)
+            .into_bytes())
     }
 
     /// The algorithm that it signs with.
     pub fn algorithm(&self) -> Algorithm {
-        match &self.kind {
-            KeyKind::Ecdsa(algorithm, _) => *algorithm,
-            KeyKind::Ed(_) => Algorithm::EdDsa,
-        }
+        self.key.algorithm()
     }
 
     /// `x5t#S256` of its certificate.

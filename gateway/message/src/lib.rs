@@ -14,6 +14,7 @@ pub mod json;
 pub mod jws;
 pub mod lifecycle;
 pub mod party;
+pub mod private_key;
 pub mod problem;
 pub mod values;
 pub mod violation;

@@ -59,6 +59,8 @@ pub struct Config {
     pub approval: Approval,
     /// A time-stamping authority; None: none is asked.
     pub timestamp: Option<Timestamp>,
+    /// Where keys in hardware are; None: every key is a file.
+    pub token: Option<Token>,
 }
 
 /// `[partner_plane]`.
@@ -257,6 +259,28 @@ pub struct Timestamp {
     /// For one answer.
     #[serde(default = "half_a_minute")]
     pub timeout_seconds: u64,
+}
+
+/// `[token]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The PKCS#11 library of its maker.
+    pub module: PathBuf,
+    /// The token that new keys are made in.
+    #[serde(default = "silkgate")]
+    pub label: String,
+    /// Its PIN, relative to the home; mode 0600.
+    #[serde(default = "token_pin")]
+    pub pin_file: PathBuf,
+}
+
+fn silkgate() -> String {
+    "silkgate".to_owned()
+}
+
+fn token_pin() -> PathBuf {
+    PathBuf::from("keys/token.pin")
 }
 
 fn hourly() -> u64 {
@@ -458,5 +482,11 @@ mod tests {
         let all = Config::parse(&all).unwrap().timestamp.unwrap();
         assert!(all.roots.is_some());
         assert_eq!(format!("{minimal:?}"), format!("{:?}", Timestamp { roots: None, ..all }));
+        assert!(config.token.is_none());
+        let uncommented = text.replace("\n#[token]", "\n[token]").replace("\n#module", "\nmodule");
+        let minimal = Config::parse(&uncommented).unwrap().token.unwrap();
+        let all = uncommented.replace("\n#label", "\nlabel").replace("\n#pin_file", "\npin_file");
+        let all = Config::parse(&all).unwrap().token.unwrap();
+        assert_eq!(format!("{minimal:?}"), format!("{all:?}"));
     }
 }

@@ -8,7 +8,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use rustls_pki_types::CertificateDer;
 use silkgate_certs::RevocationList;
-use silkgate_ledger::{Cosigner, KeyError, NoteSigner, VerifierKey, WitnessKey};
+use silkgate_ledger::{Cosigner, Ed25519Key, KeyError, VerifierKey, WitnessKey};
 use silkgate_message::agreement::{Agreement, Direction};
 use silkgate_message::card::{Card, LogKey};
 use silkgate_message::instant::Instant;
@@ -202,9 +202,9 @@ pub fn ever_log_keys(cards: &[&Card], origin: &str) -> Vec<VerifierKey> {
 }
 
 /// The verifier keys of a log of ours: those in use, and those of our earlier cards.
-pub fn own_log_keys(origin: &str, in_use: &[Vec<u8>], cards: &[&Card]) -> Vec<VerifierKey> {
-    let present = in_use.iter().filter_map(|pkcs8| NoteSigner::from_pkcs8(origin, pkcs8).ok());
-    let mut keys: Vec<VerifierKey> = present.map(|signer| signer.verifier_key().clone()).collect();
+pub fn own_log_keys(origin: &str, in_use: &[Arc<dyn Ed25519Key>], cards: &[&Card]) -> Vec<VerifierKey> {
+    let present = in_use.iter().filter_map(|key| VerifierKey::new(origin, key.public_key()).ok());
+    let mut keys: Vec<VerifierKey> = present.collect();
     for key in cards.iter().flat_map(|card| &card.content().logs) {
         let key = key.key.parse::<VerifierKey>().and_then(|key| VerifierKey::new(origin, *key.public_key()));
         keys.extend(key.ok().filter(|key| !keys.contains(key)));

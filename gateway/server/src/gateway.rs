@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::directory::{Directory, Partner};
 use crate::figures::Figures;
 use crate::handshakes::Handshakes;
-use crate::keys::{Keys, Part};
+use crate::keys::{Keys, Part, Reach};
 use crate::refusals::Refusals;
 use crate::standing::{Flow, Standing};
 use crate::store::witness::{self, AlarmKind};
@@ -60,6 +60,8 @@ pub struct Gateway {
     pub standing: Arc<Standing>,
     /// Set when the gateway is told to stop, before anything of it stops.
     pub stopping: AtomicBool,
+    /// Which keys in tokens are reached.
+    pub reach: Reach,
     /// Cancelled when the gateway stops: long polls end at once.
     pub stop: CancellationToken,
     bells: Bells,
@@ -81,7 +83,7 @@ impl Gateway {
         directory: Directory,
     ) -> anyhow::Result<Self> {
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
-        let partner_tls = tls::PartnerServer::new(keys.tls.chain.clone(), keys.tls.key.clone_key(), trust)?;
+        let partner_tls = tls::PartnerServer::new(keys.tls.chain.clone(), keys.tls.key.clone(), trust)?;
         let national_tls = ArcSwap::new(national_tls(&keys)?);
         let figures = accept.figures().clone();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -110,6 +112,7 @@ impl Gateway {
             stopping: AtomicBool::new(false),
             grown: watch::Sender::new(()),
             standing,
+            reach: Reach::default(),
             stop: CancellationToken::new(),
             bells: Bells::default(),
             directory: ArcSwap::from_pointee(directory),
@@ -139,8 +142,8 @@ impl Gateway {
             Part::Tls => {
                 let (tls, host) = (&next.tls, &self.config.host);
                 let anchors = next.tls_anchor.iter().cloned().collect();
-                tls::own(&tls.chain, tls.key.clone_key(), anchors, host)?;
-                self.partner_tls.show(tls.chain.clone(), tls.key.clone_key())?;
+                tls::own(&tls.chain, tls.key.clone(), anchors, host)?;
+                self.partner_tls.show(tls.chain.clone(), tls.key.clone())?;
             }
             Part::National => self.national_tls.store(national_tls(&next)?),
             Part::Log => self.log_keys.replace(next.log.clone()),

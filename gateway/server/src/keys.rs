@@ -1,4 +1,9 @@
-//! Our own keys and certificates, read from the home.
+//! Our own keys and certificates, read from the home. A private key is in its file or in a token that the file names.
+
+mod private;
+mod reach;
+mod token;
+mod uri;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,11 +11,16 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use silkgate_ledger::{Cosigner, NoteSigner};
+use silkgate_ledger::{Cosigner, Ed25519Key, NoteSigner};
 use silkgate_message::instant::Instant;
-use silkgate_message::jws::{Digest, SigningCertificate, SigningKey};
+use silkgate_message::jws::{Algorithm, Digest, SigningCertificate, SigningKey};
 
 use crate::config::{Config, Home};
+pub use private::Key;
+pub(crate) use private::der_signature;
+pub use reach::Reach;
+pub use token::{TokenKey, revive};
+pub use uri::Uri;
 
 /// What a running gateway holds. The card key and the key of the national CA are not among it: they
 /// can be kept offline.
@@ -28,10 +38,12 @@ pub struct Keys {
     pub message: Arc<SigningKey>,
     /// The certificate of `message`.
     pub message_certificate: SigningCertificate,
-    /// Sign checkpoints, PKCS#8: the present key, and beside it the previous one as long as that is not retired.
-    pub log: Vec<Vec<u8>>,
+    /// Sign checkpoints: the present key, and beside it the previous one as long as that is not retired.
+    pub log: Vec<Arc<dyn Ed25519Key>>,
     /// Cosign partners' checkpoints: the same.
     pub witness: Arc<Vec<Cosigner>>,
+    /// Those of these keys that are in a token, by the names of their files.
+    pub in_token: Vec<(Part, String, Arc<TokenKey>)>,
 }
 
 /// What is read together, and changes together.
@@ -79,60 +91,96 @@ impl Part {
 }
 
 /// A certificate chain and its key.
+#[derive(Clone)]
 pub struct Identity {
     /// Leaf first.
     pub chain: Vec<CertificateDer<'static>>,
     /// The leaf's key.
-    pub key: PrivateKeyDer<'static>,
+    pub key: Arc<dyn rustls::sign::SigningKey>,
 }
 
 impl Identity {
     /// Reads a chain and a key from PEM files.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self> {
-        Ok(Self { chain: chain(certificate)?, key: private_key(key)? })
+        Ok(Self { chain: chain(certificate)?, key: private::tls_file(key)? })
     }
-}
 
-impl Clone for Identity {
-    fn clone(&self) -> Self {
-        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    /// Ours of the partner plane.
+    pub fn partner_plane(home: &Home) -> Result<Self> {
+        Ok(Self::of(home, Part::Tls)?.0)
+    }
+
+    /// A chain with the key of keys/NAME.key.
+    pub fn with_key_of(home: &Home, certificate: &Path, name: &str) -> Result<Self> {
+        Ok(Self { chain: chain(certificate)?, key: private::tls(home, name)?.0 })
+    }
+
+    fn of(home: &Home, part: Part) -> Result<(Self, Option<Arc<TokenKey>>)> {
+        let (key, token) = private::tls(home, part.name())?;
+        Ok((Self { chain: chain(&home.certificate(part.name()))?, key }, token))
     }
 }
 
 impl Keys {
     /// Reads everything a running gateway needs.
     pub fn read(home: &Home, config: &Config) -> Result<Self> {
-        let (message, message_certificate) = message(home)?;
+        let (tls, tls_token) = Identity::of(home, Part::Tls)?;
+        let (national, national_token) = Identity::of(home, Part::National)?;
+        let (message, message_certificate, message_token) = message_and_token(home)?;
+        let logs = in_use(home, "log")?;
+        let witnesses = in_use(home, "witness")?;
+        let mut in_token = held(Part::Log, &logs);
+        in_token.extend(held(Part::Witness, &witnesses));
+        let tokens =
+            [(Part::Tls, tls_token), (Part::National, national_token), (Part::Message, message_token)];
+        in_token
+            .extend(tokens.into_iter().filter_map(|(part, key)| Some((part, part.name().to_owned(), key?))));
         Ok(Self {
-            tls: Identity::read(&home.certificate("tls"), &home.key("tls"))?,
+            tls,
             tls_anchor: one(&home.certificate("tls-ca")).ok(),
-            national: Identity::read(&home.certificate("national"), &home.key("national"))?,
+            national,
             national_anchor: one(&home.certificate("national-ca"))?,
             message: Arc::new(message),
             message_certificate,
-            log: log(home)?,
-            witness: Arc::new(witness(home, config)?),
+            log: notes(&logs)?,
+            witness: Arc::new(cosigners(config, &witnesses)?),
+            in_token,
         })
     }
 
     /// The same with one part read again.
     pub fn with(&self, part: Part, home: &Home, config: &Config) -> Result<Self> {
         let mut next = self.clone();
+        next.in_token.retain(|(of, ..)| *of != part);
+        let single = |key: Option<Arc<TokenKey>>| key.map(|key| (part, part.name().to_owned(), key));
         match part {
             Part::Tls => {
-                next.tls = Identity::read(&home.certificate("tls"), &home.key("tls"))?;
+                let (identity, key) = Identity::of(home, part)?;
+                next.tls = identity;
                 next.tls_anchor = one(&home.certificate("tls-ca")).ok();
+                next.in_token.extend(single(key));
             }
             Part::National => {
-                next.national = Identity::read(&home.certificate("national"), &home.key("national"))?;
+                let (identity, key) = Identity::of(home, part)?;
+                next.national = identity;
                 next.national_anchor = one(&home.certificate("national-ca"))?;
+                next.in_token.extend(single(key));
             }
             Part::Message => {
-                let (key, certificate) = message(home)?;
+                let (key, certificate, token) = message_and_token(home)?;
                 (next.message, next.message_certificate) = (Arc::new(key), certificate);
+                next.in_token.extend(single(token));
             }
-            Part::Log => next.log = log(home)?,
-            Part::Witness => next.witness = Arc::new(witness(home, config)?),
+            Part::Log => {
+                let keys = in_use(home, "log")?;
+                next.log = notes(&keys)?;
+                next.in_token.extend(held(part, &keys));
+            }
+            Part::Witness => {
+                let keys = in_use(home, "witness")?;
+                next.witness = Arc::new(cosigners(config, &keys)?);
+                next.in_token.extend(held(part, &keys));
+            }
         }
         Ok(next)
     }
@@ -144,7 +192,7 @@ impl Keys {
             Part::National => Digest::of(self.national.chain.first()?),
             Part::Message => self.message_certificate.thumbprint,
             Part::Log => {
-                let signer = NoteSigner::from_pkcs8(&config.house_origin(), self.log.first()?).ok()?;
+                let signer = NoteSigner::new(&config.house_origin(), self.log.first()?.clone()).ok()?;
                 Digest::of(signer.verifier_key().to_string().as_bytes())
             }
             Part::Witness => Digest::of(self.witness.first()?.witness_key().to_string().as_bytes()),
@@ -154,26 +202,69 @@ impl Keys {
 
 /// The key that signs messages, and its certificate.
 pub fn message(home: &Home) -> Result<(SigningKey, SigningCertificate)> {
+    message_and_token(home).map(|(key, certificate, _)| (key, certificate))
+}
+
+fn message_and_token(home: &Home) -> Result<(SigningKey, SigningCertificate, Option<Arc<TokenKey>>)> {
     let file = home.certificate("message");
     let certificate = SigningCertificate::parse(&one(&file)?)
         .ok_or_else(|| anyhow!("{}: not a signing certificate", file.display()))?;
-    let file = home.key("message");
-    let key = SigningKey::new(private_key(&file)?.secret_der(), &certificate)
-        .ok_or_else(|| anyhow!("{}: not the key of the signing certificate", file.display()))?;
-    Ok((key, certificate))
+    let key = Key::read(home, "message", certificate.algorithm)?;
+    let signs = SigningKey::with(key.private(), &certificate);
+    let signs = signs.ok_or_else(|| {
+        anyhow!("{}: not the key of the signing certificate", home.key("message").display())
+    })?;
+    Ok((signs, certificate, key.token().cloned()))
 }
 
-/// The keys of our logs, PKCS#8, the present one first.
-pub fn log(home: &Home) -> Result<Vec<Vec<u8>>> {
-    in_use(home, "log")
+/// The keys of our logs, the present one first.
+pub fn log(home: &Home) -> Result<Vec<Arc<dyn Ed25519Key>>> {
+    notes(&in_use(home, "log")?)
 }
 
 /// The keys of our witness under the name that our card gives it, the present one first.
 pub fn witness(home: &Home, config: &Config) -> Result<Vec<Cosigner>> {
-    let read = |pkcs8: Vec<u8>| {
-        Cosigner::from_pkcs8(&config.witness_name(), &pkcs8).context("the witness key cannot be used")
+    cosigners(config, &in_use(home, "witness")?)
+}
+
+fn notes(keys: &[(String, Key)]) -> Result<Vec<Arc<dyn Ed25519Key>>> {
+    keys.iter().map(|(_, key)| key.ed25519()).collect()
+}
+
+fn cosigners(config: &Config, keys: &[(String, Key)]) -> Result<Vec<Cosigner>> {
+    let read = |(_, key): &(String, Key)| {
+        Cosigner::new(&config.witness_name(), key.ed25519()?).context("the witness key cannot be used")
     };
-    in_use(home, "witness")?.into_iter().map(read).collect()
+    keys.iter().map(read).collect()
+}
+
+fn held(part: Part, keys: &[(String, Key)]) -> Vec<(Part, String, Arc<TokenKey>)> {
+    let held = keys.iter().filter_map(|(name, key)| Some((part, name.clone(), key.token()?.clone())));
+    held.collect()
+}
+
+/// Where a running gateway says which keys in tokens it holds: none of them is destroyed meanwhile.
+pub fn held_file(home: &Home) -> PathBuf {
+    home.path().join("keys").join("held")
+}
+
+/// Says it, at once and as a whole.
+pub fn tell_held(home: &Home, keys: &Keys) -> std::io::Result<()> {
+    let text: String = keys.in_token.iter().map(|(_, _, key)| format!("{}\n", key.uri())).collect();
+    let next = held_file(home).with_extension("next");
+    std::fs::write(&next, text)?;
+    std::fs::rename(next, held_file(home))
+}
+
+/// Has the token's key that a file names, if it names one, prove that it signs.
+pub fn reached(home: &Home, name: &str) -> Result<()> {
+    private::in_token(home, &home.key(name)).map(drop)
+}
+
+/// Where a key is that a file names in a token; None where the file holds it, or is not there.
+pub fn in_token(home: &Home, name: &str) -> Result<Option<Uri>> {
+    let file = home.key(name);
+    if file.exists() { token::named_by(&file) } else { Ok(None) }
 }
 
 /// The name of a key's file at a stage: `previous`, `next`, or empty for the one in use.
@@ -201,15 +292,11 @@ pub fn begin_overlap(home: &Home, until: Instant) -> Result<()> {
 }
 
 /// A key, and the one before it while both are in use.
-fn in_use(home: &Home, name: &str) -> Result<Vec<Vec<u8>>> {
-    let previous = home.key(&staged(name, "previous"));
-    let files = std::iter::once(home.key(name)).chain(Some(previous).filter(|file| file.exists()));
-    files.map(|file| Ok(private_key(&file)?.secret_der().to_vec())).collect()
-}
-
-/// The present log key, PKCS#8.
-pub fn log_pkcs8(home: &Home) -> Result<Vec<u8>> {
-    Ok(private_key(&home.key("log"))?.secret_der().to_vec())
+fn in_use(home: &Home, name: &str) -> Result<Vec<(String, Key)>> {
+    let previous = staged(name, "previous");
+    let previous = Some(previous).filter(|previous| home.key(previous).exists());
+    let names = std::iter::once(name.to_owned()).chain(previous);
+    names.map(|name| Ok((name.clone(), Key::read(home, &name, Algorithm::EdDsa)?))).collect()
 }
 
 /// Every certificate of a PEM file.
@@ -224,12 +311,23 @@ pub fn one(path: &Path) -> Result<CertificateDer<'static>> {
     chain(path)?.into_iter().next().ok_or_else(|| anyhow!("{}: holds no certificate", path.display()))
 }
 
-/// A private key, refused where others could read it.
+/// A private key in a file, refused where others could read it.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    if let Some(uri) = token::named_by(path)? {
+        return Err(anyhow!(
+            "{}: names a key in a token, {uri}; here the key itself is needed",
+            path.display()
+        ));
+    }
+    PrivateKeyDer::from_pem_file(path).with_context(|| path.display().to_string())
+}
+
+/// Refuses a file that others may read.
+fn is_private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let metadata = std::fs::metadata(path).with_context(|| path.display().to_string())?;
     if metadata.permissions().mode() & 0o077 != 0 {
         return Err(anyhow!("{}: others may read this key; make it private with chmod 600", path.display()));
     }
-    PrivateKeyDer::from_pem_file(path).with_context(|| path.display().to_string())
+    Ok(())
 }

@@ -5,26 +5,27 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use silkgate_ledger::{
-    Checkpoint, Edge, Entry, Note, NoteSigner, Origin, TlogProof, leaf_hash, sign_checkpoint,
+    Checkpoint, Ed25519Key, Edge, Entry, Note, NoteError, NoteSigner, Origin, SignError, TlogProof,
+    leaf_hash, sign_checkpoint,
 };
 use silkgate_message::party::Country;
 
 use crate::store::ledger::{self, EntryRow, Head};
 use crate::store::{Connection, StoreError};
 
-/// The keys of our logs, PKCS#8. Each signs every checkpoint; others can follow while the gateway runs.
+/// The keys of our logs. Each signs every checkpoint; others can follow while the gateway runs.
 #[derive(Clone, Default)]
-pub struct LogKeys(Arc<ArcSwap<Vec<Vec<u8>>>>);
+pub struct LogKeys(Arc<ArcSwap<Vec<Arc<dyn Ed25519Key>>>>);
 
 impl LogKeys {
     /// Signs with other keys from the next transaction on.
-    pub fn replace(&self, keys: Vec<Vec<u8>>) {
+    pub fn replace(&self, keys: Vec<Arc<dyn Ed25519Key>>) {
         self.0.store(Arc::new(keys));
     }
 }
 
-impl From<Vec<Vec<u8>>> for LogKeys {
-    fn from(keys: Vec<Vec<u8>>) -> Self {
+impl From<Vec<Arc<dyn Ed25519Key>>> for LogKeys {
+    fn from(keys: Vec<Arc<dyn Ed25519Key>>) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(keys)))
     }
 }
@@ -207,13 +208,16 @@ impl Grown {
 }
 
 /// The checkpoint under a signature of each key: while one key follows another, a partner with either card verifies it.
-fn signed(checkpoint: &Checkpoint, keys: &[Vec<u8>]) -> Result<Note, StoreError> {
+fn signed(checkpoint: &Checkpoint, keys: &[Arc<dyn Ed25519Key>]) -> Result<Note, StoreError> {
     let unsound = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("checkpoint: {error}"));
     let mut whole: Option<Note> = None;
     for key in keys {
         let signer =
-            NoteSigner::from_pkcs8(checkpoint.origin.as_str(), key).map_err(|error| unsound(&error))?;
-        let note = sign_checkpoint(checkpoint, &signer).map_err(|error| unsound(&error))?;
+            NoteSigner::new(checkpoint.origin.as_str(), key.clone()).map_err(|error| unsound(&error))?;
+        let note = sign_checkpoint(checkpoint, &signer).map_err(|error| match error {
+            SignError::Note(NoteError::KeyAway(why)) => StoreError::Unsigned(why),
+            error => unsound(&error),
+        })?;
         match &mut whole {
             None => whole = Some(note),
             Some(whole) => {

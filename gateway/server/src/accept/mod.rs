@@ -38,6 +38,8 @@ use queue::Queue;
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
 /// Jobs in one transaction, at most: what comes just after one began waits for two of them, however many others come.
 const BATCH_MAX: usize = 64;
+/// What there is no checkpoint without.
+const NO_KEY: &str = "the log key cannot be reached";
 
 /// A job and who waits for its answer.
 struct Job {
@@ -203,8 +205,8 @@ impl Committer {
                                 tracing::error!(%error, "job rolled back");
                                 answers.push(Answer::Failed(Problem::new(Code::Unavailable)));
                             }
-                            Err(Failure::Away(_)) => {
-                                answers.resize_with(works.len(), away);
+                            Err(Failure::Away(error)) => {
+                                answers.resize_with(works.len(), || away(&error));
                                 break;
                             }
                             Err(Failure::End(error)) => return Err(self.halt(error)),
@@ -213,11 +215,12 @@ impl Committer {
                 }
                 Err(Failure::Away(error)) => {
                     tracing::error!(
-                        error,
+                        what = error.what,
+                        error = error.why,
                         jobs = works.len(),
-                        "the database cannot be reached; nothing was written"
+                        "nothing was written"
                     );
-                    answers.extend(works.iter().map(|_| away()));
+                    answers.extend(works.iter().map(|_| away(&error)));
                 }
                 Err(Failure::End(error)) => return Err(self.halt(error)),
             }
@@ -241,7 +244,7 @@ impl Committer {
 
     async fn batch(&mut self, works: &[Work]) -> Result<(Vec<Answer>, Changed), Failure> {
         let began = Instant::now();
-        let mut tx = self.store.write().await.map_err(|error| Failure::Away(error.to_string()))?;
+        let mut tx = self.store.write().await.map_err(|error| Failure::Away(Away::database(error)))?;
         let done = batch::run(&mut tx, &mut self.logs, self.store.keys(), &self.standing, works).await;
         match done {
             Ok(done) => {
@@ -268,7 +271,11 @@ impl Committer {
                 if let Err(error) = tx.rollback().await {
                     tracing::warn!(%error, "rollback failed; the connection is given up");
                 }
-                Err(Failure::Aborted(error.to_string()))
+                match error {
+                    // No job is at fault, and each alone would fare the same.
+                    StoreError::Unsigned(why) => Err(Failure::Away(Away { what: NO_KEY, why })),
+                    error => Err(Failure::Aborted(error.to_string())),
+                }
             }
         }
     }
@@ -293,7 +300,7 @@ impl Committer {
                 }
                 Ok(false) => {
                     self.logs.forget();
-                    return Err(Failure::Away("its last commit was lost".to_owned()));
+                    return Err(Failure::Away(Away::database("its last commit was lost")));
                 }
                 Err(error) if Instant::now() < deadline => {
                     tracing::warn!(%error, "the database cannot be reached");
@@ -309,15 +316,27 @@ fn unknown(error: &StoreError) -> Failure {
     Failure::End(format!("a commit failed, and what it left behind is not known: {error}"))
 }
 
-fn away() -> Answer {
-    Answer::Failed(Problem::new(Code::Unavailable).detail("the database cannot be reached at present"))
+fn away(away: &Away) -> Answer {
+    Answer::Failed(Problem::new(Code::Unavailable).detail(format!("{} at present", away.what)))
+}
+
+/// What cannot be reached, and why.
+struct Away {
+    what: &'static str,
+    why: String,
+}
+
+impl Away {
+    fn database(why: impl ToString) -> Self {
+        Self { what: "the database cannot be reached", why: why.to_string() }
+    }
 }
 
 enum Failure {
     /// Nothing was written.
     Aborted(String),
     /// Nothing was written, and nothing can be at present.
-    Away(String),
+    Away(Away),
     /// Nothing may be written any more: it is not known what was, or what was is gone.
     End(String),
 }

@@ -4,10 +4,10 @@ use std::fs;
 
 use anyhow::{Context as _, Result, anyhow};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
-use silkgate_ledger::{NoteSigner, VerifierKey};
+use silkgate_ledger::VerifierKey;
 use silkgate_message::card::{Card, CardContent, LogKey, SchemaRef};
 use silkgate_message::catalogue::Catalogue;
-use silkgate_message::jws::{Digest, encode};
+use silkgate_message::jws::{Algorithm, Digest, encode};
 
 use super::admin::{self, Act, Where};
 use super::{Cx, Found, line};
@@ -84,10 +84,8 @@ fn content(
 ) -> Result<CardContent> {
     let house = config.house_origin();
     let key = |name: &str, origin: &str| -> Result<VerifierKey> {
-        let pkcs8 = keys::private_key(&cx.home.key(name))?;
-        let signer = NoteSigner::from_pkcs8(origin, pkcs8.secret_der())
-            .map_err(|error| anyhow!("{name} key: {error}"))?;
-        Ok(signer.verifier_key().clone())
+        let key = keys::Key::read(&cx.home, name, Algorithm::EdDsa)?.ed25519()?;
+        VerifierKey::new(origin, key.public_key()).map_err(|error| anyhow!("{name} key: {error}"))
     };
     let present = keys::witness(&cx.home, config)?.into_iter().next();
     let witness = present.ok_or_else(|| anyhow!("there is no witness key"))?.witness_key().clone();

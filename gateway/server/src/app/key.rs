@@ -6,28 +6,34 @@
 //! | `use` | both sign | the next one signs; the certificate before stays on the card |
 //! | `retire` | the one before is destroyed and leaves the card | the same |
 //!
-//! What the old key signed stays good: cards are kept for ever, and evidence carries the card of its time.
+//! What the old key signed stays good: cards are kept for ever, and evidence carries the card of its time. A TLS key follows
+//! under the same authority, so no partner has to know: `use` puts it into the place of the one before at once.
+//!
+//! Each can be in a file or in a token, and either can follow the other.
+
+mod destroy;
+mod list;
+mod make;
 
 use std::fs;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
-use silkgate_certs::message_signing;
-use silkgate_ledger::{Cosigner, NoteSigner};
+use silkgate_ledger::{VerifierKey, WitnessKey};
 use silkgate_message::card::Card;
 use silkgate_message::instant::Instant;
-use silkgate_message::jws::Digest;
-use time::UtcOffset;
+use silkgate_message::jws::{Algorithm, Digest, SigningCertificate, SigningKey};
 
 use super::admin::{self, Act, Where};
 use super::crl::{self, OwnCrl};
-use super::init::{ed25519, save};
 use super::{Cx, Found, both_times};
 use crate::clock;
 use crate::config::Config;
 use crate::directory;
-use crate::keys::{self, staged};
+use crate::keys::{self, Identity, Key as PrivateKey, staged};
 use crate::store::{Store, partner};
+use crate::tls;
+pub(super) use list::{Row, rows};
 
 /// Which key.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,34 +44,51 @@ pub(crate) enum Name {
     Log,
     /// Cosigns partners' checkpoints.
     Witness,
+    /// Connections with partners, as server and as client.
+    Tls,
 }
 
 impl Name {
-    const ALL: [Name; 3] = [Name::Message, Name::Log, Name::Witness];
+    const ALL: [Name; 4] = [Name::Message, Name::Log, Name::Witness, Name::Tls];
 
     fn as_str(self) -> &'static str {
         match self {
             Name::Message => "message",
             Name::Log => "log",
             Name::Witness => "witness",
+            Name::Tls => "tls",
         }
+    }
+
+    fn has_certificate(self) -> bool {
+        matches!(self, Name::Message | Name::Tls)
+    }
+
+    /// How a new one signs.
+    fn algorithm(self) -> Algorithm {
+        if self.has_certificate() { Algorithm::Es256 } else { Algorithm::EdDsa }
     }
 }
 
 /// Keys and their successors.
 #[derive(clap::Subcommand)]
 pub(crate) enum Key {
-    /// List the keys in use and their stages.
+    /// List the keys in use and their stages, where each lives, and whether a token is reached.
     #[command(after_help = "Example:\n  silkgate -d iq key list --json")]
     List,
     /// Make the next key.
     #[command(
         after_help = "Example:\n  silkgate -d iq key new message\n  silkgate -d iq card > iq.card\n\nThen hand the new card to every partner: `silkgate \
-                            partner add` takes it. When all have it: `silkgate key use`."
+                            partner add` takes it. When all have it: `silkgate key use`.\n\nIn hardware, by [token] of silkgate.toml, from where it can never be \
+                            taken out:\n  silkgate -d iq key new message --token\n\nA TLS key gets its certificate from keys/tls-ca.key, or where that is kept \
+                            elsewhere a request for one, certs/tls.next.csr."
     )]
     New {
-        /// message, log or witness.
+        /// message, log, witness or tls.
         name: Name,
+        /// Make it in a token: the one of this label, or the one of silkgate.toml.
+        #[arg(long, value_name = "LABEL", num_args = 0..=1)]
+        token: Option<Option<String>>,
     },
     /// Use the next key; the one before stays good beside it.
     #[command(
@@ -73,18 +96,18 @@ pub(crate) enum Key {
                             retired, so partners with the older card still verify."
     )]
     Use {
-        /// message, log or witness.
+        /// message, log, witness or tls.
         name: Name,
     },
     /// Make the list of what our TLS authority has revoked.
     Crl(OwnCrl),
-    /// Destroy the key before.
+    /// Destroy the key before, also in its token.
     #[command(
         after_help = "Example:\n  silkgate -d iq key retire message\n\nRefused (exit code 1) before the longest message lifetime has passed since `key use`: what \
                             it signed may still be under way. Where the key was stolen: --stolen retires it at once. Then hand out the next card."
     )]
     Retire {
-        /// message, log or witness.
+        /// message, log, witness or tls.
         name: Name,
         /// Do not wait: the key is in other hands.
         #[arg(long)]
@@ -95,45 +118,12 @@ pub(crate) enum Key {
 /// Runs the command.
 pub(crate) async fn run(cx: &Cx, command: Key) -> Result<Found> {
     match command {
-        Key::List => list(cx),
-        Key::New { name } => make(cx, name).await,
+        Key::List => list::run(cx),
+        Key::New { name, token } => make::run(cx, name, token.as_ref().map(Option::as_deref)).await,
         Key::Use { name } => begin(cx, name).await,
         Key::Crl(args) => crl::own(cx, args).await,
         Key::Retire { name, stolen } => retire(cx, name, stolen).await,
     }
-}
-
-async fn make(cx: &Cx, name: Name) -> Result<Found> {
-    let (config, store) = admin::open(cx).await?;
-    let next = staged(name.as_str(), "next");
-    if cx.home.key(&next).exists() {
-        bail!("{} exists: the next {} key is made already", cx.home.key(&next).display(), name.as_str());
-    }
-    if cx.home.key(&staged(name.as_str(), "previous")).exists() {
-        bail!(
-            "the {0} key before the present one is not retired yet: `silkgate key retire {0}`",
-            name.as_str()
-        );
-    }
-    let mut tx = store.write().await?;
-    admin::writable(&mut tx).await?;
-    match name {
-        Name::Message => {
-            let now = clock::now().to_offset(UtcOffset::UTC);
-            save(&cx.home, &next, &message_signing(config.country().as_str(), now)?)?;
-        }
-        Name::Log | Name::Witness => ed25519(&cx.home.key(&next))?,
-    }
-    let digest = public_digest(cx, &config, name, "next")?;
-    admin::commit(cx, tx, &[act("key_new", digest)]).await?;
-    let next = match name {
-        // The card names the witness key in use only: partners with either card know one of the two.
-        Name::Witness => "Then `silkgate key use witness`.",
-        Name::Message | Name::Log => {
-            "Print the next card (`silkgate card`), hand it to every partner, then `silkgate key use`."
-        }
-    };
-    say(cx, name, "new", digest, next)
 }
 
 async fn begin(cx: &Cx, name: Name) -> Result<Found> {
@@ -143,19 +133,80 @@ async fn begin(cx: &Cx, name: Name) -> Result<Found> {
         eprintln!("silkgate: there is no next {0} key; `silkgate key new {0}` makes one", name.as_str());
         return Ok(Found::Wrong);
     }
+    if name == Name::Tls && !cx.home.certificate(&staged("tls", "next")).exists() && !is_in_place(cx, name)? {
+        eprintln!(
+            "silkgate: {} is not there: have {} signed",
+            cx.home.certificate(&staged("tls", "next")).display(),
+            make::request_file(&cx.home).display()
+        );
+        return Ok(Found::Wrong);
+    }
+    fits(cx, &config, name)?;
     let digest = public_digest(cx, &config, name, "next")?;
     // Logged first: a change of keys that is logged twice after a crash is better than one that never is.
     admin::commit(cx, store.write().await?, &[act("key_use", digest)]).await?;
     // Each step leaves a key in its place; after a crash the command is repeated.
-    fs::write(keys::overlap_file(&cx.home, name.as_str()), keys::AWAITS_START)?;
-    if name == Name::Message {
+    if name != Name::Tls {
+        fs::write(keys::overlap_file(&cx.home, name.as_str()), keys::AWAITS_START)?;
+    }
+    if name.has_certificate() {
         let certificate = |stage| cx.home.certificate(&staged(name.as_str(), stage));
         succeed(&certificate("previous"), &certificate(""), &certificate("next"))?;
     }
     succeed(&key("previous"), &key(""), &key("next"))?;
+    if name == Name::Tls {
+        let _ = fs::remove_file(make::request_file(&cx.home));
+        let what = "A running gateway takes it up within seconds, and open connections go on. Then `silkgate key retire tls`.";
+        return say(cx, name, "use", digest, what);
+    }
     let what = "A running gateway takes it up within seconds. The key before stays good beside it until it is retired: not before the \
                 longest message lifetime has passed since then.";
     say(cx, name, "use", digest, what)
+}
+
+/// Whether a `use` that broke off has put the next certificate into its place already.
+fn is_in_place(cx: &Cx, name: Name) -> Result<bool> {
+    Ok(cx.home.certificate(&staged(name.as_str(), "previous")).exists()
+        && next_certificate(cx, name)?.is_some())
+}
+
+/// The certificate of the next key. After a crash in the middle of `use` it stands in its place before its key does.
+fn next_certificate(cx: &Cx, name: Name) -> Result<Option<Vec<u8>>> {
+    let next = cx.home.certificate(&staged(name.as_str(), "next"));
+    if next.exists() {
+        return Ok(Some(keys::one(&next)?.to_vec()));
+    }
+    let present = keys::one(&cx.home.certificate(name.as_str()))?;
+    let key = PrivateKey::read(&cx.home, &staged(name.as_str(), "next"), name.algorithm())?;
+    let certificate = SigningCertificate::parse(&present);
+    let fits = certificate.is_some_and(|of| SigningKey::with(key.private(), &of).is_some());
+    Ok(fits.then(|| present.to_vec()))
+}
+
+/// Refuses a next key that cannot do what the present one does: it is asked for a signature now, and not when a message waits.
+fn fits(cx: &Cx, config: &Config, name: Name) -> Result<()> {
+    let next = staged(name.as_str(), "next");
+    let file = cx.home.key(&next);
+    match name {
+        Name::Log | Name::Witness => PrivateKey::read(&cx.home, &next, Algorithm::EdDsa).map(drop),
+        Name::Message => {
+            let certificate = next_certificate(cx, name)?;
+            let certificate = certificate.and_then(|der| SigningCertificate::parse(&der));
+            let certificate =
+                certificate.ok_or_else(|| anyhow!("{}: there is no certificate of it", file.display()))?;
+            let key = PrivateKey::read(&cx.home, &next, certificate.algorithm)?;
+            let signs = SigningKey::with(key.private(), &certificate).map(drop);
+            signs.ok_or_else(|| anyhow!("{}: not the key of the next certificate", file.display()))
+        }
+        Name::Tls => {
+            let next = cx.home.certificate(&next);
+            let certificate = if next.exists() { next } else { cx.home.certificate("tls") };
+            let identity = Identity::with_key_of(&cx.home, &certificate, &staged("tls", "next"))?;
+            let anchor = keys::one(&cx.home.certificate("tls-ca"))?;
+            tls::own(&identity.chain, identity.key, vec![anchor], &config.host)
+                .with_context(|| format!("{}: partners would not take it", certificate.display()))
+        }
+    }
 }
 
 /// What is in use becomes the one before, and the next one takes its place.
@@ -174,13 +225,20 @@ fn succeed(previous: &std::path::Path, present: &std::path::Path, next: &std::pa
 async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let previous = cx.home.key(&staged(name.as_str(), "previous"));
+    if cx.home.key(&staged(name.as_str(), "retired")).exists() {
+        // An earlier time this command did not come to its end.
+        return destroy::run(cx, name).await;
+    }
     if !previous.exists() {
         eprintln!("silkgate: no {} key waits to be retired", name.as_str());
         return Ok(Found::Wrong);
     }
     let overlap = keys::overlap_file(&cx.home, name.as_str());
+    let certificate = cx.home.certificate(&staged(name.as_str(), "previous"));
+    // What a TLS key signed is over with its handshake.
+    let waits = !stolen && name != Name::Tls;
     let until = fs::read_to_string(&overlap).ok().and_then(|text| Instant::parse(text.trim()));
-    if !stolen && until.is_none_or(|until| clock::now() < until) {
+    if waits && until.is_none_or(|until| clock::now() < until) {
         let when = until.map_or_else(
             || "a lifetime after the gateway has taken up the one that follows".to_owned(),
             both_times,
@@ -188,30 +246,47 @@ async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
         eprintln!("silkgate: what it signed may be under way until {when}; --stolen does not wait");
         return Ok(Found::Wrong);
     }
-    let certificate = cx.home.certificate(&staged(name.as_str(), "previous"));
     if !is_on_a_card(cx, &config, &store, name).await? {
         eprintln!(
             "silkgate: no card of ours names it, by which what it signed is judged: run `silkgate card` first"
         );
         return Ok(Found::Wrong);
     }
-    if name != Name::Message || certificate.exists() {
+    if !name.has_certificate() || certificate.exists() {
         let digest = public_digest(cx, &config, name, "previous")?;
         let what = if stolen { "key_stolen" } else { "key_retire" };
         admin::commit(cx, store.write().await?, &[act(what, digest)]).await?;
     }
     // The key last: as long as it is there the command can be repeated.
-    for file in [&certificate, &overlap, &previous] {
-        match fs::remove_file(file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| file.display().to_string());
-            }
-            _ => {}
+    for file in [&certificate, &overlap] {
+        remove(file)?;
+    }
+    match keys::in_token(&cx.home, &staged(name.as_str(), "previous"))? {
+        Some(_) => {
+            let retired = cx.home.key(&staged(name.as_str(), "retired"));
+            fs::rename(&previous, &retired).with_context(|| retired.display().to_string())?;
+            destroy::run(cx, name).await
+        }
+        None => {
+            remove(&previous)?;
+            destroyed(cx, name)
         }
     }
-    let what = "Print the next card and hand it to every partner.";
+}
+
+fn remove(file: &std::path::Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| file.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn destroyed(cx: &Cx, name: Name) -> Result<Found> {
+    let what = if name == Name::Tls { "" } else { "\nPrint the next card and hand it to every partner." };
     cx.print(&json!({ "key": name.as_str(), "step": "retire" }), || {
-        format!("The {} key before is destroyed.\n{what}", name.as_str())
+        format!("The {} key before is destroyed.{what}", name.as_str())
     })?;
     Ok(Found::Good)
 }
@@ -219,25 +294,32 @@ async fn retire(cx: &Cx, name: Name, stolen: bool) -> Result<Found> {
 /// SHA-256 of the certificate, or of the public key.
 fn public_digest(cx: &Cx, config: &Config, name: Name, stage: &str) -> Result<Digest> {
     let file = staged(name.as_str(), stage);
-    if name == Name::Message {
-        let certificate = cx.home.certificate(&file);
-        // After a crash in the middle of `use` the certificate stands in its place before its key does.
-        let in_place = stage == "next" && !certificate.exists();
-        let certificate = if in_place { cx.home.certificate("message") } else { certificate };
-        return Ok(Digest::of(&keys::one(&certificate)?));
-    }
-    let pkcs8 = keys::private_key(&cx.home.key(&file))?;
-    let public = match name {
-        Name::Log => {
-            NoteSigner::from_pkcs8(&config.house_origin(), pkcs8.secret_der())?.verifier_key().to_string()
+    if name.has_certificate() {
+        let certificate = match stage {
+            "next" => next_certificate(cx, name)?,
+            // It went before its key.
+            "retired" => None,
+            _ => Some(keys::one(&cx.home.certificate(&file))?.to_vec()),
+        };
+        if let Some(der) = certificate {
+            return Ok(Digest::of(&der));
         }
-        _ => Cosigner::from_pkcs8(&config.witness_name(), pkcs8.secret_der())?.witness_key().to_string(),
+        let key = PrivateKey::read(&cx.home, &file, name.algorithm())?;
+        return Ok(Digest::of(key.private().public_key()));
+    }
+    let public = PrivateKey::read(&cx.home, &file, Algorithm::EdDsa)?.ed25519()?.public_key();
+    let public = match name {
+        Name::Log => VerifierKey::new(&config.house_origin(), public)?.to_string(),
+        _ => WitnessKey::new(&config.witness_name(), public)?.to_string(),
     };
     Ok(Digest::of(public.as_bytes()))
 }
 
 /// Whether the key before stands on a card that was printed. Cards are kept for ever, and old evidence is judged by them.
 async fn is_on_a_card(cx: &Cx, config: &Config, store: &Store, name: Name) -> Result<bool> {
+    if name == Name::Tls {
+        return Ok(true);
+    }
     let cards = partner::cards(&mut store.read().await?).await?;
     let cards = cards.iter().filter(|(of, _)| of == config.country().as_str());
     let cards: Vec<Card> = cards.filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
@@ -251,15 +333,13 @@ async fn is_on_a_card(cx: &Cx, config: &Config, store: &Store, name: Name) -> Re
         };
         return Ok(certificate.is_none_or(|der| named(&der)));
     }
-    let pkcs8 = keys::private_key(&cx.home.key(&file))?;
+    let public = PrivateKey::read(&cx.home, &file, Algorithm::EdDsa)?.ed25519()?.public_key();
     let own: Vec<&Card> = cards.iter().collect();
     Ok(if name == Name::Log {
         let origin = config.house_origin();
-        let key = NoteSigner::from_pkcs8(&origin, pkcs8.secret_der())?;
-        directory::ever_log_keys(&own, &origin).contains(key.verifier_key())
+        directory::ever_log_keys(&own, &origin).contains(&VerifierKey::new(&origin, public)?)
     } else {
-        let key = Cosigner::from_pkcs8(&config.witness_name(), pkcs8.secret_der())?;
-        directory::own_witness_keys(&[], &own).contains(key.witness_key())
+        directory::own_witness_keys(&[], &own).contains(&WitnessKey::new(&config.witness_name(), public)?)
     })
 }
 
@@ -270,27 +350,5 @@ fn act(what: &'static str, digest: Digest) -> Act {
 fn say(cx: &Cx, name: Name, step: &str, digest: Digest, what: &str) -> Result<Found> {
     let report = json!({ "key": name.as_str(), "step": step, "digest": digest.to_string() });
     cx.print(&report, || format!("{} key {digest}.\n{what}", name.as_str()))?;
-    Ok(Found::Good)
-}
-
-fn list(cx: &Cx) -> Result<Found> {
-    let config = cx.home.config()?;
-    let mut rows = Vec::new();
-    for name in Name::ALL {
-        for (stage, is) in [("previous", "before"), ("", "in use"), ("next", "next")] {
-            if cx.home.key(&staged(name.as_str(), stage)).exists() {
-                let digest = public_digest(cx, &config, name, stage)?;
-                rows.push((name.as_str(), is, digest));
-            }
-        }
-    }
-    let report: Vec<_> = rows
-        .iter()
-        .map(|(key, stage, digest)| json!({ "key": key, "stage": stage, "digest": digest.to_string() }))
-        .collect();
-    cx.print(&report, || {
-        let line = |(key, stage, digest): &(&str, &str, Digest)| format!("{key:<8} {stage:<7} {digest}");
-        rows.iter().map(line).collect::<Vec<_>>().join("\n")
-    })?;
     Ok(Found::Good)
 }

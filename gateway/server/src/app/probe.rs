@@ -31,7 +31,7 @@ pub(super) async fn run(cx: &Cx, country: Country) -> Result<Found> {
     let row = row.ok_or_else(|| anyhow!("{country} is no partner"))?;
     let partner = Partner::read(row, config.country(), &revocation::lists(&mut tx).await?)
         .map_err(|what| anyhow!("{what}"))?;
-    let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
+    let identity = Identity::partner_plane(&cx.home)?;
     let mut steps = Vec::new();
     walk(&partner, identity, &mut steps).await;
     let passed = steps.iter().all(|step| step.passed);

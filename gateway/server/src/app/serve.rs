@@ -2,6 +2,7 @@
 
 mod planes;
 mod reload;
+mod tokens;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -119,6 +120,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(revocation::run(gateway.clone(), stop.clone())),
         tokio::spawn(push::run(gateway.clone(), cx.home.clone(), stop.clone())),
         tokio::spawn(reload::run(gateway.clone(), cx.home.clone(), lines.clone(), stop.clone())),
+        tokio::spawn(tokens::run(gateway.clone(), stop.clone())),
         tokio::spawn(witness::run(gateway.clone(), lines, stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
@@ -330,6 +332,11 @@ fn alarm(gateway: &Gateway) {
     for partner in gateway.directory().partners().filter(|partner| partner.is_active()) {
         if let Some(until) = partner.lists_end().filter(|until| until.0 - clock::now().0 < CRL_EARLY_MS) {
             tracing::error!(partner = %partner.country, %until, "ALARM: a revocation list runs out, and then nobody of the partner comes in");
+        }
+    }
+    for (what, reason) in gateway.reach.all() {
+        if let Some(reason) = reason {
+            tracing::error!(what, reason, "ALARM: a key in a token is not reached");
         }
     }
     for line in gateway.breaker.figures(clock::now()) {

@@ -5,7 +5,7 @@ use serde_json::json;
 use silkgate_certs::read_identity;
 use silkgate_message::instant::Instant;
 
-use super::{Cx, Found, admin, both_times};
+use super::{Cx, Found, admin, both_times, key};
 use crate::clock;
 use crate::config::Place;
 use crate::keys;
@@ -42,6 +42,8 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let running =
         std::fs::File::open(cx.home.path().join("silkgate.lock")).is_ok_and(|file| file.try_lock().is_err());
     let certificates = certificates(cx)?;
+    let mut in_token = key::rows(cx)?;
+    in_token.retain(key::Row::is_in_token);
     let place = cx.home.database(&config);
     let database = match &place {
         Place::File(path) => json!({ "kind": "sqlite", "path": path }),
@@ -72,6 +74,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "certificates": certificates.iter().map(|(name, until, days)| {
             json!({ "name": name, "until": until.to_string(), "days_left": days })
         }).collect::<Vec<_>>(),
+        "keys_in_tokens": in_token.iter().map(key::Row::json).collect::<Vec<_>>(),
         "queues": {
             "outbox": sending.iter().map(queue).collect::<Vec<_>>(),
             "deliveries": delivering.iter().map(queue).collect::<Vec<_>>(),
@@ -125,6 +128,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             let alarm = if *days < 30 { "  RENEW NOW" } else { "" };
             format!("  certificate     {name} until {until}, {days} days left{alarm}")
         }));
+        lines.extend(in_token.iter().map(|row| format!("  key             {}", row.text())));
         let wait = |what: &str, (name, count, oldest): &(String, i64, Instant)| {
             format!("  {what:<15} {count} for {name}, the oldest since {}", both_times(*oldest))
         };

@@ -44,8 +44,8 @@ const PAGE: u32 = 500;
 pub struct Options<'a> {
     /// Our public keys.
     pub keys: OwnKeys,
-    /// The log key, PKCS#8: what an interrupted run has proved stands under a key made from it.
-    pub log_pkcs8: &'a [u8],
+    /// What only the holder of the log key can tell: what an interrupted run has proved stands under a key made from it.
+    pub secret: &'a [u8],
     /// Where an interrupted run says how far it came.
     pub progress_file: &'a Path,
     /// An interrupted run counts for nothing.
@@ -99,7 +99,7 @@ pub async fn verify(
     let cards = partner::cards(&mut tx).await?;
     let (facts, unsound) = Facts::new(config, &options.keys, &cards);
     let digests = cards.into_iter().map(|(of, bytes)| (of, hash(Digest::of(&bytes)))).collect::<Vec<_>>();
-    let resume = Resume::new(options.progress_file, options.log_pkcs8, facts.digest(), options.fresh);
+    let resume = Resume::new(options.progress_file, options.secret, facts.digest(), options.fresh);
     let mut audit = Audit {
         store,
         report: Report::new(),

@@ -61,8 +61,8 @@ pub(super) struct Resume {
 
 impl Resume {
     /// `start`: a digest of what everything is verified under. With `fresh` an earlier run counts for nothing.
-    pub(super) fn new(path: &Path, log_pkcs8: &[u8], start: Digest, fresh: bool) -> Self {
-        let of_log = hmac::Key::new(hmac::HMAC_SHA256, log_pkcs8);
+    pub(super) fn new(path: &Path, secret: &[u8], start: Digest, fresh: bool) -> Self {
+        let of_log = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&of_log, b"silkgate audit progress").as_ref());
         // Another version of the program may verify more.
         let start = Digest::of(&[&start.0[..], env!("CARGO_PKG_VERSION").as_bytes()].concat());

@@ -203,6 +203,9 @@ fn expiry(sheet: &mut Sheet, gateway: &Gateway) {
         (labels, certificate.until.seconds() - now.seconds())
     });
     sheet.gauge("certificate_remaining_seconds", "Until the certificate runs out; below 0 after it", rows);
+    let keys = gateway.reach.all().into_iter();
+    let keys = keys.map(|(name, why)| (vec![("what", name)], i64::from(why.is_none())));
+    sheet.gauge("token_reachable", "0 where a key in a token is not reached", keys.collect::<Vec<_>>());
     let directory = gateway.directory();
     let lists = directory.partners().filter_map(|partner| {
         let end = partner.lists_end()?;

@@ -18,8 +18,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 pub(super) const HALTED: &str = "a commit failed; a restart reads the truth";
 
 /// Every code, in the order in which they are told. They never change their meaning.
-pub(super) const CODES: [&str; 7] =
-    ["stopping", "halted", "read_only", "witness_word", "certificate", "database", "key_store"];
+pub(super) const CODES: [&str; 8] =
+    ["stopping", "halted", "read_only", "witness_word", "certificate", "token", "database", "key_store"];
 
 /// One thing that is missing.
 #[derive(Serialize, Debug)]
@@ -47,6 +47,9 @@ pub(super) async fn missing(gateway: &Gateway) -> Vec<Missing> {
     let now = clock::now();
     for own in certificates::own(gateway) {
         add("certificate", own.invalid(now));
+    }
+    for (name, why) in gateway.reach.all() {
+        add("token", why.map(|why| format!("the key `{name}`: {why}")));
     }
     let (database, keys) = tokio::join!(
         within(async {

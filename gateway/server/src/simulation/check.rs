@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use silkgate_ledger::entry::Kind;
-use silkgate_ledger::{Checkpoint, Entry, NoteSigner, Receipt};
+use silkgate_ledger::{Checkpoint, Entry, Receipt};
 use uuid::Uuid;
 
 use super::back_end::Acknowledged;
@@ -223,20 +223,16 @@ impl World {
     /// The whole-store audit finds nothing.
     async fn check_audit(&self, state: &State, store: &Store) {
         let keys = Keys::read(&state.home, &state.config).expect("the keys");
-        let public = |pkcs8: &Vec<u8>| {
-            let log = NoteSigner::from_pkcs8(&state.config.house_origin(), pkcs8).expect("the log key");
-            *log.verifier_key().public_key()
-        };
         let certificate = crate::keys::one(&state.home.certificate("message")).expect("the certificate");
         let own = OwnKeys {
             message_certificate: certificate.to_vec(),
-            logs: keys.log.iter().map(public).collect(),
+            logs: keys.log.iter().map(|key| key.public_key()).collect(),
             witnesses: keys.witness.iter().map(|witness| witness.witness_key().clone()).collect(),
         };
         let folder = tempfile::tempdir().expect("a folder");
         let options = Options {
             keys: own,
-            log_pkcs8: keys.log.first().expect("a log key"),
+            secret: b"of nobody",
             progress_file: &folder.path().join("progress"),
             fresh: true,
             anchors: None,

@@ -66,6 +66,9 @@ pub enum StoreError {
     /// A log has fewer entries than this process has seen committed.
     #[error("{0} holds less than was committed to it: another database was put in place")]
     Backwards(String),
+    /// A log key does not sign: what holds it is away. Nothing is written without its signature.
+    #[error("the log key does not sign: {0}")]
+    Unsigned(String),
     /// What is stored contradicts itself.
     #[error("the store contradicts itself: {0}")]
     Corrupt(String),

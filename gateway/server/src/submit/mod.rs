@@ -183,7 +183,10 @@ fn prepare(
     }
     // One and the same key, also where another is taken up meanwhile.
     let keys = gateway.keys();
-    let bytes = keys.message.sign(&checked.payload, now).ok_or_else(|| unavailable("no random bytes"))?;
+    let bytes = keys.message.sign(&checked.payload, now).map_err(|error| {
+        tracing::error!(%error, "ALARM: a message cannot be signed");
+        unavailable("the message key cannot be reached at present")
+    })?;
     if bytes.len() > checked.body_max_bytes {
         let detail = format!(
             "the signed message has {} bytes, the agreement allows {}",

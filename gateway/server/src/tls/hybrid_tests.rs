@@ -11,7 +11,7 @@ use shake::{Shake128, digest};
 use super::*;
 use crate::tls::group::Group;
 use crate::tls::hybrid::{X25519MLKEM768, encapsulate};
-use crate::tls::tests::{Clock, NOW_S, State, shake};
+use crate::tls::tests::{Clock, NOW_S, State, loaded, shake};
 
 const IQ: &str = "gw.iq.example";
 const JO: &str = "gw.jo.example";
@@ -151,13 +151,13 @@ impl Two {
     fn server(&self, policy: KeyExchange) -> PartnerServer {
         let (chain, key) = self.jordan.gateway(JO);
         let trust = PartnerTrust { key_exchange: policy, ..self.iraq.trust("IQ", IQ) };
-        PartnerServer::new(chain, key, vec![trust]).unwrap().with_clock(Arc::new(Clock(NOW_S)))
+        PartnerServer::new(chain, loaded(key), vec![trust]).unwrap().with_clock(Arc::new(Clock(NOW_S)))
     }
 
     fn client(&self, policy: KeyExchange) -> Arc<ClientConfig> {
         let (chain, key) = self.iraq.gateway(IQ);
         let trust = PartnerTrust { key_exchange: policy, ..self.jordan.trust("JO", JO) };
-        let mut config = partner_client(&trust, chain, key).unwrap();
+        let mut config = partner_client(&trust, chain, loaded(key)).unwrap();
         Arc::make_mut(&mut config).time_provider = Arc::new(Clock(NOW_S));
         config
     }
@@ -302,7 +302,7 @@ fn where_every_agreement_is_classical_the_server_does_not_speak_it() {
     let trust = |policy| PartnerTrust { key_exchange: policy, ..two.iraq.trust("IQ", IQ) };
     let other = State::new();
     let second = |policy| PartnerTrust { key_exchange: policy, ..other.trust("TR", "gw.tr.example") };
-    let server = PartnerServer::new(chain, key, vec![trust(KeyExchange::Classical)]).unwrap();
+    let server = PartnerServer::new(chain, loaded(key), vec![trust(KeyExchange::Classical)]).unwrap();
     let speaks = || {
         let config = server.config();
         config.crypto_provider().kx_groups.iter().any(|group| group.name() == NamedGroup::X25519MLKEM768)

@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use silkgate_certs::{Authority, read_identity, serial};
 use silkgate_message::agreement::KeyExchange;
 
-use super::tests::{Clock, Identity, NOW_S, at, shake};
+use super::tests::{Clock, Identity, NOW_S, at, loaded, shake};
 use super::{PartnerServer, PartnerTrust, Revocation, partner_client, provider, roots};
 
 const NEW: &[&SupportedProtocolVersion] = &[&version::TLS13];
@@ -439,7 +439,7 @@ fn every_way_to_be_wrong_is_refused_both_ways() {
         let iq = trust("IQ", HOST, &root, &way.lists);
         let clock = Arc::new(Clock(way.now_s));
         // The partner calls us.
-        let (chain, key) = (our_identity.0.clone(), our_identity.1.clone_key());
+        let (chain, key) = (our_identity.0.clone(), loaded(our_identity.1.clone_key()));
         let server =
             PartnerServer::new(chain, key, vec![iq.clone(), trust("JO", "gw.sa.example", &other, &[])])
                 .unwrap();
@@ -462,7 +462,7 @@ fn every_way_to_be_wrong_is_refused_both_ways() {
                 .with_no_client_auth()
                 .with_cert_resolver(shown(identity));
             server.time_provider = clock.clone();
-            let (chain, key) = (our_identity.0.clone(), our_identity.1.clone_key());
+            let (chain, key) = (our_identity.0.clone(), loaded(our_identity.1.clone_key()));
             let mut client = partner_client(&iq, chain, key).unwrap();
             Arc::make_mut(&mut client).time_provider = clock.clone();
             shake(client, Arc::new(server), HOST)

@@ -17,8 +17,9 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 use silkgate_message::agreement::KeyExchange;
 
 use group::provider_of;
@@ -67,13 +68,23 @@ pub fn usable(trust: PartnerTrust) -> Result<(), TlsError> {
 /// Whether partners who have these anchors would take the chain as that of `host` now, and the key is the chain's.
 pub fn own(
     chain: &[CertificateDer<'static>],
-    key: PrivateKeyDer<'static>,
+    key: Arc<dyn SigningKey>,
     anchors: Vec<CertificateDer<'static>>,
     host: &str,
 ) -> Result<(), TlsError> {
     partner::would_pass(chain, anchors, host, rustls_pki_types::UnixTime::now())?;
     // The server's settings are where a key that is not the chain's is refused.
     PartnerServer::new(chain.to_vec(), key, Vec::new()).map(drop)
+}
+
+/// What is shown in a handshake; refused where the key, wherever it is kept, is not the chain's.
+fn identity(
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<dyn SigningKey>,
+) -> Result<Arc<SingleCertAndKey>, TlsError> {
+    let certified = CertifiedKey::new(chain, key);
+    certified.keys_match()?;
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 /// What every connection may use that no agreement says otherwise of.
@@ -101,14 +112,14 @@ fn without_resumption(mut config: ServerConfig) -> ServerConfig {
 /// The server of the national plane: clients of the state's own authority only.
 pub fn national_server(
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    key: Arc<dyn SigningKey>,
     anchor: CertificateDer<'static>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(&[anchor])?, provider()).build()?;
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(identity(chain, key)?);
     Ok(Arc::new(without_resumption(config)))
 }
 
@@ -116,14 +127,14 @@ pub fn national_server(
 pub fn partner_client(
     trust: &PartnerTrust,
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    key: Arc<dyn SigningKey>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let config = ClientConfig::builder_with_provider(provider_of(trust.key_exchange))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         // Stricter than the one it stands before: beside the path and the name also purpose, key and revocation.
         .dangerous()
         .with_custom_certificate_verifier(trust.of_server()?)
-        .with_client_auth_cert(chain, key)?;
+        .with_client_cert_resolver(identity(chain, key)?);
     Ok(as_a_client(config, true))
 }
 
@@ -139,12 +150,12 @@ fn as_a_client(mut config: ClientConfig, h2: bool) -> Arc<ClientConfig> {
 pub fn client(
     anchors: &[CertificateDer<'static>],
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    key: Arc<dyn SigningKey>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots(anchors)?)
-        .with_client_auth_cert(chain, key)?;
+        .with_client_cert_resolver(identity(chain, key)?);
     Ok(as_a_client(config, true))
 }
 

@@ -9,15 +9,16 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::SigningKey;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 use silkgate_message::agreement::KeyExchange;
 
 use super::fit::{Leaf, may_all_sign};
 use super::trust::{Pair, PartnerTrust, Revocation};
-use super::{TlsError, provider, provider_of, without_resumption};
+use super::{TlsError, identity, provider, provider_of, without_resumption};
 
 /// Chains of one partner remembered at a time, the newest: one for each of its replicas and some to
 /// roll over. A partner that shows more has to connect again more often.
@@ -42,7 +43,7 @@ impl PartnerServer {
     /// partner has no anchor that can be used.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
+        key: Arc<dyn SigningKey>,
         trust: Vec<PartnerTrust>,
     ) -> Result<Self, TlsError> {
         let partners = Arc::new(Partners {
@@ -57,7 +58,7 @@ impl PartnerServer {
     pub fn show(
         &self,
         chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
+        key: Arc<dyn SigningKey>,
     ) -> Result<(), TlsError> {
         let next = Configs::new(&self.partners, &chain, &key)?;
         self.config.store(Arc::new(next.with_clock(self.config.load().hybrid.time_provider.clone())));
@@ -118,13 +119,13 @@ impl Configs {
     fn new(
         partners: &Arc<Partners>,
         chain: &[CertificateDer<'static>],
-        key: &PrivateKeyDer<'static>,
+        key: &Arc<dyn SigningKey>,
     ) -> Result<Self, TlsError> {
         let config = |policy: KeyExchange| {
             let config = ServerConfig::builder_with_provider(provider_of(policy))
                 .with_protocol_versions(&[&rustls::version::TLS13])?
                 .with_client_cert_verifier(partners.clone())
-                .with_single_cert(chain.to_vec(), key.clone_key())?;
+                .with_cert_resolver(identity(chain.to_vec(), key.clone())?);
             Ok::<_, TlsError>(Arc::new(without_resumption(config)))
         };
         Ok(Self { hybrid: config(KeyExchange::HybridFirst)?, classical: config(KeyExchange::Classical)? })

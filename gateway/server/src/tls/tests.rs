@@ -84,9 +84,14 @@ fn identity(issued: &Issued) -> Identity {
     (vec![issued.certificate_der.clone().into()], key)
 }
 
+/// As our own settings take a key.
+pub(super) fn loaded(key: PrivateKeyDer<'static>) -> Arc<dyn rustls::sign::SigningKey> {
+    provider().key_provider.load_private_key(key).unwrap()
+}
+
 fn partner_server(own: &State, trust: Vec<PartnerTrust>) -> PartnerServer {
     let (chain, key) = own.gateway(TR);
-    PartnerServer::new(chain, key, trust).unwrap().with_clock(Arc::new(Clock(NOW_S)))
+    PartnerServer::new(chain, loaded(key), trust).unwrap().with_clock(Arc::new(Clock(NOW_S)))
 }
 
 /// A client as far from ours as a case needs.
@@ -109,7 +114,7 @@ fn any_client(
 
 /// Our client, at the tests' instant.
 fn our_client(anchors: &[CertificateDer<'static>], (chain, key): Identity) -> Arc<ClientConfig> {
-    let mut config = client(anchors, chain, key).unwrap();
+    let mut config = client(anchors, chain, loaded(key)).unwrap();
     Arc::make_mut(&mut config).time_provider = Arc::new(Clock(NOW_S));
     config
 }
@@ -301,7 +306,7 @@ fn we_speak_to_the_partner_s_own_server_only() {
     let (own, iq, jo) = (State::new(), State::new(), State::new());
     let config = || {
         let (chain, key) = own.gateway(TR);
-        let mut config = partner_client(&iq.trust("IQ", IQ), chain, key).unwrap();
+        let mut config = partner_client(&iq.trust("IQ", IQ), chain, loaded(key)).unwrap();
         Arc::make_mut(&mut config).time_provider = Arc::new(Clock(NOW_S));
         config
     };
@@ -338,7 +343,7 @@ fn no_session_is_offered_or_resumed() {
     let (own, iq) = (State::new(), State::new());
     let server = partner_server(&own, vec![iq.trust("IQ", IQ)]);
     let (chain, key) = own.gateway(TR);
-    let mut national = national_server(chain, key, iq.anchor()).unwrap();
+    let mut national = national_server(chain, loaded(key), iq.anchor()).unwrap();
     Arc::make_mut(&mut national).time_provider = Arc::new(Clock(NOW_S));
     for server in [server.config(), national] {
         assert_eq!(server.max_early_data_size, 0);
@@ -370,7 +375,7 @@ fn the_national_plane_takes_clients_of_its_own_authority() {
     let (nation, tls, other) = (State::new(), State::new(), State::new());
     let server_profile = Profile::NationalServer { host: TR.into(), addresses: Vec::new() };
     let (chain, key) = identity(&nation.authority.issue(&server_profile, at(0)).unwrap());
-    let mut server = national_server(chain, key, nation.anchor()).unwrap();
+    let mut server = national_server(chain, loaded(key), nation.anchor()).unwrap();
     Arc::make_mut(&mut server).time_provider = Arc::new(Clock(NOW_S));
     let back_end = |state: &State, days| {
         let profile = Profile::NationalClient { role: "backend".into(), subject: "TR/customs".into() };
@@ -395,13 +400,13 @@ fn the_national_plane_takes_clients_of_its_own_authority() {
 fn settings_that_cannot_work_are_refused() {
     let (own, iq) = (State::new(), State::new());
     let (chain, _) = own.gateway(TR);
-    let (_, key) = own.gateway(TR);
+    let key = loaded(own.gateway(TR).1);
     assert!(matches!(
-        PartnerServer::new(chain.clone(), key.clone_key(), vec![]).err(),
+        PartnerServer::new(chain.clone(), key.clone(), vec![]).err(),
         Some(TlsError::Rustls(Error::InconsistentKeys(_)))
     ));
     assert!(matches!(
-        national_server(chain.clone(), key.clone_key(), own.anchor()),
+        national_server(chain.clone(), key.clone(), own.anchor()),
         Err(TlsError::Rustls(Error::InconsistentKeys(_)))
     ));
     assert!(matches!(client(&[iq.anchor()], chain, key), Err(TlsError::Rustls(Error::InconsistentKeys(_)))));

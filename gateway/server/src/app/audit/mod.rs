@@ -6,7 +6,6 @@ mod progress;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use silkgate_ledger::NoteSigner;
 
 use super::{Cx, Found, admin, both_times};
 use crate::audit::{self, LogReport, Options, OwnKeys, Report, WitnessReport, WitnessState};
@@ -69,23 +68,21 @@ pub(super) async fn recompute(
     (file, fresh): (&Path, bool),
     shown: bool,
 ) -> Result<Report> {
-    let log_pkcs8 = keys::log_pkcs8(&cx.home)?;
-    let public = |pkcs8: Vec<u8>| {
-        let log = NoteSigner::from_pkcs8(&config.house_origin(), &pkcs8);
-        let log = log.map_err(|error| anyhow!("{}: {error}", cx.home.key("log").display()))?;
-        anyhow::Ok(*log.verifier_key().public_key())
-    };
+    let log = keys::log(&cx.home)?;
+    let present = log.first().ok_or_else(|| anyhow!("there is no log key"))?;
+    // Ed25519 signs a text in one way only (RFC 8032 §5.1.6), wherever the key is. No note ends like this one.
+    let secret = present.sign(b"silkgate audit progress\0").map_err(|why| anyhow!("the log key: {why}"))?;
     let witnesses = keys::witness(&cx.home, config)?;
     let own = OwnKeys {
         message_certificate: keys::one(&cx.home.certificate("message"))?.to_vec(),
-        logs: keys::log(&cx.home)?.into_iter().map(public).collect::<Result<_>>()?,
+        logs: log.iter().map(|key| key.public_key()).collect(),
         witnesses: witnesses.iter().map(|witness| witness.witness_key().clone()).collect(),
     };
     let anchors =
         config.timestamp.as_ref().map(|settings| keys::chain(&cx.home.path().join(&settings.anchors)));
     let anchors = anchors.transpose().context("[timestamp] anchors")?;
     let anchors = anchors.as_deref();
-    let options = Options { keys: own, log_pkcs8: &log_pkcs8, progress_file: file, fresh, anchors };
+    let options = Options { keys: own, secret: &secret, progress_file: file, fresh, anchors };
     let mut progress = Progress::new(shown, cx.json, store).await?;
     let audited = audit::verify(store, config, options, &mut |step| progress.step(step)).await;
     progress.clear();

@@ -1,9 +1,10 @@
 //! An older database that was put back agrees with itself: only the neighbours know of what is no longer in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use silkgate_ledger::{Checkpoint, Note};
+use silkgate_ledger::{Checkpoint, Ed25519Key, Note};
 use silkgate_message::card::Card;
 
 use super::super::Cx;
@@ -52,7 +53,7 @@ pub(in super::super) async fn ask(
     let mut lost = Vec::new();
     for partner in partners {
         for head in heads.iter().filter(|head| head.partner.is_none_or(|of| of == partner.country)) {
-            let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
+            let identity = Identity::partner_plane(&cx.home)?;
             let (origin, country) = (head.origin.clone(), partner.country);
             let question =
                 if offline { None } else { Some(question(&partner, identity, head, &log, &own_cards)?) };
@@ -92,7 +93,7 @@ fn question(
     partner: &Partner,
     identity: Identity,
     head: &Head,
-    own_log: &[Vec<u8>],
+    own_log: &[Arc<dyn Ed25519Key>],
     own_cards: &[&Card],
 ) -> Result<impl Future<Output = Result<Shown>> + Send + 'static> {
     let client = Client::of_partner(partner, identity)?;

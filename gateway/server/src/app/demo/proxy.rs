@@ -87,12 +87,13 @@ impl Line {
     /// Ends TLS towards the sender with the receiver's key, and sends on what comes under the sender's TLS
     /// key: a message altered, and anything else, such as a log shown to its witness, as it is.
     async fn break_open(&self, stream: TcpStream) -> Result<()> {
-        let own = Identity::read(&self.receiver.certificate("tls"), &self.receiver.key("tls"))?;
+        let chain = keys::chain(&self.receiver.certificate("tls"))?;
+        let key = keys::private_key(&self.receiver.key("tls"))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_no_client_auth()
-            .with_single_cert(own.chain, own.key)?;
+            .with_single_cert(chain, key)?;
         let tls = TlsAcceptor::from(Arc::new(config)).accept(stream).await?;
         let service = hyper::service::service_fn(|request: Request<Incoming>| self.pass(request));
         hyper::server::conn::http1::Builder::new()
@@ -110,7 +111,7 @@ impl Line {
         }
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let media = parts.headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
-        let identity = Identity::read(&self.sender.certificate("tls"), &self.sender.key("tls"))?;
+        let identity = Identity::partner_plane(&self.sender)?;
         let anchor: CertificateDer<'static> = keys::one(&self.receiver.certificate("tls-ca"))?;
         let host = self.receiver.config()?.host;
         let client = Client::new(&[anchor], identity, &host, &format!("127.0.0.1:{}", self.receiver_port))?;

@@ -207,7 +207,7 @@ impl State {
 
     /// A client of `other`'s partner plane with this state's own gateway certificate.
     pub(super) fn as_partner_of(&self, other: &State) -> Result<Client> {
-        let identity = Identity::read(&self.home.certificate("tls"), &self.home.key("tls"))?;
+        let identity = Identity::partner_plane(&self.home)?;
         let anchor = keys::one(&other.home.certificate("tls-ca"))?;
         Client::new(&[anchor], identity, &other.config.host, &other.config.partner_plane.listen.to_string())
     }

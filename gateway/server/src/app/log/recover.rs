@@ -160,7 +160,7 @@ async fn held_by(
     known: Vec<Gap>,
     cards: &[(String, Vec<u8>)],
 ) -> Result<Vec<Gap>> {
-    let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
+    let identity = Identity::partner_plane(&cx.home)?;
     let client = Client::of_partner(partner, identity)?;
     let cards: Vec<Card> = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
     let of = |country: Country| cards.iter().filter(|c| c.content().country == country).collect::<Vec<_>>();

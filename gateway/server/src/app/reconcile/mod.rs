@@ -52,7 +52,7 @@ fn instant(text: &str) -> Result<Instant, &'static str> {
 pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     let (config, store) = admin::open(cx).await?;
     let partner = known(&store, args.partner, config.country()).await?;
-    let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
+    let identity = Identity::partner_plane(&cx.home)?;
     let report = once(&store, &partner, identity, (args.from, args.to)).await?;
     let digest = Digest::of(&serde_json::to_vec(&report)?);
     let act = Act { log: Where::House, what: RECONCILED, digest: Some(digest), about: Some(args.partner) };

@@ -42,6 +42,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, st
         })
         .into();
     let mut owed: VecDeque<Note> = VecDeque::new();
+    tell_held(&gateway, &home);
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
@@ -60,6 +61,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, st
             gateway.figures.file_refused(part.name(), taken.is_err());
             match taken {
                 Ok(note) => {
+                    tell_held(&gateway, &home);
                     tracing::info!(what = part.name(), "changed certificates or keys came into force");
                     owed.push_back(note);
                 }
@@ -81,6 +83,13 @@ pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, st
             }
             owed.pop_front();
         }
+    }
+}
+
+/// `key retire` waits for it.
+fn tell_held(gateway: &Gateway, home: &Home) {
+    if let Err(error) = keys::tell_held(home, &gateway.keys()) {
+        tracing::warn!(%error, "{}: cannot be written", keys::held_file(home).display());
     }
 }
 
