@@ -43,6 +43,7 @@ mod strangers;
 mod supply_chain;
 mod surroundings;
 mod tamper;
+mod threats;
 mod tiles;
 mod timestamp;
 mod token;
