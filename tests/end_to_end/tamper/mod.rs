@@ -5,6 +5,7 @@ mod exchanged;
 mod neighbour;
 mod outcomes;
 mod resume;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

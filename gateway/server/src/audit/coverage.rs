@@ -52,7 +52,10 @@ pub const EXCLUDED: [Excluded; 16] = [
         "card",
         "settings; but each card's signature is verified, and its digest held against the house log",
     ),
-    table("client", "certificates of the national plane; the house log has their digests"),
+    table(
+        "client",
+        "settings; each certificate is held against the house log, and says its role and name itself",
+    ),
     table(
         "couriered",
         "which answers go into a courier's next files; each is made again from what is covered",
@@ -65,7 +68,10 @@ pub const EXCLUDED: [Excluded; 16] = [
         "proposal",
         "signed by both operators; the house log has what was proposed and decided, and by which certificate, by digest",
     ),
-    table("partner", "settings; what came into force is in the logs, by digest"),
+    table(
+        "partner",
+        "settings; card, agreement and state are held against the logs; where it is dialled is the operator's",
+    ),
     table(
         "push",
         "settings, signed by a key of the home; what came into force is in the house log, by digest",

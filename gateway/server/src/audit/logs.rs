@@ -226,6 +226,10 @@ impl Log {
         for (side, fact) in Fact::of_entry(self.head.id, index, &entry) {
             audit.sums.add(side, &fact);
         }
+        match self.head.partner {
+            None => audit.said.house(&entry),
+            Some(partner) => audit.said.channel(partner.as_str(), &entry),
+        }
         if self.head.partner.is_none() {
             audit.house_states(&entry);
         } else if has_row(&entry) {

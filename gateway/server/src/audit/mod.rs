@@ -11,6 +11,7 @@ mod pool;
 mod questions;
 mod report;
 mod resume;
+mod settings;
 mod sums;
 mod timestamps;
 mod witnesses;
@@ -79,6 +80,8 @@ struct Audit<'a> {
     alarms: Vec<witnesses::Stated>,
     /// Reasons for erasures that the house log states: message id and digest.
     reasons: HashSet<(String, Hash)>,
+    /// What the logs say is in force.
+    said: settings::Said,
     /// Cards that the house log states.
     cards: HashSet<Hash>,
     /// Reasons that rows have: place, message id and digest.
@@ -111,6 +114,7 @@ pub async fn verify(
         told_after: 0,
         alarms: Vec::new(),
         reasons: HashSet::new(),
+        said: settings::Said::default(),
         cards: HashSet::new(),
         noted: Vec::new(),
         cosigned: HashMap::new(),
@@ -139,6 +143,7 @@ pub async fn verify(
         audit.reasons.clear();
         audit.noted.clear();
         audit.cards.clear();
+        audit.said = settings::Said::default();
     }
     audit.resume.done();
     Ok(audit.report)
@@ -169,6 +174,7 @@ impl Audit<'_> {
             log.cosigned.sort_by(|a, b| a.by.cmp(&b.by));
             self.report.logs.push(log);
         }
+        self.settings(conn).await?;
         self.witnesses(conn, &heads).await?;
         self.timestamps(conn, &heads, anchors).await?;
         self.compare_reasons();

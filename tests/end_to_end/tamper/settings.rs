@@ -1,0 +1,55 @@
+//! A database administrator who changes what is in force, and leaves the logs as they are.
+
+use support::Pair;
+
+#[test]
+fn settings_that_no_log_states_are_found() {
+    let pair = Pair::set_up_files(None);
+    let jo = &pair.jo;
+    jo.ok(&["client", "add", "auditor", "alice"]);
+    jo.ok(&["partner", "allow", "IQ", "--rate", "7"]);
+    jo.ok(&["partner", "suspend", "IQ"]);
+    jo.ok(&["partner", "allow", "IQ", "--resume"]);
+    assert!(jo.audit().is_empty(), "what the operator did is stated");
+    for (change, back, says) in [
+        (
+            "UPDATE partner SET agreement = replace(agreement, 'rate_per_second = 7', 'rate_per_second = 70')",
+            "UPDATE partner SET agreement = replace(agreement, 'rate_per_second = 70', 'rate_per_second = 7')",
+            "its agreement is not the one",
+        ),
+        ("UPDATE partner SET state = 'removed'", "UPDATE partner SET state = 'active'", "it is removed"),
+        (
+            "INSERT INTO client SELECT zeroblob(32), role, subject, until_ms, added_ms FROM client WHERE role = 'auditor'",
+            "DELETE FROM client WHERE certificate = zeroblob(32)",
+            "the house log does not state it",
+        ),
+        (
+            "INSERT INTO revocation_list VALUES ('IQ', zeroblob(32), zeroblob(9), NULL, 1, 1)",
+            "DELETE FROM revocation_list",
+            "",
+        ),
+    ] {
+        jo.execute(change);
+        let found = jo.audit();
+        assert!(!found.is_empty(), "{change}");
+        let text = serde_json::Value::from(found).to_string();
+        assert!(text.contains(says), "{change}: {text}");
+        jo.execute(back);
+        assert!(jo.audit().is_empty(), "{back}");
+    }
+    jo.execute("DELETE FROM client WHERE role = 'auditor'");
+    let found = serde_json::Value::from(jo.audit()).to_string();
+    assert!(found.contains("is registered by the house log, and is not there"), "{found}");
+}
+
+#[test]
+fn a_revocation_list_that_was_taken_away_is_found() {
+    let pair = Pair::set_up_files(None);
+    pair.iq.ok(&["key", "crl"]);
+    let list = pair.iq.path.join("certs/tls.crl").to_string_lossy().into_owned();
+    pair.jo.ok(&["partner", "crl", "IQ", &list]);
+    assert!(pair.jo.audit().is_empty());
+    pair.jo.execute("DELETE FROM revocation_list");
+    let found = serde_json::Value::from(pair.jo.audit()).to_string();
+    assert!(found.contains("the list that came into force last is not there"), "{found}");
+}
