@@ -191,7 +191,12 @@ impl Client {
         let Some(body) = bodies.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else {
             return Ok(false);
         };
-        let request = Request::post("https://silkgate/v1/messages")
+        // HTTP/1.1 in its plainest form: another is refused, and the connection with it.
+        let target = match sender {
+            Sender::H1(_) => "/v1/messages",
+            Sender::H2(_) => "https://silkgate/v1/messages",
+        };
+        let request = Request::post(target)
             .header("host", "silkgate")
             .header("content-type", "application/jose+json")
             .body(Full::new(body.clone()))?;
@@ -242,7 +247,7 @@ pub(crate) async fn submit_each(home: &Home, count: u64, make: fn() -> Value) ->
         submitters.push(tokio::spawn(async move {
             for _ in 0..share {
                 let body = make().to_string();
-                let request = Request::post("https://silkgate/v1/submissions")
+                let request = Request::post("/v1/submissions")
                     .header("host", "silkgate")
                     .header("content-type", "application/cloudevents+json")
                     .body(Full::new(Bytes::from(body)))?;

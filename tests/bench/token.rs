@@ -20,12 +20,22 @@ pub fn run(rounds: usize, as_json: bool) -> Result<()> {
     let tokens = Tokens::new(token.folder.path());
     tokens.connect(&mut token.jo);
     let names = ["message", "log", "witness", "tls"];
-    for name in names {
-        token.jo.ok(&["key", "new", name, "--token"]);
-        token.jo.ok(&["key", "use", name]);
-        // Two log keys would sign twice.
-        token.jo.ok(&["card"]);
-        token.jo.ok(&["key", "retire", name, "--stolen"]);
+    let hand_over = || {
+        let (card, fingerprint) = token.jo.card();
+        token.iq.ok(&["partner", "add", &card.to_string_lossy(), "--fingerprint", &fingerprint]);
+    };
+    for step in ["new", "use", "retire"] {
+        for name in names {
+            let mut args = vec!["key", step, name];
+            // Two log keys would sign twice.
+            args.extend(match step {
+                "new" => Some("--token"),
+                "retire" => Some("--stolen"),
+                _ => None,
+            });
+            token.jo.ok(&args);
+        }
+        hand_over();
     }
     files.jo.start();
     token.jo.start();
