@@ -9,6 +9,7 @@ mod messages;
 mod notes;
 mod pool;
 mod questions;
+mod readings;
 mod report;
 mod resume;
 mod sums;
@@ -31,6 +32,7 @@ use crate::store::{Connection, Store, StoreError, delivery, erasure, partner};
 use facts::Facts;
 use logs::Log;
 use pool::{Done, Pool};
+use readings::Readings;
 use resume::Resume;
 use sums::{Fact, Side, Sums, Unequal};
 
@@ -83,6 +85,8 @@ struct Audit<'a> {
     cards: HashSet<Hash>,
     /// Reasons that rows have: place, message id and digest.
     noted: Vec<(String, String, Hash)>,
+    /// What was read on the national plane.
+    readings: Readings,
     /// The newest cosignature by log and partner: size and seconds since 1970.
     cosigned: HashMap<(i64, String), (u64, u64)>,
     observe: &'a mut (dyn FnMut(&Step<'_>) + Send),
@@ -113,6 +117,7 @@ pub async fn verify(
         reasons: HashSet::new(),
         cards: HashSet::new(),
         noted: Vec::new(),
+        readings: Readings::new(),
         cosigned: HashMap::new(),
         observe,
     };
@@ -136,6 +141,7 @@ pub async fn verify(
         audit.report = Report::new();
         (audit.sums, audit.alarms) = (Sums::new(), Vec::new());
         audit.cosigned.clear();
+        audit.readings = Readings::new();
         audit.reasons.clear();
         audit.noted.clear();
         audit.cards.clear();
