@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["send"],
     &[
         "receive",
+        "reading",
         "submit",
         "deliver",
         "channel",

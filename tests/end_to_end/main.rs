@@ -36,6 +36,7 @@ mod reload;
 mod replicas;
 mod retention;
 mod revocation;
+mod roles;
 mod rollover;
 mod schema;
 mod smuggling;

@@ -30,7 +30,7 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 13] = [
+const MIGRATIONS: [(usize, &str); 14] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
@@ -44,11 +44,13 @@ const MIGRATIONS: [(usize, &str); 13] = [
     (11, include_str!("../../gateway/server/src/store/migrations/sqlite/0011_key_exchange.sql")),
     (12, include_str!("../../gateway/server/src/store/migrations/sqlite/0012_proposal.sql")),
     (13, include_str!("../../gateway/server/src/store/migrations/sqlite/0013_roles.sql")),
+    (14, include_str!("../../gateway/server/src/store/migrations/sqlite/0014_reading.sql")),
 ];
 
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        14 => &["DROP TABLE reading"],
         13 => &[
             "CREATE TABLE client_11 (certificate BLOB PRIMARY KEY,
                 role TEXT NOT NULL CHECK (role IN ('backend', 'operator', 'auditor')), subject TEXT NOT NULL,
@@ -382,11 +384,14 @@ fn an_upgrade_is_told_first_and_done_behind_a_backup() {
 }
 
 /// What takes a server's database back to its first schema, newest first.
-const UNDO_POSTGRES: [(u64, &[&str]); 8] = [
+const UNDO_POSTGRES: [(u64, &[&str]); 9] = [
+    (14, &["DROP TABLE reading"]),
     (
         13,
-        &["ALTER TABLE client DROP CONSTRAINT client_role_check,
-            ADD CONSTRAINT client_role_check CHECK (role IN ('backend', 'operator', 'auditor'))"],
+        &[
+            "ALTER TABLE client DROP CONSTRAINT client_role_check,
+                ADD CONSTRAINT client_role_check CHECK (role IN ('backend', 'operator', 'auditor'))",
+        ],
     ),
     (12, &["DROP TABLE proposal"]),
     (11, &["DROP TABLE key_exchange"]),
@@ -442,7 +447,7 @@ fn a_home_on_postgres_migrates_from_its_first_schema() {
     }
     assert_eq!(shape_of(&database), shape_of(&fresh), "exactly what the first schema was");
     let report = checked(&pair.jo, 1);
-    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10, 11, 12, 13], &Value::Null));
+    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10, 11, 12, 13, 14], &Value::Null));
     let done = pair.jo.json(&["upgrade"]);
     assert_eq!(checked(&pair.jo, 0)["verdict"], "nothing");
     pair.jo.start();

@@ -368,14 +368,15 @@ impl Home {
 
     /// A client of this state's national plane, as the back end of `party`.
     pub fn back_end(&self, party: &str) -> Client {
-        let certificate = self.path.join(format!("clients/backend-{}.pem", &party[3..]));
+        self.national(&format!("backend-{}", &party[3..]))
+    }
+
+    /// The same, with the certificate of that name under clients/.
+    pub fn national(&self, name: &str) -> Client {
+        let certificate = self.path.join(format!("clients/{name}.pem"));
         let identity = wire::identity(&certificate, &certificate.with_extension("key"));
-        Client::new(
-            &self.path.join("certs/national-ca.pem"),
-            Some(identity),
-            &self.host,
-            &self.national_plane,
-        )
+        let anchor = self.path.join("certs/national-ca.pem");
+        Client::new(&anchor, Some(identity), &self.host, &self.national_plane)
     }
 
     /// The key that signs this state's messages.

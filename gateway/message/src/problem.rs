@@ -184,6 +184,12 @@ codes! {
     LeaseLost = "lease_lost", 409, "The lease has run out; fetch the delivery again";
     /// The exchange is halted until the logs can be relied on again.
     Degraded = "degraded", 503, "The exchange is halted until the logs are witnessed again";
+    /// Content was asked for without saying why.
+    ReasonMissing = "reason_missing", 400, "Content is shown for a reason of 3 to 200 characters";
+    /// A parameter is not what the resource takes.
+    QueryInvalid = "query_invalid", 400, "A parameter of the request is not what this resource takes";
+    /// More reads a minute than one certificate may make.
+    ReadsExceeded = "reads_exceeded", 429, "More reads a minute than one certificate may make";
     /// Not a request of C2SP tlog-witness.
     WitnessRequestInvalid = "witness_request_invalid", 400, "Not a request to a witness (C2SP tlog-witness)";
     /// No signature of a key of that log.

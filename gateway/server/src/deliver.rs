@@ -19,6 +19,7 @@ use crate::accept::{Answer, Bury, HandOver, Work};
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
+use crate::roles::NationalPeer;
 use crate::store::delivery::{Leased, Notice};
 use crate::store::message::{self, Message, Way};
 use crate::store::outbox::Lease;
@@ -95,6 +96,7 @@ pub struct Handed {
 pub async fn fetch(
     State(gateway): State<Arc<Gateway>>,
     Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    Extension(peer): Extension<NationalPeer>,
     Query(Fetch { wait, max }): Query<Fetch>,
 ) -> Response {
     if let Some(reason) = gateway.standing.still_closed(None).await {
@@ -105,6 +107,9 @@ pub async fn fetch(
     let deadline = tokio::time::Instant::now() + Duration::from_secs(wait.min(WAIT_MAX_S));
     loop {
         let rung = bell.rung();
+        if !gateway.directory().is_registered(&peer.certificate) {
+            return http::problem(&Problem::new(Code::PeerUnknown));
+        }
         let lease_ms = i64::try_from(gateway.config.deliveries.lease_seconds).unwrap_or(60) * 1000;
         match take(&gateway, &party, max.clamp(1, FETCH_MAX), lease_ms).await {
             Ok((handed, _)) if !handed.is_empty() => {

@@ -16,6 +16,7 @@ use silkgate_message::jws::{Digest, SigningCertificate};
 use silkgate_message::party::{Country, Party};
 
 use crate::clock::Steady;
+use crate::roles::Role;
 use crate::store::partner::{self, PartnerRow};
 use crate::store::push::{self, Push};
 use crate::store::revocation::{self, ListRow};
@@ -232,8 +233,8 @@ pub fn address_of(endpoint: &str) -> Result<String, String> {
 /// A client of the national plane.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// `backend`, `operator` or `auditor`.
-    pub role: String,
+    /// What for.
+    pub role: Role,
     /// The party or name.
     pub subject: String,
     /// When its certificate runs out.
@@ -273,12 +274,14 @@ impl Directory {
         let mut clients = HashMap::new();
         let mut back_ends = BTreeSet::new();
         for row in partner::clients(conn).await?.into_iter().filter(|row| row.until > now) {
-            if row.role == "backend"
+            // A role that is none lets nobody in.
+            let Some(role) = Role::parse(&row.role) else { continue };
+            if role == Role::BackEnd
                 && let Ok(party) = row.subject.parse()
             {
                 back_ends.insert(party);
             }
-            let (role, subject, until) = (row.role, row.subject, row.until);
+            let (subject, until) = (row.subject, row.until);
             clients.insert(row.certificate, Client { role, subject, until });
         }
         let pushes = push::all(conn).await?;
@@ -325,9 +328,14 @@ impl Directory {
         self.cards.iter().filter(|card| card.content().country == country).collect()
     }
 
-    /// The registered client with that certificate.
-    pub fn client(&self, certificate: &CertificateDer<'_>) -> Option<&Client> {
-        self.clients.get(&Digest::of(certificate))
+    /// The registered client with that certificate, and the certificate's digest.
+    pub fn client(&self, certificate: &CertificateDer<'_>) -> Option<(&Digest, &Client)> {
+        self.clients.get_key_value(&Digest::of(certificate))
+    }
+
+    /// Whether a certificate is registered still: whoever waits for an answer may have been cut off meanwhile.
+    pub fn is_registered(&self, certificate: &Digest) -> bool {
+        self.clients.contains_key(certificate)
     }
 
     /// Every registered client, with its certificate's digest.

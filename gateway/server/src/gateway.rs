@@ -21,6 +21,7 @@ use crate::figures::Figures;
 use crate::handshakes::Handshakes;
 use crate::keys::{Keys, Part, Reach};
 use crate::refusals::Refusals;
+use crate::roles::ReadBudget;
 use crate::standing::{Flow, Standing};
 use crate::store::witness::{self, AlarmKind};
 use crate::store::{Connection, Store, StoreError, outbox};
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub admission: Arc<Admission>,
     /// Budgets for refusals.
     pub refusals: Refusals,
+    /// What each certificate may still read.
+    pub reads: ReadBudget,
     /// Rung when the outbox may have something due.
     pub outbox: Notify,
     /// Rung when a question of ours was asked.
@@ -104,6 +107,7 @@ impl Gateway {
             accept,
             admission,
             refusals: Refusals::default(),
+            reads: ReadBudget::default(),
             outbox: Notify::new(),
             questions: Notify::new(),
             handshakes: Arc::new(Handshakes::new(figures.clone())),

@@ -21,6 +21,7 @@ mod keys;
 mod line;
 mod operations;
 mod push;
+mod reading;
 mod receive;
 mod refusals;
 mod retention;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::accept::{Accept, Note, NoteLog, Work, entry_at};
 use crate::clock;
 use crate::figures::known_type;
+use crate::roles::NationalPeer;
 use crate::store::ledger::hash;
 
 /// Entries a minute for each partner, in its channel log.
@@ -24,12 +25,16 @@ const STRANGERS: u32 = 10;
 /// Entries a minute for all submissions refused on the national plane, in the house log.
 const SUBMISSIONS: u32 = 60;
 
+/// Entries a minute for all requests that the caller's role may not make, in the house log.
+const ROLES: u32 = 60;
+
 /// Whose budget.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Account {
     Partner(Country),
     Strangers,
     Submissions,
+    Roles,
     /// Peers whose certificate is good and who are not heard all the same: lines only.
     Peers,
 }
@@ -113,6 +118,21 @@ impl Refusals {
         self.note(accept, Account::Submissions, code.as_str(), line, entry).await;
     }
 
+    /// A request on the national plane that the caller's role may not make.
+    pub async fn of_role(&self, accept: &Accept, peer: &NationalPeer, resource: &str) {
+        let code = Code::RoleForbidden;
+        let entry = |now: Instant| {
+            let mut entry = entry_at(Kind::Refused, now);
+            entry.code = Some(code.to_string());
+            entry.role = Some(peer.role.code().to_owned());
+            entry.cert = Some(hash(peer.certificate));
+            Note { log: NoteLog::House, entry }
+        };
+        let line =
+            || tracing::info!(role = peer.role.as_str(), resource, %code, "request of another role refused");
+        self.note(accept, Account::Roles, code.as_str(), line, entry).await;
+    }
+
     async fn note(
         &self,
         accept: &Accept,
@@ -136,6 +156,7 @@ impl Refusals {
             Account::Partner(_) => PER_PARTNER,
             Account::Strangers | Account::Peers => STRANGERS,
             Account::Submissions => SUBMISSIONS,
+            Account::Roles => ROLES,
         };
         let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let minute = accounts.entry(account).or_default();
@@ -166,7 +187,9 @@ impl Refusals {
                 tracing::info!(partner = partner.map(display), code = %code, count = n, "refused beyond the budget");
                 let (kind, log, from) = match account {
                     Account::Partner(p) => (Kind::Rejected, NoteLog::Channel(p), Some(p.to_string())),
-                    Account::Strangers | Account::Submissions => (Kind::Refused, NoteLog::House, None),
+                    Account::Strangers | Account::Submissions | Account::Roles => {
+                        (Kind::Refused, NoteLog::House, None)
+                    }
                     Account::Peers => continue,
                 };
                 let mut entry = entry_at(kind, clock::now());

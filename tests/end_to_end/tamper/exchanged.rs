@@ -98,9 +98,11 @@ pub fn exchanged() -> Pair {
     let mut pair = Pair::set_up_files(None);
     let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
     tsa.configure(&pair.jo, &TsaServer::start(tsa.clone()).url, "every_seconds = 1");
+    pair.jo.ok(&["client", "add", "auditor", "amal"]);
     start_quick(&mut pair);
     exchange(&pair);
     erase_one(&pair);
+    read_some(&pair);
     // Refused by Iraq, with a receipt: Jordan may send more than Iraq takes.
     pair.jo.ok(&["partner", "allow", "IQ", "--purpose", "customs-control"]);
     let mut refused = event(JO, IQ);
@@ -126,6 +128,22 @@ pub fn exchanged() -> Pair {
     });
     stop(&mut pair.jo);
     pair
+}
+
+/// An auditor looks into both logs and into two messages.
+fn read_some(pair: &Pair) {
+    let amal = pair.jo.national("auditor-amal");
+    let received = pair.jo.log(&["--partner", "IQ", "--type", "alert.vehicle"]);
+    let ids = received
+        .iter()
+        .filter(|entry| entry["kind"] == "received")
+        .map(|entry| entry["id"].as_str().unwrap());
+    for (id, reason) in ids.zip(["complaint-17", "complaint-18"]) {
+        assert_eq!(amal.get(&format!("/v1/audit/messages/{id}/content?reason={reason}")).status, 200);
+    }
+    for log in ["IQ", "house"] {
+        assert_eq!(amal.get(&format!("/v1/audit/entries?log={log}")).status, 200);
+    }
 }
 
 /// The last alert that Iraq sent, with all that was not handed over before.

@@ -11,6 +11,7 @@ use silkgate_message::party::{Country, Party};
 use silkgate_message::problem::Problem;
 use uuid::Uuid;
 
+use crate::roles::NationalPeer;
 use crate::standing::Standing;
 use crate::store::message::State;
 use crate::store::outbox::Lease;
@@ -36,6 +37,8 @@ pub enum Work {
     Erase(Due),
     /// An entry alone, e.g. a refusal before the signature was verified.
     Note(Box<Note>),
+    /// Somebody on the national plane is about to read.
+    Read(Box<Read>),
     /// In which group keys were exchanged with a partner.
     Handshake(Box<Handshake>),
     /// A partner shows a checkpoint of a log of its own, to be cosigned.
@@ -49,6 +52,8 @@ impl Work {
             Work::Receive(received) => received.partner.to_string(),
             Work::Submit(submission) => format!("{} out", submission.envelope.recipient.country()),
             Work::Witness(shown) => shown.partner.to_string(),
+            // However much is read, the gateway's own work has room.
+            Work::Read(_) => "reads".to_owned(),
             Work::Settle(_)
             | Work::HandOver(_)
             | Work::Bury(_)
@@ -79,7 +84,7 @@ impl Work {
             Work::Submit(submission) => standing.closed(Some(submission.envelope.recipient.country())),
             // It cannot be undone: it waits for the partner's word that our log is whole.
             Work::Erase(due) => standing.closed(Some(due.partner)),
-            Work::HandOver(_) | Work::Handshake(_) => standing.closed(None),
+            Work::HandOver(_) | Work::Handshake(_) | Work::Read(_) => standing.closed(None),
             Work::Note(note) => match note.log {
                 NoteLog::Channel(partner) => standing.closed(Some(partner)),
                 NoteLog::House => standing.closed(None),
@@ -271,6 +276,18 @@ pub struct Handshake {
     pub side: Side,
     /// The group.
     pub group: Group,
+}
+
+/// What somebody on the national plane is about to read.
+pub struct Read {
+    /// Who.
+    pub peer: NationalPeer,
+    /// The `what` of the entry; each begins with `read_`, by which the audit knows that there is a row.
+    pub act: &'static str,
+    /// What is looked at.
+    pub what: String,
+    /// What for.
+    pub reason: Option<String>,
 }
 
 /// An entry alone.

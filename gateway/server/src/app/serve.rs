@@ -1,5 +1,6 @@
 //! `silkgate serve`: runs the gateway until it is told to stop.
 
+mod national;
 mod planes;
 mod reload;
 mod tokens;
@@ -31,10 +32,10 @@ use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
 use crate::{deadlines, dispatch, operations, push, retention, revocation, witness};
-#[cfg(test)]
-pub(crate) use planes::NationalPeer;
-use planes::{National, Partners};
-pub(crate) use planes::{national_routes, partner_routes};
+use national::National;
+pub(crate) use national::national_routes;
+use planes::Partners;
+pub(crate) use planes::partner_routes;
 
 /// A message's, where there is no partner yet: seven days.
 const LIFETIME_MS: i64 = 7 * 86_400_000;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Tables that evidence rests on.
-pub const COVERED: [&str; 15] = [
+pub const COVERED: [&str; 16] = [
     "alarm",
     "checkpoint",
     "cosignature",
@@ -14,6 +14,7 @@ pub const COVERED: [&str; 15] = [
     "message",
     "payload",
     "question",
+    "reading",
     "receipt",
     "refusal",
     "tile",

@@ -144,8 +144,12 @@ impl Log {
         if self.last_note != entries {
             audit.report.find(&place, "the newest entries have no checkpoint");
         }
-        if self.head.partner.is_none() && entries > 0 {
-            self.anchored(audit, conn).await?;
+        if self.head.partner.is_none() {
+            if entries > 0 {
+                self.anchored(audit, conn).await?;
+            }
+            // Rows of entries that are not there.
+            audit.readings(conn, i64::MAX).await?;
         }
         self.beyond(audit, conn).await?;
         self.last_tiles(audit, conn).await?;
@@ -211,6 +215,9 @@ impl Log {
             }
             self.checkpoints_here(audit, conn).await?;
         }
+        if self.head.partner.is_none() && self.edge.size() > 0 {
+            audit.readings(conn, ledger::signed(self.edge.size() - 1)).await?;
+        }
         for (id, tile) in self.edge.take_changed() {
             // One that is not full yet may still grow.
             if tile.is_full() {
@@ -232,6 +239,7 @@ impl Log {
         }
         if self.head.partner.is_none() {
             audit.house_states(&entry);
+            audit.readings.state(ledger::signed(index), &entry);
         } else if has_row(&entry) {
             self.due.push_back((index, entry));
         }

@@ -9,6 +9,7 @@ mod messages;
 mod notes;
 mod pool;
 mod questions;
+mod readings;
 mod report;
 mod resume;
 mod settings;
@@ -32,6 +33,7 @@ use crate::store::{Connection, Store, StoreError, delivery, erasure, partner};
 use facts::Facts;
 use logs::Log;
 use pool::{Done, Pool};
+use readings::Readings;
 use resume::Resume;
 use sums::{Fact, Side, Sums, Unequal};
 
@@ -86,6 +88,8 @@ struct Audit<'a> {
     cards: HashSet<Hash>,
     /// Reasons that rows have: place, message id and digest.
     noted: Vec<(String, String, Hash)>,
+    /// What was read on the national plane.
+    readings: Readings,
     /// The newest cosignature by log and partner: size and seconds since 1970.
     cosigned: HashMap<(i64, String), (u64, u64)>,
     observe: &'a mut (dyn FnMut(&Step<'_>) + Send),
@@ -117,6 +121,7 @@ pub async fn verify(
         said: settings::Said::default(),
         cards: HashSet::new(),
         noted: Vec::new(),
+        readings: Readings::new(),
         cosigned: HashMap::new(),
         observe,
     };
@@ -140,6 +145,7 @@ pub async fn verify(
         audit.report = Report::new();
         (audit.sums, audit.alarms) = (Sums::new(), Vec::new());
         audit.cosigned.clear();
+        audit.readings = Readings::new();
         audit.reasons.clear();
         audit.noted.clear();
         audit.cards.clear();

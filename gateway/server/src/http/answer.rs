@@ -84,6 +84,7 @@ pub fn problem(problem: &Problem) -> Response {
     let pause = match problem.code {
         Code::RateExceeded | Code::Overloaded => Some("1"),
         Code::Unavailable | Code::Degraded => Some("5"),
+        Code::ReadsExceeded => Some("60"),
         code if code.is_not_yet() => Some("5"),
         _ => None,
     };

@@ -10,8 +10,8 @@ mod pace;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -58,6 +58,19 @@ pub struct Session {
     pub certificate: CertificateDer<'static>,
     /// In which group keys were exchanged; None: in one that is none of ours.
     pub group: Option<Group>,
+    uris: OnceLock<Vec<String>>,
+}
+
+impl Session {
+    fn new(certificate: CertificateDer<'static>, group: Option<Group>) -> Self {
+        Self { certificate, group, uris: OnceLock::new() }
+    }
+
+    /// The URI names in the certificate, read once; none where it cannot be read.
+    pub fn uris(&self) -> &[String] {
+        let read = || silkgate_certs::read_identity(&self.certificate).map(|identity| identity.uris);
+        self.uris.get_or_init(|| read().unwrap_or_default())
+    }
 }
 
 /// What a plane does with its connections.
@@ -211,7 +224,7 @@ async fn connection<P: Plane>(
     let Some(certificate) = certificate.map(CertificateDer::into_owned) else {
         return;
     };
-    let session = Arc::new(Session { certificate, group });
+    let session = Arc::new(Session::new(certificate, group));
     plane.opened(&session);
     if let Ok(peer) = plane.peer(&session)
         && let Err(crowded) = entered.is_of(plane.name(&peer))

@@ -61,6 +61,12 @@ async fn readyz(State(gateway): State<Arc<Gateway>>, Query(For { plane }): Query
     http::json(503, &json!({ "ready": false, "missing": missing }))
 }
 
+/// `GET /v1/status` on the national plane: the same for an operator.
+pub async fn status(State(gateway): State<Arc<Gateway>>) -> Response {
+    let missing = ready::missing(&gateway).await;
+    http::json(200, &json!({ "ready": missing.is_empty(), "missing": missing }))
+}
+
 async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     match metrics::read(&gateway).await.text() {
         Ok(text) => http::bytes(200, OPEN_METRICS, text.into_bytes()),

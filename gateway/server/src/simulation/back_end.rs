@@ -16,9 +16,8 @@ use super::lock;
 use super::network::Rates;
 use super::state::{Answered, Plane};
 use super::world::World;
-use crate::app::serve::NationalPeer;
 use crate::clock;
-use crate::http::BackEndPeer;
+use crate::roles::{NationalPeer, Role};
 
 /// A submission that was answered 202.
 #[derive(Clone, Debug)]
@@ -214,7 +213,10 @@ impl World {
             return None;
         }
         let state = &self.states[of];
-        request.extensions_mut().insert(NationalPeer::BackEnd(BackEndPeer(state.config.party.clone())));
+        let directory = state.gateway()?.directory();
+        let (certificate, client) = directory.clients().find(|(_, client)| client.role == Role::BackEnd)?;
+        let (role, name) = (client.role, client.subject.clone());
+        request.extensions_mut().insert(NationalPeer { role, name, certificate: *certificate });
         let answer = state.serve(Plane::National, request).await;
         if self.fails(rates.answer_lost) {
             return None;

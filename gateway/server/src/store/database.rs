@@ -44,6 +44,7 @@ pub(super) const SQLITE: History = &[
     (11, "key_exchange", include_str!("migrations/sqlite/0011_key_exchange.sql")),
     (12, "proposal", include_str!("migrations/sqlite/0012_proposal.sql")),
     (13, "roles", include_str!("migrations/sqlite/0013_roles.sql")),
+    (14, "reading", include_str!("migrations/sqlite/0014_reading.sql")),
 ];
 const POSTGRES: History = &[
     (5, "first", include_str!("migrations/postgres/0005_first.sql")),
@@ -55,6 +56,7 @@ const POSTGRES: History = &[
     (11, "key_exchange", include_str!("migrations/postgres/0011_key_exchange.sql")),
     (12, "proposal", include_str!("migrations/postgres/0012_proposal.sql")),
     (13, "roles", include_str!("migrations/postgres/0013_roles.sql")),
+    (14, "reading", include_str!("migrations/postgres/0014_reading.sql")),
 ];
 pub(super) const SQLITE_KEYS: History =
     &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];

@@ -24,6 +24,7 @@ pub mod proof;
 pub mod proposal;
 pub mod push;
 pub mod question;
+pub mod reading;
 pub mod record;
 pub mod revocation;
 mod seal;

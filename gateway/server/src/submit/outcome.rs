@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{Asked, Status};
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer};
+use crate::roles::NationalPeer;
 use crate::store::message::{self, Message, Way};
 use crate::store::{StoreError, outbox, question};
 
@@ -32,6 +33,7 @@ pub struct Wait {
 pub async fn status(
     State(gateway): State<Arc<Gateway>>,
     Extension(BackEndPeer(party)): Extension<BackEndPeer>,
+    Extension(peer): Extension<NationalPeer>,
     Path(id): Path<String>,
     Query(Wait { wait }): Query<Wait>,
 ) -> Response {
@@ -42,6 +44,9 @@ pub async fn status(
     let deadline = tokio::time::Instant::now() + Duration::from_secs(wait.min(WAIT_MAX_S));
     loop {
         let rung = bell.rung();
+        if !gateway.directory().is_registered(&peer.certificate) {
+            return http::problem(&Problem::new(Code::PeerUnknown));
+        }
         let status = match look(&gateway, &party, &id).await {
             Ok(Some(status)) => status,
             Ok(None) => return http::not_found().await,

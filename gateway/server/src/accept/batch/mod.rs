@@ -4,6 +4,7 @@ mod dead;
 mod handshake;
 mod incoming;
 mod outgoing;
+mod reading;
 mod relation;
 mod witness;
 
@@ -92,6 +93,7 @@ pub(super) async fn run(
             Work::Deadline(seq) => batch.deadline(conn, *seq).await?,
             Work::Erase(due) => batch.erase(conn, &due.seqs).await?,
             Work::Note(note) => batch.note(conn, note).await?,
+            Work::Read(read) => batch.read(conn, read).await?,
             Work::Handshake(handshake) => batch.handshake(conn, handshake).await?,
             Work::Witness(shown) => batch.witness(conn, shown).await?,
         };

@@ -1,4 +1,4 @@
-//! The two planes: who is on the other side, and what is served to whom.
+//! The partner plane: who is on the other side, and what is served to whom.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use silkgate_message::problem::{Code, Problem};
 use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
-use crate::http::{self, BackEndPeer, PartnerPeer, Plane, Session};
+use crate::http::{self, PartnerPeer, Plane, Session};
 use crate::tls::Side;
-use crate::{channel, deliver, receive, submit, tiles, witness};
+use crate::{channel, receive, tiles, witness};
 
 /// What partners are served.
 pub(crate) fn partner_routes(gateway: &Arc<Gateway>) -> Router {
@@ -53,34 +53,14 @@ async fn in_place(
     next.run(request).await
 }
 
-/// What back ends are served.
-pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/v1/submissions", post(submit::post))
-        .route("/v1/submissions/{id}", get(submit::status))
-        .route("/v1/submissions/{id}/message", get(submit::signed_message))
-        .route("/v1/check", post(submit::dry_run))
-        .route("/v1/deliveries", get(deliver::fetch))
-        .route("/v1/deliveries/{id}/ack", post(deliver::acknowledge))
-        .fallback(http::not_found)
-        .method_not_allowed_fallback(http::method_not_allowed)
-        .layer(middleware::from_fn(back_ends_only))
-        .with_state(gateway.clone())
-}
-
-/// Every resource of the national plane is a back end's, so far.
-async fn back_ends_only(peer: Extension<NationalPeer>, mut request: Request, next: Next) -> Response {
-    match peer.0 {
-        NationalPeer::BackEnd(peer) => {
-            request.extensions_mut().insert(peer);
-            next.run(request).await
-        }
-        NationalPeer::Other => http::problem(&Problem::new(Code::RoleForbidden)),
-    }
-}
-
 /// A flood makes one line a minute on each plane; the figures count all of it.
-fn crowded(gateway: &Gateway, plane: &'static str, bound: &'static str, from: IpAddr, is_told: bool) {
+pub(super) fn crowded(
+    gateway: &Gateway,
+    plane: &'static str,
+    bound: &'static str,
+    from: IpAddr,
+    is_told: bool,
+) {
     gateway.figures.connection_refused(plane, bound);
     if is_told {
         tracing::warn!(plane, bound, %from, "connections beyond a bound are closed");
@@ -143,69 +123,5 @@ impl Plane for Partners {
 
     fn cut(&self, why: &'static str) {
         self.gateway.figures.connection_refused("partner", why);
-    }
-}
-
-/// The national plane.
-pub(super) struct National {
-    gateway: Arc<Gateway>,
-    strangers: mpsc::Sender<String>,
-}
-
-/// Who is on the other side, on the national plane.
-#[derive(Clone)]
-pub(crate) enum NationalPeer {
-    BackEnd(BackEndPeer),
-    Other,
-}
-
-impl National {
-    pub(super) fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<String>) -> Self {
-        Self { gateway: gateway.clone(), strangers }
-    }
-}
-
-impl Plane for National {
-    type Peer = NationalPeer;
-
-    fn tls(&self) -> Arc<rustls::ServerConfig> {
-        self.gateway.national_tls()
-    }
-
-    /// By what is registered, not by what the certificate claims: a certificate that was taken off
-    /// the list is out, whatever it says.
-    fn peer(&self, session: &Session) -> Result<NationalPeer, Code> {
-        let directory = self.gateway.directory();
-        let client = directory.client(&session.certificate).ok_or(Code::PeerUnknown)?;
-        if client.role != "backend" {
-            return Ok(NationalPeer::Other);
-        }
-        let party = client.subject.parse().map_err(|_| Code::PeerUnknown)?;
-        Ok(NationalPeer::BackEnd(BackEndPeer(party)))
-    }
-
-    fn name(&self, peer: &NationalPeer) -> String {
-        match peer {
-            NationalPeer::BackEnd(peer) => peer.0.to_string(),
-            NationalPeer::Other => "other".to_owned(),
-        }
-    }
-
-    fn stranger(&self, reason: String) {
-        self.gateway.figures.connection_refused("national", "tls_stranger");
-        let _ = self.strangers.try_send(reason);
-    }
-
-    fn refused(&self, _: &Session, code: Code) {
-        self.gateway.figures.connection_refused("national", code.as_str());
-        self.gateway.refusals.of_peer(code, None);
-    }
-
-    fn crowded(&self, bound: &'static str, from: IpAddr, is_told: bool) {
-        crowded(&self.gateway, "national", bound, from, is_told);
-    }
-
-    fn cut(&self, why: &'static str) {
-        self.gateway.figures.connection_refused("national", why);
     }
 }

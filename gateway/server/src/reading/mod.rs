@@ -1,0 +1,86 @@
+//! What auditors and data-protection officers read: resources of the national plane, and nothing is ever changed by one.
+//!
+//! Each read is in the house log before its answer leaves: who, in which role, what and why. One that cannot be logged is refused.
+
+mod log;
+mod message;
+mod reads;
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use silkgate_message::problem::{Code, Problem};
+
+pub use log::{checkpoint, entries};
+pub use message::{content, message};
+pub use reads::reads;
+
+use crate::accept::{Answer, Read, Work};
+use crate::admission::Place;
+use crate::clock;
+use crate::gateway::Gateway;
+use crate::http;
+use crate::roles::{NationalPeer, READS_PER_MINUTE};
+use crate::store::StoreError;
+
+/// Entries or reads in one answer, at most.
+const PAGE_MAX: u32 = 1000;
+
+/// How many where the request does not say.
+fn page() -> u32 {
+    100
+}
+
+/// What a read may hold in memory.
+const ANSWER_BYTES: usize = 2 << 20;
+
+/// What somebody is about to read.
+struct About {
+    act: &'static str,
+    what: String,
+    reason: Option<String>,
+}
+
+/// Logs a read. Only what comes back lets it be answered; it is a place in memory as well.
+async fn logged(gateway: &Gateway, peer: &NationalPeer, about: About) -> Result<Place, Response> {
+    if !gateway.reads.spend(peer.certificate, clock::now()) {
+        let detail = format!("at most {READS_PER_MINUTE} a minute with one certificate");
+        return Err(http::problem(&Problem::new(Code::ReadsExceeded).detail(detail)));
+    }
+    let Some(place) = gateway.admission.enter("national reads", ANSWER_BYTES) else {
+        return Err(http::problem(&Problem::new(Code::Overloaded)));
+    };
+    let About { act, what, reason } = about;
+    let read = Read { peer: peer.clone(), act, what, reason };
+    match gateway.accept.commit(Work::Read(Box::new(read))).await {
+        Answer::Done => Ok(place),
+        Answer::Failed(problem) | Answer::Refused(problem) => Err(http::problem(&problem)),
+        _ => Err(http::problem(&Problem::new(Code::Unavailable))),
+    }
+}
+
+/// The parameters, or what is wrong with them.
+fn parameters<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Response> {
+    query.map(|Query(parameters)| parameters).map_err(|error| unfit(error.body_text()))
+}
+
+fn unfit(what: impl Into<String>) -> Response {
+    http::problem(&Problem::new(Code::QueryInvalid).detail(what.into()))
+}
+
+/// The answer, which nobody keeps on the way.
+async fn answer<T: serde::Serialize>(read: Result<Option<T>, StoreError>) -> Response {
+    match read {
+        Ok(Some(found)) => {
+            let mut response = http::json(200, &found);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Ok(None) => http::not_found().await,
+        Err(error) => {
+            tracing::error!(%error, "a read");
+            http::problem(&Problem::new(Code::Unavailable))
+        }
+    }
+}
