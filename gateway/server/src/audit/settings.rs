@@ -55,18 +55,16 @@ impl Said {
 
     /// Takes in an entry of the log of the channel with that partner.
     pub(super) fn channel(&mut self, country: &str, entry: &Entry) {
-        let (Kind::Admin, Some(what), Some(digest)) = (entry.kind, entry.what.as_deref(), entry.digest)
-        else {
-            return;
-        };
+        let (Kind::Admin, Some(what)) = (entry.kind, entry.what.as_deref()) else { return };
         let of = self.partners.entry(country.to_owned()).or_default();
-        match what {
-            "card" => of.card = Some(digest),
-            "agreement" => of.agreement = Some(digest),
-            "crl" => {
-                of.lists.insert(digest);
-                of.newest_list = Some(digest);
+        match (what, entry.digest) {
+            ("card", card) => of.card = card,
+            ("agreement", agreement) => of.agreement = agreement,
+            ("crl", Some(list)) => {
+                of.lists.insert(list);
+                of.newest_list = Some(list);
             }
+            ("crl_none", _) => (of.lists, of.newest_list) = (BTreeSet::new(), None),
             _ => {}
         }
     }
