@@ -28,6 +28,11 @@ fn lived_on(backend: Backend) -> Pair {
     pair.iq.start();
     pair.jo.start();
     exchange(&pair, &alert(IQ, JO));
+    // How keys are exchanged each way is told once: then the house log stands still.
+    wait_for("both directions to be told", || {
+        let house = pair.jo.log(&["--partner", "house"]);
+        (house.iter().filter(|entry| entry["what"] == "key_exchange").count() == 2).then_some(())
+    });
     cosigned(&pair.jo);
     pair
 }

@@ -144,7 +144,7 @@ fn a_changed_time_stamp_is_found_by_the_audit() {
         ("DELETE FROM timestamp WHERE log = 1", "time-stamps, but"),
         ("UPDATE log SET stamped = stamped + 1 WHERE id = 1", "time-stamps, but"),
         ("UPDATE timestamp SET at_ms = at_ms + 1 WHERE log = 1", "`at_ms`"),
-        ("UPDATE timestamp SET size = size + 1 WHERE log = 1", "no checkpoint of that size"),
+        ("UPDATE timestamp SET size = size + 1000 WHERE log = 1", "no checkpoint of that size"),
         ("UPDATE timestamp SET size = -size WHERE log = 1", "time-stamps of no log"),
         ("UPDATE timestamp SET log = 99 WHERE log = 1", "time-stamps of no log"),
         (

@@ -123,7 +123,7 @@ impl Default for Limits {
             connections: 12_000,
             connections_per_address: 1024,
             connections_per_peer: 1024,
-            handshakes_per_second: 100,
+            handshakes_per_second: 500,
             handshake_seconds: 10,
             body_seconds: 20,
             answer_seconds: 60,
