@@ -144,6 +144,7 @@ fn what_was_changed_in_the_database_is_not_approved() {
     };
     for sql in [
         "UPDATE proposal SET plan = CAST(replace(CAST(plan AS TEXT), 'rate_per_second = 9', 'rate_per_second = 99999') AS BLOB) WHERE id = 'ID'",
+        "UPDATE proposal SET plan = x'7b' WHERE id = 'ID'",
         "UPDATE proposal SET until_ms = until_ms + 1 WHERE id = 'ID'",
         "UPDATE proposal SET at_ms = at_ms + 1 WHERE id = 'ID'",
         "UPDATE proposal SET first_signature = zeroblob(70) WHERE id = 'ID'",

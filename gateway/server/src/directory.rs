@@ -48,7 +48,7 @@ pub struct Partner {
     revocation: Revocation,
     rate: Rate,
     /// Of clauses that have rates of their own.
-    rates: HashMap<(&'static str, String), Rate>,
+    rates: [HashMap<String, Rate>; 2],
     showings: Rate,
 }
 
@@ -64,14 +64,12 @@ fn rate(per_second: u32) -> Rate {
     Rate::direct_with_clock(Quota::per_second(per_second).allow_burst(burst), Steady)
 }
 
-fn rates(agreement: &Agreement) -> HashMap<(&'static str, String), Rate> {
-    let of = |direction: Direction| {
+/// By type: of what is received, and of what is sent.
+fn rates(agreement: &Agreement) -> [HashMap<String, Rate>; 2] {
+    [Direction::Receive, Direction::Send].map(|direction| {
         let clauses = agreement.clauses(direction).iter();
-        clauses.filter_map(move |clause| {
-            Some(((direction.as_str(), clause.kind.clone()), rate(clause.rate_per_second?)))
-        })
-    };
-    of(Direction::Receive).chain(of(Direction::Send)).collect()
+        clauses.filter_map(|clause| Some((clause.kind.clone(), rate(clause.rate_per_second?)))).collect()
+    })
 }
 
 impl Partner {
@@ -133,8 +131,9 @@ impl Partner {
 
     /// Takes one message of a type from the rate of its clause; false where it is used up.
     pub fn within_rate_of(&self, direction: Direction, kind: &str) -> bool {
-        let rate = self.rates.get(&(direction.as_str(), kind.to_owned()));
-        rate.is_none_or(|rate| rate.check().is_ok())
+        let [receive, send] = &self.rates;
+        let rates = if direction == Direction::Receive { receive } else { send };
+        rates.get(kind).is_none_or(|rate| rate.check().is_ok())
     }
 
     /// Takes one checkpoint to witness. Apart from messages: load must not postpone what makes it evidence.

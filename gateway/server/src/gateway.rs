@@ -180,17 +180,18 @@ impl Gateway {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
         }
         let before = self.directory.load_full();
-        let directory = Arc::new(directory);
-        self.directory.store(directory.clone());
-        for (partner, what) in directory.changes_since(&before) {
-            tracing::info!(%partner, %what, "partner changed");
-            if what == "agreement" {
-                // What waits for the hours of the agreement before.
-                let mut lease = self.store.lease().await?;
-                outbox::due_now(&mut lease, &partner.to_string(), clock::now()).await?;
-                lease.commit().await?;
-            }
+        let changes = directory.changes_since(&before);
+        // Before the change is taken up: where this fails, all of it is done again.
+        for (partner, _) in changes.iter().filter(|(_, what)| *what == "agreement") {
+            // What waits for the hours of the agreement before.
+            let mut lease = self.store.lease().await?;
+            outbox::due_now(&mut lease, partner.as_str(), clock::now()).await?;
+            lease.commit().await?;
         }
+        for (partner, what) in changes {
+            tracing::info!(%partner, %what, "partner changed");
+        }
+        self.directory.store(Arc::new(directory));
         self.read_standing(&mut tx, added).await?;
         // A command may have brought messages and answers: whoever waits looks again.
         self.changed_perhaps();

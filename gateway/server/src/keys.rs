@@ -281,9 +281,9 @@ pub fn overlap_file(home: &Home, name: &str) -> std::path::PathBuf {
 }
 
 /// When a new key is first used: what the key before signed may be under way for so long.
-pub fn begin_overlap(home: &Home, until: Instant) -> Result<()> {
-    for name in ["message", "log", "witness"] {
-        let file = overlap_file(home, name);
+pub fn begin_overlap(home: &Home, parts: &[Part], until: Instant) -> Result<()> {
+    for part in parts {
+        let file = overlap_file(home, part.name());
         if std::fs::read_to_string(&file).is_ok_and(|text| text == AWAITS_START) {
             std::fs::write(&file, until.to_string()).with_context(|| file.display().to_string())?;
         }

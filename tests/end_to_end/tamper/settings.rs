@@ -1,4 +1,4 @@
-//! A database administrator who changes what is in force, and leaves the logs as they are.
+//! A database administrator who changes what is in force, or how a value is stored, and leaves the logs as they are.
 
 use support::Pair;
 
@@ -52,4 +52,24 @@ fn a_revocation_list_that_was_taken_away_is_found() {
     pair.jo.execute("DELETE FROM revocation_list");
     let found = serde_json::Value::from(pair.jo.audit()).to_string();
     assert!(found.contains("the list that came into force last is not there"), "{found}");
+}
+
+/// The bytes are the same, and the program would read them as if nothing were.
+#[test]
+fn a_value_of_another_kind_is_found() {
+    let pair = Pair::set_up_files(None);
+    let jo = &pair.jo;
+    assert!(jo.audit().is_empty());
+    let strict = "replace(replace(sql, 'STRICT, ', '/*STRICT,*/ '), ' STRICT', ' /*STRICT*/')";
+    let back = "replace(replace(sql, '/*STRICT,*/ ', 'STRICT, '), ' /*STRICT*/', ' STRICT')";
+    let schema = |sql: &str| {
+        jo.execute(&format!(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = {sql} WHERE name = 'checkpoint'"
+        ))
+    };
+    schema(strict);
+    assert!(jo.execute("UPDATE checkpoint SET note = CAST(note AS TEXT)") > 0);
+    schema(back);
+    let found = serde_json::Value::from(jo.audit()).to_string();
+    assert!(found.contains("non-BLOB value in checkpoint.note"), "{found}");
 }

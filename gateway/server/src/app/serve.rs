@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
 use crate::http;
-use crate::keys::{self, Keys};
+use crate::keys::{self, Keys, Part};
 use crate::line::Lines;
 use crate::send::Sender;
 use crate::stamp::{self, Authority};
@@ -161,7 +161,7 @@ async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Optio
     let standing = Arc::new(Standing::default());
     let store = open_store(cx, &config, Open::Migrate, &standing).await?;
     let (gateway, committer) = assemble(config, keys, store, standing).await?;
-    keys::begin_overlap(&cx.home, overlap_end(&gateway))?;
+    keys::begin_overlap(&cx.home, &Part::ALL, overlap_end(&gateway))?;
     Ok((gateway, committer, tsa))
 }
 

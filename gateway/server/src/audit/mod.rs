@@ -163,6 +163,9 @@ impl Audit<'_> {
         anchors: Option<&[CertificateDer<'static>]>,
     ) -> Result<(), StoreError> {
         let heads = ledger::heads(conn).await?;
+        for what in ledger::unsound(conn).await? {
+            self.report.find("database", what);
+        }
         self.set_of_logs(conn, &heads).await?;
         let mut logs = BTreeMap::new();
         for head in &heads {

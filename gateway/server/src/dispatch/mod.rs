@@ -32,6 +32,8 @@ use slots::{Slot, Slots};
 const EXPIRED_LEASE_MS: i64 = 6000;
 /// After which a message is looked at again whose type waits for a log.
 const HELD_BACK_MS: i64 = 60_000;
+/// After which one is that waits for its hours, at the latest.
+const HOURS_LOOK_MS: i64 = 600_000;
 /// Messages that expired and are settled in one round, at most.
 const EXPIRED_MAX: usize = 256;
 /// The longest pause of a gateway that has its database for itself: a lease whose settlement failed is noticed within it.
@@ -203,7 +205,9 @@ fn held_back(gateway: &Gateway, partner: &str, kind: &str) -> Option<Instant> {
     if gateway.flow_of(partner, Direction::Send, kind) != Flow::Normal {
         return Some(now.plus_ms(HELD_BACK_MS));
     }
-    partner.agreement.closed_until(Direction::Send, kind, now)
+    let opens = partner.agreement.closed_until(Direction::Send, kind, now)?;
+    // An agreement that changes meanwhile is felt within it, whatever becomes of the word about the change.
+    Some(opens.min(now.plus_ms(HOURS_LOOK_MS)))
 }
 
 /// Until that instant; at once where it has passed.

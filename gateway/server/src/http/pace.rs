@@ -13,6 +13,9 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
 
+/// The slowest line that an answer is kept for, bytes a second: beyond [`Patience::answer`] an answer has the time it takes there.
+const SLOWEST: u64 = 16 << 10;
+
 /// How long what may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -20,7 +23,7 @@ pub struct Patience {
     pub first: Duration,
     /// From one request to the next.
     pub idle: Duration,
-    /// From an answer to its having been read.
+    /// From an answer to its having been read, beside the time that its bytes need on a slow line.
     pub answer: Duration,
 }
 
@@ -42,7 +45,7 @@ pub struct Pace {
 struct State {
     /// Requests that are being read or worked on: bounded by their own deadlines.
     under_way: usize,
-    /// Since when answers are being read.
+    /// Until when answers are to have been read.
     answers: Vec<(u64, Instant)>,
     next: u64,
     /// The last time at which the peer asked something or had read all.
@@ -130,10 +133,11 @@ fn since(at: &mut Option<Instant>, is_so: bool) {
 impl State {
     /// What would end the connection next, if nothing happens until then.
     fn next_end(&self, patience: &Patience) -> (Slow, Instant) {
-        let unread = self.answers.iter().map(|(_, since)| *since).chain(self.blocked_at).min();
+        let blocked = self.blocked_at.map(|since| since + patience.answer);
+        let unread = self.answers.iter().map(|(_, until)| *until).chain(blocked).min();
         let idle = if self.has_asked { patience.idle } else { patience.first };
         match unread {
-            Some(since) => (Slow::Unread, since + patience.answer),
+            Some(until) => (Slow::Unread, until),
             None if self.head_at.is_some() => {
                 (Slow::Idle, self.head_at.map_or(self.active_at, |since| since + patience.first))
             }
@@ -151,10 +155,12 @@ impl Asked {
     /// Its answer: from now on it is the peer's to read.
     pub fn answered(self, response: Response) -> Response {
         let pace = self.0.clone();
+        let bytes = hyper::body::Body::size_hint(response.body()).upper().unwrap_or(0);
+        let until = Instant::now() + pace.patience.answer + Duration::from_secs(bytes / SLOWEST);
         let id = pace.change(|state| {
             let id = state.next;
             state.next += 1;
-            state.answers.push((id, Instant::now()));
+            state.answers.push((id, until));
             id
         });
         drop(self);
@@ -258,6 +264,13 @@ mod tests {
         assert_eq!(lost_after(&pace).await, (Slow::Unread, 2), "others that are read do not help it");
         drop(unread);
         assert_eq!(lost_after(&pace).await, (Slow::Idle, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_answer_has_the_time_that_a_slow_line_takes() {
+        let pace = Pace::new(PATIENCE);
+        let _unread = pace.asked().answered(Response::new(Body::from(vec![0; 160 << 10])));
+        assert_eq!(lost_after(&pace).await, (Slow::Unread, 15));
     }
 
     #[tokio::test(start_paused = true)]

@@ -200,7 +200,8 @@ async fn list(cx: &Cx, config: &Config, store: &Store) -> Result<Found> {
     for row in rows.iter().filter(|row| row.state == "open" && now <= row.until) {
         let sound = is_signed(&row.first, &proposed_text(config, row), &row.first_signature);
         let by = name(&mut tx, &row.first, now).await.unwrap_or_else(|why| format!("nobody ({why})"));
-        let plan: Plan = serde_json::from_slice(&row.plan)?;
+        // One that was changed in the database must not hide the others.
+        let plan: Option<Plan> = serde_json::from_slice(&row.plan).ok();
         shown.push((row, sound, by, plan));
     }
     let report: Vec<_> = shown
@@ -214,13 +215,15 @@ async fn list(cx: &Cx, config: &Config, store: &Store) -> Result<Found> {
         if shown.is_empty() {
             return "nothing waits to be approved".to_owned();
         }
-        let text = |(row, sound, by, plan): &(&Proposal, bool, String, Plan)| {
+        let sentence =
+            |plan: &Option<Plan>| plan.as_ref().map_or("what cannot be read".to_owned(), Plan::sentence);
+        let text = |(row, sound, by, plan): &(&Proposal, bool, String, Option<Plan>)| {
             let warning = if *sound { "" } else { "  NOT AS IT WAS SIGNED" };
             let more = match plan {
-                Plan::Agreement { agreement, .. } => format!("\n\n{agreement}"),
+                Some(Plan::Agreement { agreement, .. }) => format!("\n\n{agreement}"),
                 _ => String::new(),
             };
-            format!("{}  {by} at {}: {}{warning}{more}", row.id, both_times(row.at), plan.sentence())
+            format!("{}  {by} at {}: {}{warning}{more}", row.id, both_times(row.at), sentence(plan))
         };
         shown.iter().map(text).collect::<Vec<_>>().join("\n")
     })?;

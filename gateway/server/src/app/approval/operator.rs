@@ -14,10 +14,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::Home;
 use crate::keys;
+use crate::roles::{NationalPeer, Role};
 use crate::store::{Connection, partner};
-
-/// The role in registrations and certificates.
-const ROLE: &str = "operator";
 
 /// Someone who holds an operator's key.
 pub(super) struct Operator {
@@ -64,8 +62,9 @@ pub(super) async fn name(conn: &mut Connection, certificate: &[u8], now: Instant
     let row = known.iter().find(|row| row.certificate == digest);
     let row = row.with_context(|| format!("the certificate {digest} is not registered"))?;
     let identity = read_identity(certificate).map_err(|error| anyhow!("{error}"))?;
-    let says = format!("urn:silkgate:{ROLE}:{}", row.subject);
-    if row.role != ROLE || !identity.uris.contains(&says) {
+    let role = Role::parse(&row.role).filter(|role| *role == Role::Operator);
+    let peer = role.and_then(|role| NationalPeer::identify(role, &row.subject, digest, &identity.uris));
+    if peer.is_none() {
         bail!("the certificate {digest} is not an operator's");
     }
     if row.until < now {
