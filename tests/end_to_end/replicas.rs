@@ -211,6 +211,22 @@ fn a_server_that_hangs_or_restarts_costs_no_message() {
         waiting.join().unwrap()
     });
     open.push(waiting);
+    // A commit waits for a standby that never comes, and the server ends: what became of it is not known, and nobody who
+    // asks is left without an answer until it is.
+    cluster.admin("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    cluster.admin("SELECT pg_reload_conf()");
+    let in_doubt = std::thread::scope(|scope| {
+        let first = scope.spawn(send);
+        wait_for("the commit to wait", || cluster.waits_for_a_standby().then_some(()));
+        cluster.stop();
+        let second = send();
+        [first.join().unwrap(), second]
+    });
+    assert_eq!(in_doubt.each_ref().map(|(answer, _)| answer.status), [503, 503]);
+    cluster.forget_settings();
+    cluster.start();
+    wait_for("the gateway to go on by itself", || (send().0.status == 200).then_some(()));
+    open.extend(in_doubt);
     // It is stopped at once and started again; what was under way is not known.
     for _ in 0..2 {
         let during = std::thread::scope(|scope| {

@@ -73,6 +73,18 @@ impl Cluster {
         Database { port: self.port, name: "postgres".to_owned() }.execute(sql);
     }
 
+    /// Whether a commit waits for a synchronous standby.
+    pub fn waits_for_a_standby(&self) -> bool {
+        let database = Database { port: self.port, name: "postgres".to_owned() };
+        !database.rows("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'").is_empty()
+    }
+
+    /// Takes back what `ALTER SYSTEM` set, while it is stopped.
+    pub fn forget_settings(&self) {
+        fs::write(self.folder.join("data/postgresql.auto.conf"), "")
+            .expect("the settings are the tests' own");
+    }
+
     /// The postmaster's process id.
     pub fn pid(&self) -> u32 {
         pid(&self.folder).expect("the server runs")

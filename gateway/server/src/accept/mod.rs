@@ -36,6 +36,8 @@ use queue::Queue;
 
 /// How long a server is asked what became of a commit, before the gateway stops.
 const SETTLE_WAIT: Duration = Duration::from_secs(60);
+/// How long who asked waits for the commit: less than a partner's attempt, which then ends with an answer instead of none.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
 /// Jobs in one transaction, at most: what comes just after one began waits for two of them, however many others come.
 const BATCH_MAX: usize = 64;
 /// What there is no checkpoint without.
@@ -114,7 +116,7 @@ impl Accept {
         (accept, Committer { queue, halted, ended, store, logs, standing, figures })
     }
 
-    /// Commits `work` and gives its answer. The work is done even if the caller goes away.
+    /// Commits `work` and gives its answer, within [`ANSWER_WAIT`]. The work is done even if the caller goes away before.
     pub async fn commit(&self, work: Work) -> Answer {
         if self.halted.load(Ordering::SeqCst) {
             return Answer::Failed(
@@ -129,8 +131,15 @@ impl Accept {
         if self.queue.push(&lane, Job { work, reply }).is_err() {
             return Answer::Failed(Problem::new(Code::Overloaded));
         }
-        let gone = || Answer::Failed(Problem::new(Code::Unavailable).detail("the gateway is stopping"));
-        answer.await.unwrap_or_else(|_| gone())
+        let failed = |why| Answer::Failed(Problem::new(Code::Unavailable).detail(why));
+        match tokio::time::timeout(ANSWER_WAIT, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => failed("the gateway is stopping"),
+            // The job stays in its place: whoever sends it again is told what became of it.
+            Err(_) => {
+                failed("the database has not confirmed it yet, and may still do so; send the same again")
+            }
+        }
     }
 
     /// Takes no more work; what waits is still committed.
