@@ -190,6 +190,12 @@ codes! {
     QueryInvalid = "query_invalid", 400, "A parameter of the request is not what this resource takes";
     /// More reads a minute than one certificate may make.
     ReadsExceeded = "reads_exceeded", 429, "More reads a minute than one certificate may make";
+    /// A browser without a session of the pages.
+    SessionMissing = "session_missing", 403, "This browser has no session here; ask for a link with `silkgate open`";
+    /// A link that was opened before, or has run out.
+    LinkUsed = "link_used", 403, "The link was opened already, or has run out";
+    /// A request that another site had the browser make.
+    RequestForeign = "request_foreign", 403, "The request was made by another site";
     /// Not a request of C2SP tlog-witness.
     WitnessRequestInvalid = "witness_request_invalid", 400, "Not a request to a witness (C2SP tlog-witness)";
     /// No signature of a key of that log.

@@ -36,6 +36,9 @@ pub struct Config {
     /// Monitoring.
     #[serde(default)]
     pub operations: Operations,
+    /// Pages in browsers without a certificate.
+    #[serde(default)]
+    pub pages: Pages,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -89,6 +92,27 @@ pub struct Operations {
     pub listen: Option<SocketAddr>,
     /// From `/readyz` saying that the gateway stops until the other planes close.
     pub drain_seconds: u64,
+}
+
+/// `[pages]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pages {
+    /// Address and port on the loopback; None: no such plane.
+    #[serde(deserialize_with = "loopback")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Plain HTTP leaves no machine.
+fn loopback<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let address = Option::<SocketAddr>::deserialize(deserializer)?;
+    match address {
+        Some(address) if !address.ip().is_loopback() => Err(serde::de::Error::custom(
+            "`[pages] listen` is plain HTTP and stands on the loopback only, such as 127.0.0.1:9465; \
+             elsewhere the national plane serves the same pages to certificates",
+        )),
+        address => Ok(address),
+    }
 }
 
 /// `[limits]`.
@@ -461,6 +485,7 @@ mod tests {
             ("partner_listen", "127.0.0.1:8443"),
             ("endpoint", "https://gw.iq.example:8443"),
             ("national_listen", "127.0.0.1:8444"),
+            ("pages_listen", "# listen = \"127.0.0.1:9465\""),
             ("database", "silkgate.db"),
             ("key_store", "keys/payload-keys.db"),
         ]);

@@ -22,6 +22,7 @@ use crate::handshakes::Handshakes;
 use crate::keys::{Keys, Part, Reach};
 use crate::refusals::Refusals;
 use crate::roles::ReadBudget;
+use crate::session::Sessions;
 use crate::standing::{Flow, Standing};
 use crate::store::witness::{self, AlarmKind};
 use crate::store::{Connection, Store, StoreError, outbox};
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub refusals: Refusals,
     /// What each certificate may still read.
     pub reads: ReadBudget,
+    /// Browsers that look at the pages without a certificate.
+    pub sessions: Sessions,
     /// Rung when the outbox may have something due.
     pub outbox: Notify,
     /// Rung when a question of ours was asked.
@@ -108,6 +111,7 @@ impl Gateway {
             admission,
             refusals: Refusals::default(),
             reads: ReadBudget::default(),
+            sessions: Sessions::default(),
             outbox: Notify::new(),
             questions: Notify::new(),
             handshakes: Arc::new(Handshakes::new(figures.clone())),

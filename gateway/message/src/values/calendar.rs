@@ -63,6 +63,13 @@ pub fn to_gregorian(calendar: &str, date: &str) -> Option<String> {
     ))
 }
 
+/// Year, month and day in the calendar of Umm al-Qura of a Gregorian day `YYYY-MM-DD`. None where there is no such day.
+pub fn to_umm_al_qura(date: &str) -> Option<(i32, u8, u8)> {
+    let Partial { year, month: Some(month), day: Some(day) } = Partial::parse(date)? else { return None };
+    let day = Date::try_new_gregorian(year, month, day).ok()?.to_calendar(Hijri::new_umm_al_qura());
+    Some((day.year().era_year_or_related_iso(), day.month().number(), day.day_of_month().0))
+}
+
 /// How many whole years lie between two days `YYYY-MM-DD`.
 pub fn years_between(from: &str, to: &str) -> Option<i32> {
     let (from, to) = (Partial::parse(from)?, Partial::parse(to)?);

@@ -24,6 +24,9 @@ use crate::directory::address_of;
 use crate::store::partner::{self, ClientRow};
 use crate::store::{Open, Store, ledger};
 
+/// What the manual shows where no pages are served in plain HTTP.
+const NO_PAGES: &str = "# listen = \"127.0.0.1:9465\"";
+
 /// Who the gateway is.
 #[derive(clap::Args)]
 #[command(
@@ -47,6 +50,9 @@ pub(crate) struct Args {
     /// Where back ends connect.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
     national_listen: String,
+    /// Where the pages are served to browsers on this machine that hold no certificate; nowhere unless given.
+    #[arg(long, value_name = "ADDRESS")]
+    pages_listen: Option<std::net::SocketAddr>,
     /// A file in the home, or an empty database of a PostgreSQL server: postgres://HOST/NAME.
     #[arg(
         long,
@@ -78,12 +84,17 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     }
     let endpoint = args.endpoint.clone().unwrap_or_else(|| format!("https://{}:8443", args.host));
     let address = address_of(&endpoint).map_err(|what| anyhow!("--endpoint: {what}"))?;
+    let pages = match args.pages_listen {
+        Some(address) => format!("listen = \"{address}\""),
+        None => NO_PAGES.to_owned(),
+    };
     let text = Config::text(&[
         ("party", args.party.as_str()),
         ("host", &args.host),
         ("partner_listen", &args.listen),
         ("endpoint", &endpoint),
         ("national_listen", &args.national_listen),
+        ("pages_listen", &pages),
         ("database", &args.database),
         ("key_store", &args.key_store),
     ]);

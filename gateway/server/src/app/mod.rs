@@ -25,6 +25,7 @@ mod init;
 mod key;
 mod log;
 mod logging;
+mod open;
 mod partner;
 mod probe;
 mod reconcile;
@@ -147,6 +148,8 @@ enum Command {
     Restore(carry::restore::Args),
     /// Tell what this version of the program would do to a home, and do it behind a backup.
     Upgrade(carry::upgrade::Args),
+    /// Make a link that opens the pages in a browser on this machine.
+    Open(open::Args),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -250,6 +253,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Backup(args) => carry::backup::run(&cx, args).await,
         Command::Restore(args) => carry::restore::run(&cx, args).await,
         Command::Upgrade(args) => carry::upgrade::run(&cx, args).await,
+        Command::Open(args) => open::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }

@@ -32,7 +32,7 @@ use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
 use crate::{deadlines, dispatch, operations, push, retention, revocation, witness};
-use national::National;
+use national::{National, page_routes};
 pub(crate) use national::national_routes;
 use planes::Partners;
 pub(crate) use planes::partner_routes;
@@ -77,6 +77,10 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     };
     let partner_listener = bind(gateway.config.partner_plane.listen).await?;
     let national_listener = bind(gateway.config.national_plane.listen).await?;
+    let pages_listener = match gateway.config.pages.listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     tracing::info!(
         partner_plane = %partner_listener.local_addr()?,
         national_plane = %national_listener.local_addr()?,
@@ -90,6 +94,10 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         // It outlives the other planes: a stop is watched to its end.
         let limits = gateway.config.limits.clone();
         tokio::spawn(http::serve_plain(listener, operations::routes(&gateway), limits, watched.clone()));
+    }
+    if let Some(listener) = pages_listener {
+        let (routes, limits) = (page_routes(&gateway), gateway.config.limits.clone());
+        tokio::spawn(http::serve_plain(listener, routes, limits, stop.clone()));
     }
     let limits = gateway.config.limits.clone();
     let commits = {

@@ -9,7 +9,8 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::Jws;
 
 use super::{Cx, Found, admin, both_times};
-use crate::store::message::{self, Message, State, Way};
+use crate::reading::checks;
+use crate::store::message::{self, Message, Way};
 use crate::store::{Connection, Store, StoreError, delivery, erasure, ledger, outbox, proof, timestamp};
 
 /// Which message.
@@ -88,7 +89,7 @@ async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Lif
         "id": row.id, "direction": row.way.as_str(), "partner": row.partner, "from": row.source, "to": row.recipient,
         "type": row.kind, "version": row.version, "record": row.subject, "digest": row.digest.to_string(),
         "signed_at": row.signed_at.to_string(), "committed_at": row.at.to_string(), "expires_at": row.expires_at.to_string(),
-        "state": row.state, "code": row.code, "checks": checks(row), "log_entry": row.entry,
+        "state": row.state, "code": row.code, "checks": checked(row), "log_entry": row.entry,
         "attempts": attempts, "problem": problem,
         "deliveries": handed.iter().map(|d| json!({
             "to": d.recipient, "notice": d.notice, "handed_out": d.handed, "acknowledged_at": d.done_at.map(|at| at.to_string()),
@@ -104,63 +105,9 @@ async fn life(store: &Store, conn: &mut Connection, row: &Message) -> Result<Lif
     Ok(Life { payload, receipt, stamp, report })
 }
 
-/// The checks that a message passed, by what its state implies: they are made in this order, and the
-/// first that fails ends them.
-fn checks(row: &Message) -> Vec<String> {
-    const ORDER: [(&str, &[&str]); 7] = [
-        ("signature", &[]),
-        ("envelope", &["event_invalid"]),
-        ("not seen before", &["id_conflict"]),
-        (
-            "certificate and times",
-            &[
-                "certificate_not_yet_valid",
-                "certificate_expired",
-                "certificate_revoked",
-                "iat_in_future",
-                "expired",
-                "lifetime_too_long",
-                "id_time_mismatch",
-                "time_in_future",
-            ],
-        ),
-        (
-            "parties and agreement",
-            &[
-                "source_foreign",
-                "recipient_foreign",
-                "recipient_unknown",
-                "schema_unknown",
-                "agreement_type",
-                "agreement_version",
-                "agreement_status",
-                "agreement_purpose",
-                "agreement_authority",
-                "agreement_handling",
-                "releasability",
-            ],
-        ),
-        ("schema and rules", &["schema_invalid", "rules_violated"]),
-        (
-            "lifecycle",
-            &[
-                "record_exists",
-                "record_cancelled",
-                "record_originator",
-                "record_type",
-                "version_not_greater",
-                "supersedes_mismatch",
-            ],
-        ),
-    ];
-    let code = row.code.as_deref().filter(|_| row.state == State::Rejected);
-    let failed = code.and_then(|code| ORDER.iter().position(|(_, codes)| codes.contains(&code)));
-    ORDER
-        .iter()
-        .enumerate()
-        .take(failed.map_or(ORDER.len(), |at| at + 1))
-        .map(|(at, (name, _))| format!("{name}: {}", if Some(at) == failed { "FAILED" } else { "passed" }))
-        .collect()
+fn checked(row: &Message) -> Vec<String> {
+    let said = |(name, passed)| format!("{name}: {}", if passed { "passed" } else { "FAILED" });
+    checks(row).into_iter().map(said).collect()
 }
 
 fn save(folder: &Path, row: &Message, life: &Life) -> Result<()> {
@@ -194,7 +141,7 @@ fn readable(row: &Message, life: &Life) -> String {
             row.state.as_str(),
             row.code.as_ref().map(|c| format!(" ({c})")).unwrap_or_default()
         ),
-        format!("  checks       {}", checks(row).join("; ")),
+        format!("  checks       {}", checked(row).join("; ")),
     ];
     let list = |name: &str| life.report[name].as_array().cloned().unwrap_or_default();
     for attempt in list("attempts") {

@@ -163,12 +163,12 @@ pub async fn serve<P: Plane>(
     let _ = tokio::time::timeout(Duration::from_secs(10), connections.wait()).await;
 }
 
-/// Connections of the operations plane at once: monitoring needs few.
-const OPERATIONS_MAX: usize = 32;
+/// Connections of a plain plane at once: monitoring and a few browsers.
+const PLAIN_MAX: usize = 32;
 
 /// Serves `router` in plain HTTP until `stop`, with the same bounds in time.
 pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
+    let slots = Arc::new(Semaphore::new(PLAIN_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -9,16 +9,16 @@ use silkgate_message::jws::{Digest, SigningCertificate};
 use crate::gateway::Gateway;
 
 /// A certificate in use.
-pub(super) struct Certificate {
+pub struct Certificate {
     /// What for.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// Whose: a state, a party, or the name of an operator.
-    pub(super) holder: String,
+    pub holder: String,
     /// The beginning of its SHA-256: two may be in use while one follows the other.
-    pub(super) sha256: String,
+    pub sha256: String,
     from: Option<Instant>,
     /// When it runs out.
-    pub(super) until: Instant,
+    pub until: Instant,
 }
 
 impl Certificate {
@@ -45,7 +45,7 @@ impl Certificate {
     }
 
     /// Why it is not valid now.
-    pub(super) fn invalid(&self, now: Instant) -> Option<String> {
+    pub fn invalid(&self, now: Instant) -> Option<String> {
         let Self { name, from, until, .. } = self;
         match from {
             Some(from) if now < *from => Some(format!("the certificate `{name}` is valid from {from} on")),
@@ -56,7 +56,7 @@ impl Certificate {
 }
 
 /// Ours: without any of these no message comes in, or none goes out.
-pub(super) fn own(gateway: &Gateway) -> Vec<Certificate> {
+pub fn own(gateway: &Gateway) -> Vec<Certificate> {
     let (keys, country) = (gateway.keys(), gateway.country());
     let holder = country.as_str();
     let chain = |leaf: &'static str, above: &'static str, chain: &[CertificateDer<'static>]| {
@@ -79,7 +79,7 @@ pub(super) fn own(gateway: &Gateway) -> Vec<Certificate> {
 }
 
 /// All: ours, those on the cards of partners that were not removed, and those of registered clients.
-pub(super) fn all(gateway: &Gateway) -> Vec<Certificate> {
+pub fn all(gateway: &Gateway) -> Vec<Certificate> {
     let directory = gateway.directory();
     let mut all = own(gateway);
     for partner in directory.partners().filter(|partner| partner.state != "removed") {

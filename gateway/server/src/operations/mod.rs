@@ -2,7 +2,7 @@
 //! in the text that Prometheus reads. Plain HTTP on an address of the operator's own. Nothing here tells of a message's
 //! content.
 
-mod certificates;
+pub mod certificates;
 mod metrics;
 mod ready;
 
@@ -59,6 +59,11 @@ async fn readyz(State(gateway): State<Arc<Gateway>>, Query(For { plane }): Query
         return http::json(200, &json!({ "ready": true }));
     }
     http::json(503, &json!({ "ready": false, "missing": missing }))
+}
+
+/// What keeps messages from being taken: a code and the reason.
+pub async fn missing(gateway: &Gateway) -> Vec<(&'static str, String)> {
+    ready::missing(gateway).await.into_iter().map(|missing| (missing.what, missing.why)).collect()
 }
 
 /// `GET /v1/status` on the national plane: the same for an operator.

@@ -21,14 +21,16 @@ use crate::store::{Connection, StoreError};
 
 /// Which log.
 #[derive(Clone, Copy)]
-enum Which {
+pub enum Which {
+    /// The house log.
     House,
+    /// The log of the channel with that partner.
     Channel(Country),
 }
 
 impl Which {
     /// The log of that name; a data-protection officer reads the house log only.
-    async fn of(gateway: &Gateway, peer: &NationalPeer, name: &str) -> Result<Self, Response> {
+    pub async fn of(gateway: &Gateway, peer: &NationalPeer, name: &str) -> Result<Self, Response> {
         let which = match name {
             "house" => Self::House,
             name => Self::Channel(
@@ -42,7 +44,8 @@ impl Which {
         Ok(which)
     }
 
-    async fn head(self, conn: &mut Connection) -> Result<Option<Head>, StoreError> {
+    /// Where it stands; None: nothing was ever logged.
+    pub async fn head(self, conn: &mut Connection) -> Result<Option<Head>, StoreError> {
         let partner = match self {
             Self::House => None,
             Self::Channel(country) => Some(country),

@@ -144,6 +144,13 @@ struct Said {
     unreadable: Option<String>,
 }
 
+/// A reason as it is kept; None where it is none.
+pub fn fit_reason(text: &str) -> Option<String> {
+    let reason = text.trim();
+    let fits = REASON.contains(&reason.chars().count()) && !reason.chars().any(char::is_control);
+    fits.then(|| reason.to_owned())
+}
+
 /// `GET /v1/audit/messages/{id}/content?reason=…`.
 pub async fn content(
     State(gateway): State<Arc<Gateway>>,
@@ -152,12 +159,9 @@ pub async fn content(
     query: Result<Query<Why>, QueryRejection>,
 ) -> Result<Response, Response> {
     let Why { reason } = parameters(query)?;
-    let reason = reason.trim();
-    if !REASON.contains(&reason.chars().count()) || reason.chars().any(char::is_control) {
-        return Err(http::problem(&Problem::new(Code::ReasonMissing)));
-    }
+    let reason = fit_reason(&reason).ok_or_else(|| http::problem(&Problem::new(Code::ReasonMissing)))?;
     let Some(id) = event::uuid_v7(&id) else { return Ok(http::not_found().await) };
-    let (what, reason) = (format!("content of message {id}"), Some(reason.to_owned()));
+    let (what, reason) = (format!("content of message {id}"), Some(reason));
     let _place = logged(&gateway, &peer, About { act: "read_content", what, reason }).await?;
     let read = async {
         let mut tx = gateway.store.read().await?;

@@ -2,6 +2,7 @@
 //!
 //! Each read is in the house log before its answer leaves: who, in which role, what and why. One that cannot be logged is refused.
 
+mod checks;
 mod log;
 mod message;
 mod reads;
@@ -12,8 +13,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use silkgate_message::problem::{Code, Problem};
 
-pub use log::{checkpoint, entries};
-pub use message::{content, message};
+pub use checks::checks;
+pub use log::{Which, checkpoint, entries};
+pub use message::{content, fit_reason, message};
 pub use reads::reads;
 
 use crate::accept::{Answer, Read, Work};
@@ -36,14 +38,17 @@ fn page() -> u32 {
 const ANSWER_BYTES: usize = 2 << 20;
 
 /// What somebody is about to read.
-struct About {
-    act: &'static str,
-    what: String,
-    reason: Option<String>,
+pub struct About {
+    /// The `what` of the entry.
+    pub act: &'static str,
+    /// What is looked at.
+    pub what: String,
+    /// What for.
+    pub reason: Option<String>,
 }
 
 /// Logs a read. Only what comes back lets it be answered; it is a place in memory as well.
-async fn logged(gateway: &Gateway, peer: &NationalPeer, about: About) -> Result<Place, Response> {
+pub async fn logged(gateway: &Gateway, peer: &NationalPeer, about: About) -> Result<Place, Response> {
     if !gateway.reads.spend(peer.certificate, clock::now()) {
         let detail = format!("at most {READS_PER_MINUTE} a minute with one certificate");
         return Err(http::problem(&Problem::new(Code::ReadsExceeded).detail(detail)));

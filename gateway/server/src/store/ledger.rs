@@ -251,6 +251,13 @@ pub async fn checkpoints(
     ascending(after, page.collect::<Result<_, StoreError>>()?, |row| row.0, "checkpoint")
 }
 
+/// The sizes of the newest checkpoints, descending, at most `limit`.
+pub async fn newest_sizes(conn: &mut Connection, log: i64, limit: u32) -> Result<Vec<u64>, StoreError> {
+    let query = sql("SELECT size FROM checkpoint WHERE log = $1 ORDER BY size DESC LIMIT $2");
+    let sizes = query.bind(log).bind(i64::from(limit)).column::<i64>(conn).await?;
+    sizes.into_iter().map(unsigned).collect()
+}
+
 /// One entry.
 pub async fn entry(conn: &mut Connection, log: i64, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let query = sql("SELECT body FROM entry WHERE log = $1 AND idx = $2").bind(log).bind(signed(index));

@@ -129,10 +129,10 @@ pub struct Message {
     pub request: Option<Digest>,
 }
 
-const COLUMNS: &str = "seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
+pub(super) const COLUMNS: &str = "seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
                        expires_ms, at_ms, log, entry, checkpoint, state, code, request";
 
-fn from_row(row: &Row) -> Result<Message, StoreError> {
+pub(super) fn from_row(row: &Row) -> Result<Message, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("message.{what}"));
     let way: String = row.get(1)?;
     let id: Vec<u8> = row.get(5)?;
@@ -300,48 +300,6 @@ pub async fn within_bytes(conn: &mut Connection, seq: i64, last: i64, bytes: i64
 pub async fn by_subject(conn: &mut Connection, subject: &str) -> Result<Vec<Message>, StoreError> {
     let query = select("WHERE subject = $1 ORDER BY seq");
     let rows = query.bind(subject.to_owned()).fetch_all(conn).await?;
-    rows.iter().map(from_row).collect()
-}
-
-/// Which messages; None is any.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// The partner's state.
-    pub partner: Option<String>,
-    /// `type`.
-    pub kind: Option<String>,
-    /// `subject`.
-    pub record: Option<String>,
-    /// Committed at this instant or later.
-    pub since: Option<Instant>,
-    /// Committed before this instant.
-    pub until: Option<Instant>,
-    /// Whether accepted or refused, by whichever side judged.
-    pub accepted: Option<bool>,
-}
-
-/// Messages that pass the filter, in order of arrival, at most `limit`.
-pub async fn matching(
-    conn: &mut Connection,
-    filter: &Filter,
-    limit: usize,
-) -> Result<Vec<Message>, StoreError> {
-    let query = select(
-        "WHERE ($1 IS NULL OR partner = $1) AND ($2 IS NULL OR type = $2) AND ($3 IS NULL OR subject = $3)
-           AND ($4 IS NULL OR at_ms >= $4) AND ($5 IS NULL OR at_ms < $5)
-           AND ($6 IS NULL OR CASE state WHEN 'rejected' THEN 0 WHEN 'accepted' THEN 1 WHEN 'receipted' THEN 1 END = $6)
-         ORDER BY seq LIMIT $7",
-    );
-    let rows = query
-        .bind(filter.partner.clone())
-        .bind(filter.kind.clone())
-        .bind(filter.record.clone())
-        .bind(filter.since.map(|at| at.0))
-        .bind(filter.until.map(|at| at.0))
-        .bind(filter.accepted.map(i64::from))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(conn)
-        .await?;
     rows.iter().map(from_row).collect()
 }
 

@@ -27,6 +27,7 @@ pub mod question;
 pub mod reading;
 pub mod record;
 pub mod revocation;
+pub mod search;
 mod seal;
 mod shape;
 mod sql;

@@ -73,6 +73,20 @@ pub async fn page(
     rows.iter().map(|row| Ok((unsigned(row.get(0)?)?, read(row)?, row.get(5)?))).collect()
 }
 
+/// The same for the entries before `before`, the newest first.
+pub async fn newest(
+    conn: &mut Connection,
+    house: i64,
+    before: u64,
+    limit: u32,
+) -> Result<Vec<(u64, Reading, Vec<u8>)>, StoreError> {
+    let query = sql("SELECT r.entry, r.name, r.what, r.reason, r.salt, e.body
+         FROM reading r JOIN entry e ON e.log = $1 AND e.idx = r.entry
+         WHERE r.entry < $2 ORDER BY r.entry DESC LIMIT $3");
+    let rows = query.bind(house).bind(signed(before)).bind(i64::from(limit)).fetch_all(conn).await?;
+    rows.iter().map(|row| Ok((unsigned(row.get(0)?)?, read(row)?, row.get(5)?))).collect()
+}
+
 fn read(row: &Row) -> Result<Reading, StoreError> {
     Ok(Reading { name: row.get(1)?, what: row.get(2)?, reason: row.get(3)?, salt: row.get(4)? })
 }

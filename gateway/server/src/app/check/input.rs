@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use crate::judge::Document;
+
 /// The longest document, in bytes: more than any agreement lets through.
 const DOCUMENT_MAX: usize = 16 << 20;
 /// Folders within one another, at most.
@@ -15,18 +17,6 @@ const DEPTH_MAX: usize = 32;
 pub(super) enum Input {
     File(PathBuf),
     Standard,
-}
-
-/// One message to check.
-pub(super) struct Document {
-    /// The file's name, `-` for standard input.
-    pub(super) file: String,
-    /// Lines of the file before it.
-    pub(super) lines_before: usize,
-    /// Whether the file holds a message in each line.
-    pub(super) is_line: bool,
-    /// Its bytes.
-    pub(super) bytes: Vec<u8>,
 }
 
 /// Every file that the arguments name, in order.

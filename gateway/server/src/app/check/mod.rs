@@ -1,7 +1,6 @@
 //! `silkgate check`: events against schema and rules, without a gateway. The judgement is the gateway's own.
 
 mod input;
-mod judge;
 mod progress;
 mod report;
 mod structured;
@@ -11,6 +10,7 @@ use anyhow::Result;
 use silkgate_message::catalogue::{Catalogue, MessageType};
 
 use super::{Cx, Found};
+use crate::judge;
 use input::Input;
 use progress::Progress;
 use report::{Format, Tally};

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use silkgate_message::catalogue::Severity;
 
-use super::judge::Judged;
+use crate::judge::Judged;
 use super::structured::{Json, Junit, Sarif};
 use super::text::Text;
 

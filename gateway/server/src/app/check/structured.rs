@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use silkgate_message::catalogue::Severity;
 
-use super::judge::{Finding, Judged};
+use crate::judge::{Finding, Judged};
 use super::report::{Reporter, Tally};
 use crate::app::line;
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use silkgate_message::catalogue::Severity;
 
-use super::judge::{Finding, Judged, Place};
+use crate::judge::{Finding, Judged, Place};
 use super::report::{Reporter, Tally};
 use crate::app::{colourful, line};
 

@@ -60,7 +60,8 @@ pub(crate) async fn run(_: &Cx, args: Args) -> Result<Found> {
             return Err(error.context(format!("the gateways' logs are under {}", folder.display())));
         }
     };
-    line(&pair.how_to_go_on(args.keep))?;
+    let links = if args.keep { pair.links().await? } else { Vec::new() };
+    line(&pair.how_to_go_on(args.keep, &links))?;
     if args.keep {
         stop_signal().await;
     }

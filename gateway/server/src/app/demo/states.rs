@@ -49,14 +49,15 @@ struct Plan {
     second_back_end: &'static str,
     partner_port: u16,
     national_port: u16,
+    pages_port: u16,
 }
 
 impl Pair {
     /// Makes both homes, exchanges the cards and starts both gateways.
     pub(super) async fn set_up(folder: &Path) -> Result<Self> {
         // Held until each is needed: nobody else can take them meanwhile.
-        let [iq_partner_held, iq_national_held, jo_partner_held, jo_national_held, proxy_held] =
-            free_ports()?;
+        let [iq_partner_held, iq_national_held, iq_pages_held] = free_ports()?;
+        let [jo_partner_held, jo_national_held, jo_pages_held, proxy_held] = free_ports()?;
         let port = |held: &TcpListener| Ok::<_, anyhow::Error>(held.local_addr()?.port());
         let (iq_partner, iq_national) = (port(&iq_partner_held)?, port(&iq_national_held)?);
         let (jo_partner, jo_national) = (port(&jo_partner_held)?, port(&jo_national_held)?);
@@ -68,6 +69,7 @@ impl Pair {
             second_back_end: "IQ/general-customs-authority",
             partner_port: iq_partner,
             national_port: iq_national,
+            pages_port: port(&iq_pages_held)?,
         };
         let jo = Plan {
             country: "JO",
@@ -77,6 +79,7 @@ impl Pair {
             second_back_end: "JO/customs-department",
             partner_port: jo_partner,
             national_port: jo_national,
+            pages_port: port(&jo_pages_held)?,
         };
         let mut cards = Vec::new();
         for plan in [&iq, &jo] {
@@ -86,11 +89,20 @@ impl Pair {
         iq.add_partner(folder, "JO", &cards[1], Some(&via)).await?;
         jo.add_partner(folder, "IQ", &cards[0], None).await?;
         let proxy = Proxy::start(proxy_held, &folder.join("iq"), &folder.join("jo"), jo_partner).await?;
-        drop((iq_partner_held, iq_national_held));
+        drop((iq_partner_held, iq_national_held, iq_pages_held));
         let iq = iq.start(folder).await?;
-        drop((jo_partner_held, jo_national_held));
+        drop((jo_partner_held, jo_national_held, jo_pages_held));
         let jo = jo.start(folder).await?;
         Ok(Self { folder: folder.to_owned(), iq, jo, proxy })
+    }
+
+    /// Links that open the pages of each state's auditor once.
+    pub(super) async fn links(&self) -> Result<Vec<String>> {
+        let mut links = Vec::new();
+        for state in [&self.iq, &self.jo] {
+            links.push(state.silkgate(&["open", "auditor-huda"]).await?.trim().to_owned());
+        }
+        Ok(links)
     }
 
     /// Ends both gateways.
@@ -100,8 +112,8 @@ impl Pair {
         }
     }
 
-    /// Where things are, and what to try next.
-    pub(super) fn how_to_go_on(&self, running: bool) -> String {
+    /// Where things are, and what to try next; `links` open the pages.
+    pub(super) fn how_to_go_on(&self, running: bool, links: &[String]) -> String {
         let folder = self.folder.display();
         let first = if running {
             "Both gateways are running; Ctrl-C ends them. By hand, in another terminal:"
@@ -115,7 +127,11 @@ impl Pair {
             format!("  silkgate -d {folder}/iq status               partners, logs, queues"),
             format!("  silkgate -d {folder}/jo audit verify         recompute everything"),
         ];
+        for (link, name) in links.iter().zip([self.iq.name, self.jo.name]) {
+            lines.push(format!("  {link}   what {name}'s auditor sees, in one browser"));
+        }
         if running {
+            lines.push(format!("  silkgate -d {folder}/jo open auditor-huda     another link to these pages"));
             lines.push(format!(
                 "  silkgate -d {folder}/iq partner test JO      the way to Jordan, step by step"
             ));
@@ -150,9 +166,12 @@ impl Plan {
                 &endpoint,
                 "--national-listen",
                 &national,
+                "--pages-listen",
+                &format!("127.0.0.1:{}", self.pages_port),
             ],
         )
         .await?;
+        silkgate(&home, &["client", "add", "auditor", "huda"]).await?;
         silkgate(&home, &["backend", "add", self.second_back_end]).await?;
         let card = folder.join(format!("{}.card", self.folder));
         std::fs::write(&card, silkgate(&home, &["card"]).await?)?;

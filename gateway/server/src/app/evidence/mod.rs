@@ -11,7 +11,8 @@ use silkgate_message::event;
 
 use super::init::write_private;
 use super::{Cx, Found, admin};
-use crate::store::message::{self, Filter};
+use crate::store::message;
+use crate::store::search::{self, Filter};
 use crate::{clock, keys};
 
 /// Evidence bundles.
@@ -54,7 +55,7 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
     let mut tx = store.read().await?;
     let (rows, name) = match (&args.query, &args.id) {
         (Some(filter), _) => {
-            (message::matching(&mut tx, filter, MESSAGES_MAX + 1).await?, "evidence".to_owned())
+            (search::matching(&mut tx, filter, MESSAGES_MAX + 1).await?, "evidence".to_owned())
         }
         (None, id) => {
             let id = id.as_deref().unwrap_or_default();

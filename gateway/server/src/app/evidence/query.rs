@@ -3,7 +3,7 @@
 use silkgate_message::instant::Instant;
 use silkgate_message::party::Country;
 
-use crate::store::message::Filter;
+use crate::store::search::{Filter, Verdict};
 
 /// Reads `name=value,…`; each name at most once.
 pub(super) fn parse(text: &str) -> Result<Filter, String> {
@@ -25,12 +25,12 @@ pub(super) fn parse(text: &str) -> Result<Filter, String> {
             "since" => filter.since.replace(instant()?).is_none(),
             "until" => filter.until.replace(instant()?).is_none(),
             "verdict" => {
-                let accepted = match value {
-                    "accepted" => true,
-                    "rejected" => false,
+                let verdict = match value {
+                    "accepted" => Verdict::Accepted,
+                    "rejected" => Verdict::Rejected,
                     _ => return Err("verdict: accepted or rejected".to_owned()),
                 };
-                filter.accepted.replace(accepted).is_none()
+                filter.verdict.replace(verdict).is_none()
             }
             _ => return Err(format!("`{name}` is none of partner, type, record, since, until, verdict")),
         };
@@ -50,7 +50,7 @@ mod tests {
         let filter =
             parse("partner=JO,type=alert.vehicle,since=2026-11-24T00:00:00Z,verdict=rejected").unwrap();
         assert_eq!((filter.partner.as_deref(), filter.kind.as_deref()), (Some("JO"), Some("alert.vehicle")));
-        assert_eq!((filter.accepted, filter.until), (Some(false), None));
+        assert_eq!((filter.verdict, filter.until), (Some(Verdict::Rejected), None));
         for bad in ["", "partner", "partner=Jordan", "since=today", "verdict=good", "x=1", "type=a,type=b"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -16,13 +16,15 @@ use super::planes::crowded;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer, Plane, Session};
 use crate::roles::{NationalPeer, Role};
-use crate::{deliver, operations, reading, submit};
+use crate::{deliver, operations, pages, reading, submit};
 
 /// A resource, and the roles that may use it.
 struct Resource {
     method: &'static str,
     path: &'static str,
     roles: &'static [Role],
+    /// Whether it is for a browser.
+    is_page: bool,
     service: MethodRouter<Arc<Gateway>>,
 }
 
@@ -31,7 +33,7 @@ where
     H: Handler<T, Arc<Gateway>>,
     T: 'static,
 {
-    Resource { method: "GET", path, roles, service: get(handler) }
+    Resource { method: "GET", path, roles, is_page: false, service: get(handler) }
 }
 
 fn write<H, T>(path: &'static str, roles: &'static [Role], handler: H) -> Resource
@@ -39,7 +41,7 @@ where
     H: Handler<T, Arc<Gateway>>,
     T: 'static,
 {
-    Resource { method: "POST", path, roles, service: post(handler) }
+    Resource { method: "POST", path, roles, is_page: false, service: post(handler) }
 }
 
 /// Who may do what; docs/operations/roles.md holds the same table for its readers. A data-protection officer's logs are the house
@@ -59,20 +61,62 @@ fn resources() -> Vec<Resource> {
         read("/v1/audit/messages/{id}", &[Auditor], reading::message),
         read("/v1/audit/messages/{id}/content", &[Auditor], reading::content),
         read("/v1/audit/reads", &[Auditor, DataProtection], reading::reads),
+        write("/v1/pages/link", &[Operator, Auditor, DataProtection], pages::link),
+        page(read("/", &[Operator, Auditor, DataProtection], pages::overview)),
+        page(read("/messages", &[Auditor], pages::messages)),
+        page(read("/messages/{id}", &[Auditor], pages::message)),
+        page(write("/messages/{id}", &[Auditor], pages::opened)),
+        page(read("/messages/{id}/proof", &[Auditor], pages::proof)),
+        page(read("/ledger", &[Operator, Auditor, DataProtection], pages::ledger)),
+        page(read("/ledger/{log}", &[Auditor, DataProtection], pages::log)),
+        page(read("/partners", &[Operator, Auditor, DataProtection], pages::partners)),
+        page(read("/partners/{country}", &[Operator, Auditor, DataProtection], pages::partner)),
+        page(read("/schemas", &[Operator, Auditor, DataProtection], pages::schemas)),
+        page(read("/schemas/{type}/{version}", &[Operator, Auditor, DataProtection], pages::schema)),
+        page(read("/check", &[Operator, Auditor, DataProtection], pages::form)),
+        page(write("/check", &[Operator, Auditor, DataProtection], pages::check)),
+        page(read("/purposes", &[Auditor, DataProtection], pages::purposes)),
+        page(read("/reads", &[Auditor, DataProtection], pages::reads)),
+        page(read("/language/{code}", &[Operator, Auditor, DataProtection], pages::switch)),
+        page(read("/assets/{name}", &[Operator, Auditor, DataProtection], pages::asset)),
     ]
+}
+
+fn page(resource: Resource) -> Resource {
+    Resource { is_page: true, ..resource }
 }
 
 /// What the national plane serves.
 pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
-    let mut routes = Router::new();
-    for Resource { method, path, roles, service } in resources() {
-        let door = Door { gateway: gateway.clone(), method, path, roles };
-        routes = routes.route(path, service.route_layer(middleware::from_fn_with_state(door, only)));
-    }
-    routes
+    routes(gateway, resources())
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .with_state(gateway.clone())
+}
+
+/// What the plane of the pages serves: the pages alone, to browsers that a link has let in.
+pub(super) fn page_routes(gateway: &Arc<Gateway>) -> Router {
+    let all = resources().into_iter().filter(|resource| resource.is_page).collect();
+    routes(gateway, all)
+        .fallback(http::not_found)
+        .method_not_allowed_fallback(http::method_not_allowed)
+        .layer(middleware::from_fn_with_state(gateway.clone(), pages::of_session))
+        .route("/open/{link}", get(pages::enter))
+        .layer(middleware::from_fn_with_state(gateway.clone(), pages::humane))
+        .with_state(gateway.clone())
+}
+
+fn routes(gateway: &Arc<Gateway>, resources: Vec<Resource>) -> Router<Arc<Gateway>> {
+    let mut routes = Router::new();
+    for Resource { method, path, roles, is_page, service } in resources {
+        let door = Door { gateway: gateway.clone(), method, path, roles };
+        let mut service = service.route_layer(middleware::from_fn_with_state(door, only));
+        if is_page {
+            service = service.route_layer(middleware::from_fn_with_state(gateway.clone(), pages::humane));
+        }
+        routes = routes.route(path, service);
+    }
+    routes
 }
 
 /// What stands before a resource.

@@ -8,46 +8,56 @@ use silkgate_message::event;
 use silkgate_message::json;
 use silkgate_message::jws::Jws;
 
-use super::input::Document;
+/// One message to judge.
+pub struct Document {
+    /// The file's name, `-` for standard input.
+    pub file: String,
+    /// Lines of the file before it.
+    pub lines_before: usize,
+    /// Whether the file holds a message in each line.
+    pub is_line: bool,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
 
 /// A document and what is wrong with it.
-pub(super) struct Judged {
+pub struct Judged {
     /// The file's name.
-    pub(super) file: String,
+    pub file: String,
     /// Its first line in that file, from 1, where each line is a document.
-    pub(super) line: Option<usize>,
+    pub line: Option<usize>,
     /// Its type, where it has one.
-    pub(super) kind: Option<&'static MessageType>,
+    pub kind: Option<&'static MessageType>,
     /// Everything found, in the order of the text.
-    pub(super) findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
 }
 
 /// One violation and its place.
-pub(super) struct Finding {
+pub struct Finding {
     /// What.
-    pub(super) violation: Violation,
+    pub violation: Violation,
     /// Where; None where the text could not be read as JSON at all.
-    pub(super) place: Option<Place>,
+    pub place: Option<Place>,
 }
 
 /// A place in a text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub struct Place {
     /// Line, from 1.
-    pub(super) line: usize,
+    pub line: usize,
     /// Column in characters, from 1.
-    pub(super) column: usize,
+    pub column: usize,
     /// Characters that the value takes up on that line.
-    pub(super) width: usize,
+    pub width: usize,
     /// The line itself.
-    pub(super) text: String,
+    pub text: String,
     /// Whether the text is the decoded payload of a signed message.
-    pub(super) in_payload: bool,
+    pub in_payload: bool,
 }
 
 impl Judged {
     /// Whether it conforms.
-    pub(super) fn is_valid(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.findings.iter().all(|finding| finding.violation.severity != Severity::Error)
     }
 }
@@ -63,7 +73,7 @@ enum Form {
 }
 
 /// Judges a document; `kind` is the type of data that do not say it.
-pub(super) fn judge(document: Document, kind: Option<&'static MessageType>) -> Judged {
+pub fn judge(document: Document, kind: Option<&'static MessageType>) -> Judged {
     let mut judged = Judged {
         line: document.is_line.then_some(document.lines_before + 1),
         file: document.file,
@@ -221,7 +231,7 @@ fn unknown_type(event: &Value) -> Violation {
 }
 
 /// The names of all types.
-pub(super) fn known_types() -> String {
+pub fn known_types() -> String {
     let mut names: Vec<&str> = Catalogue::embedded().types().iter().map(MessageType::name).collect();
     names.dedup();
     names.join(", ")

@@ -1,0 +1,377 @@
+# العربية. Months: Unicode CLDR 48.2, main/ar-IQ/ca-gregorian.json and main/ar/ca-islamic.json; digits and separator: main/ar-IQ/numbers.json.
+language-name = العربية
+direction = rtl
+digits = ٠١٢٣٤٥٦٧٨٩
+group-separator = ٬
+date = { $day } { $month } { $year }
+instant = { $day }، { $time } بالتوقيت العالمي
+hijri-date = { $date } هـ
+month-1 = كانون الثاني
+month-2 = شباط
+month-3 = آذار
+month-4 = نيسان
+month-5 = أيار
+month-6 = حزيران
+month-7 = تموز
+month-8 = آب
+month-9 = أيلول
+month-10 = تشرين الأول
+month-11 = تشرين الثاني
+month-12 = كانون الأول
+hijri-month-1 = محرم
+hijri-month-2 = صفر
+hijri-month-3 = ربيع الأول
+hijri-month-4 = ربيع الآخر
+hijri-month-5 = جمادى الأولى
+hijri-month-6 = جمادى الآخرة
+hijri-month-7 = رجب
+hijri-month-8 = شعبان
+hijri-month-9 = رمضان
+hijri-month-10 = شوال
+hijri-month-11 = ذو القعدة
+hijri-month-12 = ذو الحجة
+
+# حول كل صفحة
+skip = الانتقال إلى المحتوى
+pages = الصفحات
+recorded = كل اطّلاع على هذه الصفحات يُقيَّد في سجلّ الدار: من ومتى وماذا ولماذا.
+back-to-overview = العودة إلى النظرة العامة
+nav-overview = نظرة عامة
+nav-messages = الرسائل
+nav-ledger = السجلات
+nav-partners = الشركاء
+nav-schemas = أنواع الرسائل
+nav-purposes = الأغراض
+nav-reads = من قرأ ماذا
+role-operator = مشغّل
+role-auditor = مدقّق
+role-data-protection = مسؤول حماية البيانات
+role-backend = نظام وطني
+
+# كلمات كثيرة الورود
+yes = نعم
+no = لا
+any = الكل
+time = الوقت
+type = النوع
+record = القيد
+from = من
+to = إلى
+partner = الشريك
+verdict = الحكم
+number = الرقم
+entry = المدخل
+entries = المدخلات
+log = السجلّ
+root = الجذر
+reason = السبب
+what = ماذا
+who = من
+older = الأقدم
+newer = الأحدث
+direction-label = الاتجاه
+direction-received = واردة
+direction-sent = صادرة
+agreed-receive = منهم إلينا
+agreed-send = منّا إليهم
+messages = { $count ->
+    [zero] لا رسائل
+    [one] رسالة واحدة
+    [two] رسالتان
+    [few] { $number } رسائل
+    [many] { $number } رسالة
+   *[other] { $number } رسالة
+}
+days = { $count ->
+    [zero] أقل من يوم
+    [one] يوم واحد
+    [two] يومان
+    [few] { $number } أيام
+    [many] { $number } يومًا
+   *[other] { $number } يوم
+}
+times = { $count ->
+    [zero] لم تُسلَّم
+    [one] مرة واحدة
+    [two] مرتان
+    [few] { $number } مرات
+    [many] { $number } مرة
+   *[other] { $number } مرة
+}
+entries-number = { $count ->
+    [zero] لا مدخلات
+    [one] مدخل واحد
+    [two] مدخلان
+    [few] { $number } مدخلات
+    [many] { $number } مدخلًا
+   *[other] { $number } مدخل
+}
+hashes = { $count ->
+    [zero] بلا بصمات
+    [one] بصمة واحدة
+    [two] بصمتان
+    [few] { $number } بصمات
+    [many] { $number } بصمة
+   *[other] { $number } بصمة
+}
+
+# نظرة عامة
+attention = ما يستدعي الانتباه
+attention-none = لا شيء يستدعي الانتباه.
+attention-missing = لا تُستلم رسائل: { $value }
+attention-alarms = روايتان متناقضتان لسجلّ واحد: { $value }
+attention-reconciled = شركاء يخالف سجلّهم سجلّنا: { $value }
+attention-dead = رسائل تُركت محاولة إيصالها: { $value }
+attention-waiting = شركاء تنتظرهم رسائل منذ أكثر من عشر دقائق: { $value }
+attention-handover = أنظمة وطنية تنتظرها رسائل منذ أكثر من عشر دقائق: { $value }
+attention-certificates = شهادات تنتهي خلال ثلاثين يومًا: { $value }
+queues = ما ينتظر
+queues-empty = لا شيء ينتظر.
+queue-for = لأجل
+waiting = المنتظر
+oldest = أقدمها منذ
+witnesses = مدى شهادة الجوار على سجلّاتنا
+witness = الشاهد
+cosigned = موقَّع بالمشاركة
+no-partners = لا يوجد شريك بعد.
+reconciled = المطابقة مع سجلّات الشركاء
+reconciled-not-yet = لم تجرِ منذ بدء تشغيل هذه البوّابة.
+both-agree = الطرفان متفقان
+differences = الاختلافات
+certificates = الشهادات
+certificate = الشهادة
+certificate-tls = الاتصال بالشركاء
+certificate-tls-ca = سلطة هذه الاتصالات
+certificate-message = توقيع الرسائل
+certificate-national = المستوى الوطني
+certificate-national-ca = سلطة المستوى الوطني
+certificate-client = مستخدم
+holder = صاحبها
+begins = تبدأ
+ends = تنتهي
+left = المتبقّي
+
+# الرسائل
+search-for = معرّف الرسالة أو القيد
+search = بحث
+from-day = من يوم (بالتوقيت العالمي)
+to-day = إلى يوم (بالتوقيت العالمي)
+nothing-found = لا توجد رسالة كهذه.
+searched-back-to = جرى البحث رجوعًا حتى { $value }.
+verdict-accepted = مقبولة
+verdict-rejected = مرفوضة
+verdict-waiting = منتظرة
+verdict-undelivered = بلا حكم
+state-accepted = مقبولة
+state-rejected = مرفوضة
+state-queued = تنتظر الإرسال
+state-receipted = مقبولة والإيصال محفوظ
+state-expired = انتهت قبل أي محاولة
+state-unknown = انتهت والنتيجة مجهولة
+state-returned = مُعادة
+state-dead = تُركت
+state-dropped = تُركت وأُبعدت
+type-alert-vehicle = مركبة مطلوبة
+type-alert-person = شخص مطلوب أو مفقود
+type-alert-document = وثيقة مفقودة أو مسروقة
+type-hit-notice = مطابقة مع بلاغ
+type-query-request = استفسار
+type-query-response = جواب
+type-control-result = نتيجة تفتيش
+type-crossing-status = حالة معبر
+type-incident-notice = حادث
+type-manifest-cargo = بيان حمولة
+type-manifest-passenger = قائمة مسافرين
+type-risk-notice = إشعار خطر
+type-transit-movement = حركة عبور
+
+# رسالة واحدة
+message = الرسالة
+signed-at = وُقّعت
+logged-at = قُيّدت
+expires-at = صالحة حتى
+digest = الملخّص (SHA-256)
+signing-certificate = شهادة التوقيع (SHA-256)
+kept-until = يُحفظ المحتوى حتى
+erased-at = حُذف المحتوى في { $value } بموجب القاعدة
+content = المحتوى
+content-closed = المحتوى مغلق. من يفتحه يذكر السبب، وكلاهما يُقيَّد.
+content-erased = حُذف المحتوى. ويظلّ السجلّ يُثبت أن الرسالة جرى تبادلها وما آلت إليه.
+content-not-kept = المحتوى غير محفوظ.
+unreadable = تتعذّر قراءة المحتوى:
+reason-unfit = يُرجى ذكر سبب من 3 إلى 200 حرف.
+open-content = فتح المحتوى
+cut = البقيّة في الرسالة نفسها.
+checks = الفحوص
+passed = اجتازته
+failed = لم تجتزه
+check-signature = التوقيع
+check-envelope = الغلاف
+check-not-seen-before = لم تَرِد من قبل
+check-certificate-and-times = الشهادة والأوقات
+check-parties-and-agreement = الأطراف والاتفاق
+check-schema-and-rules = المخطّط والقواعد
+check-lifecycle = ترتيب القيد
+violations = مواضع الخطأ
+where = الموضع
+rule = القاعدة
+proof = البرهان
+proof-what = يتضمّن السجلّ المدخل أدناه. ومن بصمته مع البصمات المجاورة لها يستطيع أيّ كان حساب الجذر المذكور في نقطة التحقّق، ومن وقّع نقطة التحقّق لا يستطيع إنكارها بعد ذلك.
+of-entries = من أصل { $value }
+signed-by = نقطة التحقّق موقّعة من
+leaf = المدخل
+prove = التحقّق في هذا المتصفّح
+prove-good = ثبت
+prove-bad = خطأ
+prove-skip = لم يُتحقَّق منه هنا
+prove-message = توقيع المُرسِل على الرسالة
+prove-digest = الرسالة هي التي يسمّيها المدخل
+prove-path = بصمة المدخل تؤدّي إلى الجذر
+prove-checkpoint = توقيع سجلّنا على نقطة التحقّق بهذا الجذر
+prove-cosignature = التوقيع المشترك للشريك على نقطة التحقّق نفسها
+prove-all = ثبت كلّ ما أمكن التحقّق منه هنا.
+prove-not = ثمّة خطأ. لا تعتمد على هذه الرسالة.
+prove-elsewhere = والأمر نفسه دون هذه البوّابة، من ملفّ، ببرنامجين كُتبا على نحو مستقلّ:
+life = حياة القيد
+attempts = محاولات الإرسال
+outcome = النتيجة
+deliveries = عمليات التسليم
+handed-out = سُلّمت
+acknowledged = أُقرّ بها
+not-yet = ليس بعد
+
+# السجلات
+ledger-what = كلّ سجلّ ينمو فقط. نقاط تحقّقه توقّعها هذه البوّابة ويشارك الجوار في توقيعها، فيلاحظون أيّ تغيير أو حذف.
+house-log = سجلّ الدار: الإدارة والقراءات والغرباء المرفوضون
+channel-with = القناة مع { $value }
+checkpoints = نقاط التحقّق
+cosigned-by = موقَّع بالمشاركة من { $value }
+time-stamped = مختوم زمنيًا
+alarm = إنذار: روايتان متناقضتان للسجلّ { $value }.
+newest-checkpoint = أحدث نقطة تحقّق
+newest-checkpoints = أحدث نقاط التحقّق بعدد مدخلاتها:
+older-checkpoint = نقطة التحقّق الأقدم
+newer-checkpoint = نقطة التحقّق الأحدث
+compare = مقارنة
+consistent = نقطة التحقّق الأحدث تتضمّن كلّ ما تضمّنته الأقدم بالترتيب نفسه.
+inconsistent = نقطة التحقّق الأحدث لا تُكمل الأقدم، أو إحداهما غير موجودة.
+kind = الصنف
+about = بشأن
+kind-sent = أُرسلت
+kind-received = وردت
+kind-rejected = رُفضت
+kind-receipted = ورد الإيصال
+kind-expired = انتهت
+kind-dead = تُركت
+kind-delivered = سُلّمت
+kind-erased = حُذف المحتوى
+kind-admin = إدارة
+kind-summary = مجموع المرفوضات
+
+# الشركاء والأغراض
+state-label = الدولة
+authority = الجهة
+standing = الوضع
+partner-active = نشط
+partner-suspended = معلّق
+partner-removed = مُزال
+fingerprint = بصمة البطاقة
+card = البطاقة
+version-of = الإصدار { $value }
+host = البوّابة
+endpoints = العناوين
+authorities = الجهات
+log-keys = مفاتيح السجلّ
+witness-key = مفتاح الشاهد
+agreement = الاتفاق
+agreement-with = الاتفاق مع { $value }
+agreement-text = نصّ الاتفاق نفسه
+versions = الإصدارات
+statuses = لأجل
+purposes-label = الأغراض
+handling-codes = رموز التعامل
+purposes-what = ما يجوز استعمال بيانات كلّ نوع لأجله، كما اتُّفق عليه مع كلّ شريك. وتُرفض الرسالة ذات الغرض المغاير.
+kept-days = { $count ->
+    [zero] لا يُحفظ المحتوى.
+    [one] يُحفظ المحتوى يومًا واحدًا على الأكثر ما لم يكن للنوع أقلّ من ذلك.
+    [two] يُحفظ المحتوى يومين على الأكثر ما لم يكن للنوع أقلّ من ذلك.
+    [few] يُحفظ المحتوى { $number } أيام على الأكثر ما لم يكن للنوع أقلّ من ذلك.
+    [many] يُحفظ المحتوى { $number } يومًا على الأكثر ما لم يكن للنوع أقلّ من ذلك.
+   *[other] يُحفظ المحتوى { $number } يوم على الأكثر ما لم يكن للنوع أقلّ من ذلك.
+}
+value-test = اختبار
+value-exercise = تمرين
+value-actual = استعمال فعلي
+value-border-management = إدارة الحدود
+value-law-enforcement = إنفاذ القانون
+value-customs = الجمارك
+value-new = جديد
+value-update = تحديث
+value-cancel = ملغى
+value-car = سيارة
+value-stolen = مسروقة
+value-stop-and-report = إيقاف وإبلاغ
+value-seize = حجز
+value-arrest = قبض
+value-armed = مسلّح
+value-violent = عنيف
+
+# من قرأ ماذا
+reads-what = القراءات على المستوى الوطني وفي هذه الصفحات، الأحدث أولًا. ويحفظ سجلّ الدار ملخّصًا لكلّ منها.
+act-read-overview = نظرة عامة
+act-read-messages = بحث في الرسائل
+act-read-message = رسالة
+act-read-content = محتوى رسالة
+act-read-ledger = السجلات
+act-read-entries = مدخلات سجلّ
+act-read-checkpoint = نقطة تحقّق
+act-read-partners = الشركاء
+act-read-purposes = الأغراض
+act-read-reads = من قرأ ماذا
+
+# أنواع الرسائل
+check-a-message = فحص رسالة
+check-what = تُفحص كما تفحصها البوّابة، وفق المخطّط والقواعد. لا يُرسل شيء ولا يُحفظ. حدث، أو بياناته وحدها، أو رسالة موقّعة.
+message-text = الرسالة (JSON)
+check = فحص
+findings = ما وُجد
+conforms = مطابقة.
+does-not-conform = غير مطابقة.
+severity = الشدّة
+error = خطأ
+warning = تنبيه
+line-and-column = السطر والعمود
+version = الإصدار
+members = عناصر البيانات
+member = العنصر
+required = مطلوب
+meaning = المعنى
+rules = القواعد
+example = مثال
+examples = { $count ->
+    [zero] لا أمثلة
+    [one] مثال واحد
+    [two] مثالان
+    [few] { $number } أمثلة
+    [many] { $number } مثالًا
+   *[other] { $number } مثال
+}
+counter-examples = { $count ->
+    [zero] لا أمثلة مضادّة
+    [one] مثال مضادّ واحد
+    [two] مثالان مضادّان
+    [few] { $number } أمثلة مضادّة
+    [many] { $number } مثالًا مضادًّا
+   *[other] { $number } مثال مضادّ
+}
+
+# مشكلات
+problem-session-missing = ليس لهذا المتصفّح جلسة هنا. اطلب رابطًا بالأمر “silkgate open”.
+problem-link-used = فُتح هذا الرابط من قبل أو انتهت صلاحيته. اطلب رابطًا جديدًا بالأمر “silkgate open”.
+problem-role-forbidden = لا يتيح دورك الاطّلاع على هذه الصفحة.
+problem-not-found = لا شيء في هذا العنوان.
+problem-query-invalid = يطلب العنوان ما لا تقبله هذه الصفحة.
+problem-reads-exceeded = صفحات في الدقيقة أكثر ممّا يُتاح لشهادة واحدة. يُرجى الانتظار دقيقة.
+problem-unavailable = لا تستطيع البوّابة الإجابة حاليًا.
+problem-overloaded = بلغت البوّابة أقصى طاقتها. يُرجى المحاولة مجددًا.
+problem-request-foreign = صدر الطلب من موقع آخر.

@@ -1,0 +1,206 @@
+//! Messages: search, filters in the address, pages by cursor.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use serde::Deserialize;
+use silkgate_message::catalogue::Catalogue;
+use silkgate_message::event;
+use silkgate_message::instant::Instant;
+use silkgate_message::problem::{Code, Problem};
+
+use super::frame::Frame;
+use super::{failed, page};
+use crate::gateway::Gateway;
+use crate::http;
+use crate::reading::{About, logged};
+use crate::roles::NationalPeer;
+use crate::store::message::{self, Message, Way};
+use crate::store::search::{self, Filter, Verdict};
+use crate::store::{Connection, StoreError};
+
+/// Messages on one page.
+const PAGE: u32 = 50;
+/// Messages looked at for one page: a search that finds little tells how far it came, and goes on from there.
+const SCAN: i64 = 100_000;
+/// Messages around a time bound that may stand out of its order: a clock may have been put back.
+const SLACK: i64 = 2_000;
+/// Characters of a parameter.
+const TEXT_MAX: usize = 200;
+
+/// What is asked for, as the form sends it; an empty parameter asks for nothing.
+#[derive(Deserialize, Default, Clone)]
+#[serde(deny_unknown_fields, default)]
+pub struct Asked {
+    /// A message id or a record.
+    q: String,
+    partner: String,
+    direction: String,
+    r#type: String,
+    verdict: String,
+    /// Days `YYYY-MM-DD`, UTC, both included.
+    from: String,
+    to: String,
+    /// The page begins with the newest message before this one.
+    before: Option<i64>,
+}
+
+impl Asked {
+    fn filter(&self) -> Result<Filter, &'static str> {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let texts = [&self.q, &self.partner, &self.direction, &self.r#type, &self.verdict, &self.from, &self.to];
+        if texts.iter().any(|text| text.chars().count() > TEXT_MAX) {
+            return Err("a parameter is too long");
+        }
+        let day = |text: &str| Instant::parse(&format!("{text}T00:00:00Z")).ok_or("a day is YYYY-MM-DD");
+        let way = |text: String| {
+            let ways = [Way::Received, Way::Sent].into_iter();
+            ways.into_iter().find(|way| way.as_str() == text).ok_or("direction: received or sent")
+        };
+        let verdict = |text: String| {
+            let all = Verdict::ALL.into_iter();
+            all.into_iter()
+                .find(|verdict| verdict.as_str() == text)
+                .ok_or("verdict: accepted, rejected, waiting or undelivered")
+        };
+        Ok(Filter {
+            partner: given(&self.partner),
+            way: given(&self.direction).map(way).transpose()?,
+            kind: given(&self.r#type),
+            record: given(&self.q),
+            since: given(&self.from).map(|text| day(&text)).transpose()?,
+            until: given(&self.to)
+                .map(|text| day(&text).map(|day| Instant::of_day(day.day() + 1)))
+                .transpose()?,
+            verdict: given(&self.verdict).map(verdict).transpose()?,
+        })
+    }
+
+    /// The address of the page before `before` with the same filters.
+    fn address(&self, before: i64) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("q", &self.q),
+            ("partner", &self.partner),
+            ("direction", &self.direction),
+            ("type", &self.r#type),
+            ("verdict", &self.verdict),
+            ("from", &self.from),
+            ("to", &self.to),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair("before", &before.to_string());
+        format!("/messages?{}", query.finish())
+    }
+}
+
+/// A message in a list.
+pub struct Line {
+    /// The message.
+    pub row: Message,
+    /// How its state looks: `good`, `bad` or `wait`.
+    pub tone: &'static str,
+}
+
+impl From<Message> for Line {
+    fn from(row: Message) -> Self {
+        Self { tone: tone(&row), row }
+    }
+}
+
+/// How a message's state looks.
+pub(super) fn tone(row: &Message) -> &'static str {
+    use message::State::{Accepted, Queued, Receipted};
+    match row.state {
+        Accepted | Receipted => "good",
+        Queued => "wait",
+        _ => "bad",
+    }
+}
+
+#[derive(Template)]
+#[template(path = "messages.html")]
+struct Page {
+    f: Frame,
+    asked: Asked,
+    partners: Vec<String>,
+    kinds: Vec<String>,
+    lines: Vec<Line>,
+    /// The next page's address.
+    next: Option<String>,
+    /// How far was looked, where the page is not full.
+    reached: Option<Instant>,
+}
+
+/// `GET /messages`
+pub async fn messages(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<NationalPeer>,
+    f: Frame,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Response> {
+    let unfit = |what: String| http::problem(&Problem::new(Code::QueryInvalid).detail(what));
+    let Query(asked) = query.map_err(|error| unfit(error.body_text()))?;
+    let filter = asked.filter().map_err(|what| unfit(what.to_owned()))?;
+    // The terms stand in the row beside the entry, where they can be taken away.
+    let what = format!("messages {}", asked.address(asked.before.unwrap_or(0)));
+    let _place = logged(&gateway, &peer, About { act: "read_messages", what, reason: None }).await?;
+    let mut tx = gateway.store.read().await.map_err(failed)?;
+    let found = find(&mut tx, &asked, filter).await.map_err(failed)?;
+    let directory = gateway.directory();
+    let mut kinds: Vec<String> =
+        Catalogue::embedded().types().iter().map(|kind| kind.name().to_owned()).collect();
+    kinds.dedup();
+    Ok(page(&Page {
+        f,
+        partners: directory.partners().map(|partner| partner.country.to_string()).collect(),
+        kinds,
+        next: found.next.map(|before| asked.address(before)),
+        reached: found.reached,
+        lines: found.rows.into_iter().map(Line::from).collect(),
+        asked,
+    }))
+}
+
+struct Found {
+    rows: Vec<Message>,
+    next: Option<i64>,
+    reached: Option<Instant>,
+}
+
+async fn find(conn: &mut Connection, asked: &Asked, mut filter: Filter) -> Result<Found, StoreError> {
+    if let Some(id) = filter.record.as_deref().and_then(event::uuid_v7) {
+        return Ok(Found { rows: message::by_id(conn, &id).await?, next: None, reached: None });
+    }
+    let mut before = match filter.until {
+        Some(until) => search::seq_at(conn, until).await?.saturating_add(SLACK),
+        None => i64::MAX,
+    };
+    before = before.min(asked.before.unwrap_or(i64::MAX)).min(message::next_seq(conn).await?);
+    let end = match filter.since {
+        Some(since) => (search::seq_at(conn, since).await? - SLACK).max(0),
+        None => 0,
+    };
+    // One record has an index of its own.
+    let after = if filter.record.is_some() { end } else { (before - 1 - SCAN).max(end) };
+    filter.record = filter.record.map(|record| record.trim().to_owned());
+    let mut rows = search::newest(conn, &filter, after, before, PAGE + 1).await?;
+    let is_full = rows.len() > PAGE as usize;
+    rows.truncate(PAGE as usize);
+    let next = match rows.last() {
+        Some(last) if is_full => Some(last.seq),
+        _ => (after > end).then_some(after + 1),
+    };
+    let reached = match next {
+        Some(seq) if !is_full => message::by_seq(conn, seq).await?.map(|row| row.at),
+        _ => None,
+    };
+    Ok(Found { rows, next, reached })
+}

@@ -1,0 +1,164 @@
+//! The overview: what needs attention first, then how everything stands.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use silkgate_message::instant::Instant;
+
+use super::frame::Frame;
+use super::{failed, page};
+use crate::clock;
+use crate::figures::Reconciled;
+use crate::gateway::Gateway;
+use crate::operations::{self, certificates};
+use crate::reading::{About, logged};
+use crate::roles::NationalPeer;
+use crate::store::ledger::Head;
+use crate::store::{StoreError, delivery, ledger, message, outbox, witness};
+
+/// Days before its end from which on a certificate needs attention.
+const EARLY_DAYS: i64 = 30;
+/// After which a waiting message needs attention.
+const LONG_MS: i64 = 10 * 60_000;
+/// Certificates that are shown, those that end first.
+const CERTIFICATES_MAX: usize = 20;
+
+/// What needs attention: a text and its value, and where it leads.
+struct Attention {
+    key: &'static str,
+    value: String,
+    link: &'static str,
+}
+
+/// What waits for somebody.
+struct Queue {
+    of: String,
+    count: i64,
+    oldest: Instant,
+    is_long: bool,
+}
+
+/// How far a partner has witnessed a log of ours.
+struct Witnessed {
+    partner: String,
+    origin: String,
+    size: i64,
+    cosigned: i64,
+}
+
+/// Until when a certificate is valid.
+struct Ending {
+    name: &'static str,
+    holder: String,
+    until: Instant,
+    days: i64,
+    is_early: bool,
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Page {
+    f: Frame,
+    attention: Vec<Attention>,
+    sending: Vec<Queue>,
+    delivering: Vec<Queue>,
+    witnessed: Vec<Witnessed>,
+    reconciled: Vec<(String, Reconciled)>,
+    certificates: Vec<Ending>,
+}
+
+#[derive(Default)]
+struct Stored {
+    heads: Vec<Head>,
+    sending: Vec<(String, i64, Instant)>,
+    delivering: Vec<(String, i64, Instant)>,
+    dead: i64,
+    alarms: usize,
+    witnessed: Vec<Witnessed>,
+}
+
+/// `GET /`
+pub async fn overview(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<NationalPeer>,
+    f: Frame,
+) -> Result<Response, Response> {
+    let about = About { act: "read_overview", what: "overview".to_owned(), reason: None };
+    let _place = logged(&gateway, &peer, about).await?;
+    let stored = stored(&gateway).await.map_err(failed)?;
+    let now = clock::now();
+    let queue = |(of, count, oldest): (String, i64, Instant)| {
+        let is_long = now.0 - oldest.0 > LONG_MS;
+        Queue { of, count, oldest, is_long }
+    };
+    let mut certificates: Vec<Ending> = certificates::all(&gateway)
+        .into_iter()
+        .map(|certificate| {
+            let days = (certificate.until.0 - now.0).div_euclid(86_400_000);
+            let (name, holder, until) = (certificate.name, certificate.holder, certificate.until);
+            Ending { name, holder, until, days, is_early: days < EARLY_DAYS }
+        })
+        .collect();
+    certificates.sort_by_key(|certificate| certificate.until);
+    certificates.truncate(CERTIFICATES_MAX);
+    let reconciled = gateway.figures.reconciled();
+    let reconciled: Vec<_> = reconciled.into_iter().map(|(of, found)| (of.to_string(), found)).collect();
+    let mut shown = Page {
+        f,
+        attention: Vec::new(),
+        sending: stored.sending.into_iter().map(queue).collect(),
+        delivering: stored.delivering.into_iter().map(queue).collect(),
+        witnessed: stored.witnessed,
+        reconciled,
+        certificates,
+    };
+    let missing = operations::missing(&gateway).await;
+    let mut attention: Vec<Attention> = missing
+        .into_iter()
+        .map(|(_, why)| Attention { key: "attention-missing", value: why, link: "" })
+        .collect();
+    let mut add = |key, count: usize, link| {
+        if count > 0 {
+            let value = shown.f.number(count);
+            attention.push(Attention { key, value, link });
+        }
+    };
+    add("attention-alarms", stored.alarms, "/ledger");
+    let differ = |(_, found): &&(String, Reconciled)| found.differences + found.inconsistent > 0;
+    add("attention-reconciled", shown.reconciled.iter().filter(differ).count(), "/ledger");
+    add("attention-dead", usize::try_from(stored.dead).unwrap_or(0), "/messages?verdict=undelivered");
+    add("attention-waiting", shown.sending.iter().filter(|queue| queue.is_long).count(), "#queues");
+    add("attention-handover", shown.delivering.iter().filter(|queue| queue.is_long).count(), "#queues");
+    add("attention-certificates", shown.certificates.iter().filter(|of| of.is_early).count(), "#certificates");
+    if !shown.f.sees_messages() {
+        attention.iter_mut().filter(|of| of.link.starts_with("/messages")).for_each(|of| of.link = "");
+    }
+    shown.attention = attention;
+    Ok(page(&shown))
+}
+
+async fn stored(gateway: &Gateway) -> Result<Stored, StoreError> {
+    let mut tx = gateway.store.read().await?;
+    let mut stored = Stored { heads: ledger::heads(&mut tx).await?, ..Stored::default() };
+    for partner in gateway.directory().partners().filter(|partner| partner.state != "removed") {
+        let shown = |head: &&Head| head.partner.is_none_or(|of| of == partner.country);
+        for head in stored.heads.iter().filter(shown) {
+            let newest = witness::newest_cosigned(&mut tx, head.id, partner.country.as_str()).await?;
+            stored.witnessed.push(Witnessed {
+                partner: partner.country.to_string(),
+                origin: head.origin.clone(),
+                size: ledger::signed(head.size),
+                cosigned: ledger::signed(newest.unwrap_or(0)),
+            });
+        }
+    }
+    stored.sending = outbox::depth(&mut tx).await?;
+    stored.delivering = delivery::depth(&mut tx).await?;
+    stored.alarms = witness::open_alarms(&mut tx).await?.len();
+    let dead = message::dead(&mut tx).await?.into_iter().chain(delivery::dead(&mut tx).await?);
+    stored.dead = dead.map(|(_, count)| count).sum();
+    Ok(stored)
+}
