@@ -8,11 +8,11 @@ use std::path::Path;
 /// unless they stand in the list of pairs below.
 const FLOORS: &[&[&str]] = &[
     &["clock", "config", "roles"],
-    &["tls", "keys", "standing", "breaker", "admission", "figures"],
+    &["tls", "keys", "standing", "breaker", "admission", "figures", "session"],
     &["store", "http"],
     &["accept", "directory"],
     &["refusals", "handshakes"],
-    &["conform"],
+    &["conform", "judge"],
     &["gateway", "audit"],
     &["line", "web"],
     &["send"],
@@ -31,7 +31,7 @@ const FLOORS: &[&[&str]] = &[
         "revocation",
         "stamp",
     ],
-    &["push"],
+    &["push", "pages"],
     &["app"],
     &["simulation"],
 ];

@@ -27,6 +27,7 @@ mod matrix;
 mod moving;
 mod operations;
 mod overload;
+mod pages;
 mod protocol;
 mod push;
 mod queries;

@@ -32,8 +32,8 @@ use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
 use crate::{deadlines, dispatch, operations, push, retention, revocation, witness};
-use national::{National, page_routes};
 pub(crate) use national::national_routes;
+use national::{National, page_routes};
 use planes::Partners;
 pub(crate) use planes::partner_routes;
 

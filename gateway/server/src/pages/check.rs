@@ -49,7 +49,11 @@ pub async fn form(State(_): State<Arc<Gateway>>, f: Frame) -> Response {
 }
 
 /// `POST /check`
-pub async fn check(State(gateway): State<Arc<Gateway>>, f: Frame, request: Request) -> Result<Response, Response> {
+pub async fn check(
+    State(gateway): State<Arc<Gateway>>,
+    f: Frame,
+    request: Request,
+) -> Result<Response, Response> {
     let seconds = gateway.config.limits.body_seconds;
     let body = http::body(request, "application/x-www-form-urlencoded", FORM_MAX, seconds).await;
     let body = body.map_err(|(problem, _)| http::problem(&problem))?;

@@ -71,8 +71,14 @@ fn add(f: &Frame, lines: &mut Vec<Line>, depth: usize, label: String, value: &Va
                 push(label, plate);
             } else if let Some(name) = name(object) {
                 push(label, name);
-                let rest = object.iter().filter(|(name, _)| !matches!(name.as_str(), "surname" | "givenNames"));
-                members(f, lines, depth + 1, &rest.map(|(name, value)| (name.clone(), value.clone())).collect());
+                let rest =
+                    object.iter().filter(|(name, _)| !matches!(name.as_str(), "surname" | "givenNames"));
+                members(
+                    f,
+                    lines,
+                    depth + 1,
+                    &rest.map(|(name, value)| (name.clone(), value.clone())).collect(),
+                );
             } else {
                 push(label, Shown::Group);
                 members(f, lines, depth + 1, object);

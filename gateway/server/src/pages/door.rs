@@ -113,9 +113,10 @@ struct ProblemPage<'a> {
 pub async fn humane(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let frame = Frame::of(&gateway, &parts);
-    let wants_html = parts.headers.get(header::ACCEPT).is_some_and(|accept| {
-        accept.to_str().is_ok_and(|accept| accept.contains("text/html"))
-    });
+    let wants_html = parts
+        .headers
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
     let response = if is_foreign(&parts) {
         http::problem(&Problem::new(Code::RequestForeign))
     } else {
@@ -148,12 +149,8 @@ async fn problem_page(frame: &Frame, response: Response) -> Response {
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     let code = text("code");
     let title = frame.language.text(&format!("problem-{}", code.replace('_', "-")), &[]);
-    let page = ProblemPage {
-        f: frame,
-        title: title.unwrap_or_else(|| text("title")),
-        detail: text("detail"),
-        code,
-    };
+    let page =
+        ProblemPage { f: frame, title: title.unwrap_or_else(|| text("title")), detail: text("detail"), code };
     let html = page.render().unwrap_or_default();
     let mut answer = html_answer(parts.status, html);
     for name in [header::RETRY_AFTER, header::CONNECTION] {

@@ -89,9 +89,10 @@ impl Frame {
         self.language.say(key, &[])
     }
 
-    /// A text about one value.
+    /// A text about one value, whose direction does not touch what stands around it (FSI and PDI, UAX #9).
     pub fn say_of(&self, key: &str, value: impl AsRef<str>) -> String {
-        self.language.say(key, &[("value", value.as_ref().into())])
+        let isolated = format!("\u{2068}{}\u{2069}", value.as_ref());
+        self.language.say(key, &[("value", isolated.into())])
     }
 
     /// A text about a number of things, in the plural that it takes.
@@ -161,6 +162,15 @@ impl Frame {
     /// Whether messages may be looked at.
     pub fn sees_messages(&self) -> bool {
         self.peer.as_ref().is_some_and(|peer| peer.role == Role::Auditor)
+    }
+
+    /// Whether the entries of that log may be looked at.
+    pub fn sees_log(&self, name: &str) -> bool {
+        self.peer.as_ref().is_some_and(|peer| match peer.role {
+            Role::Auditor => true,
+            Role::DataProtection => name == "house",
+            Role::Operator | Role::BackEnd => false,
+        })
     }
 
     /// The frame of whoever asks.

@@ -38,6 +38,9 @@ impl Language {
         let code = path.file_stem()?.to_str()?.to_owned();
         let tag: LanguageIdentifier = code.parse().ok()?;
         let mut bundle = FluentBundle::new_concurrent(vec![tag]);
+        // A date is put together from parts, and an isolate of isolates has no direction of its own (UAX #9 P2): who says something of
+        // a value isolates the value.
+        bundle.set_use_isolating(false);
         // What cannot be read is missing: a test holds that nothing is.
         let resource = match FluentResource::try_new(file.contents_utf8()?.to_owned()) {
             Ok(resource) | Err((resource, _)) => resource,
@@ -72,9 +75,9 @@ impl Language {
             .filter(|(weight, _)| *weight > 0.0)
             .collect();
         wishes.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let found = wishes.iter().find_map(|(_, tag)| {
-            LANGUAGES.iter().find(|language| language.code.eq_ignore_ascii_case(tag))
-        });
+        let found = wishes
+            .iter()
+            .find_map(|(_, tag)| LANGUAGES.iter().find(|language| language.code.eq_ignore_ascii_case(tag)));
         found.unwrap_or(&LANGUAGES[0])
     }
 
@@ -98,9 +101,8 @@ impl Language {
 
     /// Digits of the language in the place of ASCII digits. For counts and dates; identifiers stay as they are.
     pub fn in_digits(&self, text: &str) -> String {
-        let digit = |c: char| {
-            c.to_digit(10).and_then(|value| self.digits.get(value as usize)).copied().unwrap_or(c)
-        };
+        let digit =
+            |c: char| c.to_digit(10).and_then(|value| self.digits.get(value as usize)).copied().unwrap_or(c);
         text.chars().map(digit).collect()
     }
 
@@ -210,13 +212,12 @@ mod tests {
         assert_eq!(english.number(1_234_567), "1,234,567");
         assert_eq!(arabic.number(1_234_567), "١٬٢٣٤٬٥٦٧");
         assert_eq!(english.number(-12), "\u{2212}12");
-        let plain = |text: String| text.replace(['\u{2068}', '\u{2069}'], "");
-        assert_eq!(plain(english.day("2026-11-28")), "28 November 2026");
-        assert_eq!(plain(arabic.day("2026-11-28")), "٢٨ تشرين الثاني ٢٠٢٦");
-        assert_eq!(plain(english.hijri("2026-11-28").unwrap()), "18 Jumada II 1448 AH");
-        assert_eq!(plain(arabic.hijri("2026-11-28").unwrap()), "١٨ جمادى الآخرة ١٤٤٨ هـ");
+        assert_eq!(english.day("2026-11-28"), "28 November 2026");
+        assert_eq!(arabic.day("2026-11-28"), "٢٨ تشرين الثاني ٢٠٢٦");
+        assert_eq!(english.hijri("2026-11-28").unwrap(), "18 Jumada II 1448 AH");
+        assert_eq!(arabic.hijri("2026-11-28").unwrap(), "١٨ جمادى الآخرة ١٤٤٨ هـ");
         assert_eq!(english.day("unknown"), "unknown");
         let at = Instant::parse("2026-11-28T12:18:59.250Z").unwrap();
-        assert_eq!(plain(english.instant(at)), "28 November 2026, 12:18:59 UTC");
+        assert_eq!(english.instant(at), "28 November 2026, 12:18:59 UTC");
     }
 }

@@ -166,7 +166,12 @@ async fn sheet(
     })
 }
 
-async fn said(gateway: &Gateway, conn: &mut Connection, f: &Frame, row: &Message) -> Result<Said, StoreError> {
+async fn said(
+    gateway: &Gateway,
+    conn: &mut Connection,
+    f: &Frame,
+    row: &Message,
+) -> Result<Said, StoreError> {
     let payload = match gateway.store.payload(conn, row.seq).await {
         Ok(payload) => payload,
         Err(StoreError::Unreadable { why, .. }) => {

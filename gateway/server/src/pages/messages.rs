@@ -52,7 +52,8 @@ pub struct Asked {
 impl Asked {
     fn filter(&self) -> Result<Filter, &'static str> {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let texts = [&self.q, &self.partner, &self.direction, &self.r#type, &self.verdict, &self.from, &self.to];
+        let texts =
+            [&self.q, &self.partner, &self.direction, &self.r#type, &self.verdict, &self.from, &self.to];
         if texts.iter().any(|text| text.chars().count() > TEXT_MAX) {
             return Err("a parameter is too long");
         }

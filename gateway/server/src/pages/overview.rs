@@ -132,7 +132,11 @@ pub async fn overview(
     add("attention-dead", usize::try_from(stored.dead).unwrap_or(0), "/messages?verdict=undelivered");
     add("attention-waiting", shown.sending.iter().filter(|queue| queue.is_long).count(), "#queues");
     add("attention-handover", shown.delivering.iter().filter(|queue| queue.is_long).count(), "#queues");
-    add("attention-certificates", shown.certificates.iter().filter(|of| of.is_early).count(), "#certificates");
+    add(
+        "attention-certificates",
+        shown.certificates.iter().filter(|of| of.is_early).count(),
+        "#certificates",
+    );
     if !shown.f.sees_messages() {
         attention.iter_mut().filter(|of| of.link.starts_with("/messages")).for_each(|of| of.link = "");
     }

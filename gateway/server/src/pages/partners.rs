@@ -111,7 +111,9 @@ pub async fn partner(
         endpoints: content.endpoints.clone(),
         authorities: content.authorities.iter().map(ToString::to_string).collect(),
         issued: content.issued_at.clone(),
-        certificates: certificates.map(|of| (of.thumbprint.to_string(), of.not_before, of.not_after)).collect(),
+        certificates: certificates
+            .map(|of| (of.thumbprint.to_string(), of.not_before, of.not_after))
+            .collect(),
         log_keys: partner.log_keys.iter().map(ToString::to_string).collect(),
         witness_key: partner.witness_key.to_string(),
         clauses: agreed(&partner.agreement),

@@ -68,7 +68,11 @@ pub struct Step {
 }
 
 /// The proof of a message under the first checkpoint over it that a partner has cosigned, or the first one at all.
-pub(super) async fn read(gateway: &Gateway, conn: &mut Connection, row: &Message) -> Result<Proof, StoreError> {
+pub(super) async fn read(
+    gateway: &Gateway,
+    conn: &mut Connection,
+    row: &Message,
+) -> Result<Proof, StoreError> {
     let unsound = |what: String| StoreError::Corrupt(format!("proof of a message: {what}"));
     let bytes = stored::witnessed(conn, row.log, row.entry, row.checkpoint).await?;
     let proof = TlogProof::parse(&bytes).map_err(|error| unsound(error.to_string()))?;

@@ -60,4 +60,3 @@ pub fn checks(row: &Message) -> Vec<(&'static str, bool)> {
         .map(|(at, (name, _))| (*name, Some(at) != failed))
         .collect()
 }
-

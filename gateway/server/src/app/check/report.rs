@@ -3,9 +3,9 @@
 use anyhow::Result;
 use silkgate_message::catalogue::Severity;
 
-use crate::judge::Judged;
 use super::structured::{Json, Junit, Sarif};
 use super::text::Text;
+use crate::judge::Judged;
 
 /// The forms of a report.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

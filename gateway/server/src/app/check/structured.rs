@@ -6,9 +6,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use silkgate_message::catalogue::Severity;
 
-use crate::judge::{Finding, Judged};
 use super::report::{Reporter, Tally};
 use crate::app::line;
+use crate::judge::{Finding, Judged};
 
 /// `{"violations": […], "unchecked": […], "valid": …, "summary": {…}}`, a violation a line.
 #[derive(Default)]

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use silkgate_message::catalogue::Severity;
 
-use crate::judge::{Finding, Judged, Place};
 use super::report::{Reporter, Tally};
 use crate::app::{colourful, line};
+use crate::judge::{Finding, Judged, Place};
 
 /// Characters of a line that are shown, at most.
 const SHOWN: usize = 96;

@@ -131,7 +131,8 @@ impl Pair {
             lines.push(format!("  {link}   what {name}'s auditor sees, in one browser"));
         }
         if running {
-            lines.push(format!("  silkgate -d {folder}/jo open auditor-huda     another link to these pages"));
+            lines
+                .push(format!("  silkgate -d {folder}/jo open auditor-huda     another link to these pages"));
             lines.push(format!(
                 "  silkgate -d {folder}/iq partner test JO      the way to Jordan, step by step"
             ));

@@ -1,0 +1,190 @@
+//! Every page, in both languages, for every role that may see it.
+
+use serde_json::{Value, json};
+use support::{event, wait_for};
+
+use super::{IQ, JO, Office, alert, look};
+
+/// The pages that a role sees, by name.
+fn pages(role: &str, id: &str) -> Vec<(String, String)> {
+    let mut pages = vec![
+        ("overview", "/".to_owned()),
+        ("ledger", "/ledger".to_owned()),
+        ("partners", "/partners".to_owned()),
+        ("partner", "/partners/IQ".to_owned()),
+        ("schemas", "/schemas".to_owned()),
+        ("schema", "/schemas/alert.vehicle/1".to_owned()),
+        ("check", "/check".to_owned()),
+    ];
+    if role != "operator" {
+        pages.extend([
+            ("house-log", "/ledger/house".to_owned()),
+            ("purposes", "/purposes".to_owned()),
+            ("reads", "/reads".to_owned()),
+        ]);
+    }
+    if role == "auditor" {
+        pages.extend([
+            ("messages", "/messages".to_owned()),
+            ("message", format!("/messages/{id}")),
+            ("log", "/ledger/IQ".to_owned()),
+        ]);
+    }
+    pages.into_iter().map(|(name, path)| (format!("{role}-{name}"), path)).collect()
+}
+
+/// Looks at every page of a role, in both languages.
+fn every_page(role: &str, person: &str) {
+    let office = Office::open();
+    let id = office.send(&alert());
+    let mut refused = event(IQ, JO);
+    refused["data"]["vin"] = json!("NOT-A-VIN");
+    office.send(&refused);
+    let mut wrong = String::new();
+    let browser = office.browser(person, "en");
+    let (pages, mut heaviest) = (pages(role, &id), 0);
+    for (name, path) in &pages {
+        browser.go(&office.page(path));
+        look(&browser, name, "en", &mut wrong);
+        let bytes =
+            browser.run("return new Blob([document.documentElement.outerHTML]).size", &[]).as_u64().unwrap();
+        heaviest = heaviest.max(bytes);
+        // The visible switch leads to the same page in the other language, and back.
+        browser.click("a[hreflang=ar]");
+        assert_eq!(browser.address(), office.page(path));
+        look(&browser, name, "ar", &mut wrong);
+        browser.click("a[hreflang=en]");
+    }
+    println!("{role}: {} pages in 2 languages, the heaviest {heaviest} bytes", pages.len());
+    assert!(heaviest < 150_000, "{heaviest}");
+    assert!(wrong.is_empty(), "{wrong}");
+    assert_eq!(office.pair.jo.audit(), Vec::<Value>::new(), "every look is in the house log with its row");
+}
+
+#[test]
+fn an_auditor_can_read_every_page() {
+    every_page("auditor", "auditor-amal");
+}
+
+#[test]
+fn a_data_protection_officer_can_read_every_page_that_is_meant_for_one() {
+    every_page("data-protection", "data-protection-dora");
+}
+
+#[test]
+fn an_operator_can_read_every_page_that_is_meant_for_one() {
+    every_page("operator", "operator-omar");
+}
+
+#[test]
+fn the_browsers_language_is_asked_for_and_a_choice_is_kept() {
+    let office = Office::open();
+    let browser = office.browser("auditor-amal", "ar-IQ,ar,en");
+    assert_eq!(browser.run("return document.documentElement.lang", &[]), json!("ar"));
+    assert!(browser.text("h1").contains("نظرة عامة"));
+    browser.click("a[hreflang=en]");
+    browser.click("nav a[href='/messages']");
+    assert_eq!(browser.text("h1"), "Messages");
+}
+
+#[test]
+fn a_message_is_found_by_what_is_known_of_it() {
+    let office = Office::open();
+    let id = office.send(&alert());
+    let mut other = event(IQ, JO);
+    other["data"]["vin"] = json!("NOT-A-VIN");
+    let refused = office.send(&other);
+    let auditor = office.pair.jo.national("auditor-amal");
+    let found = |query: &str| -> Vec<bool> {
+        let answer = auditor.get(&format!("/messages?{query}"));
+        let html = String::from_utf8(answer.body).unwrap();
+        assert_eq!(answer.status, 200, "{query}: {html}");
+        [&id, &refused].map(|id| html.contains(&format!("/messages/{id}"))).into()
+    };
+    let record = alert()["subject"].as_str().unwrap().to_owned();
+    for (query, expected) in [
+        ("", [true, true]),
+        (&*format!("q={id}"), [true, false]),
+        ("verdict=accepted", [true, false]),
+        ("verdict=rejected", [false, true]),
+        ("verdict=waiting", [false, false]),
+        ("partner=IQ&direction=received&type=alert.vehicle", [true, true]),
+        ("direction=sent", [false, false]),
+        ("type=manifest.cargo", [false, false]),
+        ("from=2020-01-01&to=2020-12-31", [false, false]),
+        ("from=2020-01-01&to=2099-12-31", [true, true]),
+    ] {
+        assert_eq!(found(query), expected, "{query}");
+    }
+    // Other events have records of their own.
+    assert!(found(&format!("q={record}")) == [false, false] || !record.is_empty());
+    for bad in ["verdict=good", "direction=up", "from=yesterday", "nonsense=1", "before=x"] {
+        let answer = auditor.get(&format!("/messages?{bad}"));
+        assert_eq!((answer.status, answer.code().as_str()), (400, "query_invalid"), "{bad}");
+    }
+    // Who looked for what stands in the row beside the entry.
+    let reads = auditor.get("/v1/audit/reads?from=0").json();
+    let what: Vec<&str> =
+        reads["reads"].as_array().unwrap().iter().map(|read| read["what"].as_str().unwrap()).collect();
+    assert!(what.iter().any(|what| what.contains(&format!("q={id}"))), "{what:?}");
+}
+
+#[test]
+fn content_is_opened_for_a_reason_that_is_recorded() {
+    let office = Office::open();
+    let id = office.send(&alert());
+    let browser = office.browser("auditor-amal", "en");
+    browser.go(&office.page(&format!("/messages/{id}")));
+    assert!(!browser.text("main").contains("١٢٣٤٥"), "closed");
+    browser.fill("input[name=reason]", "complaint 17/2026");
+    browser.click("form[method=post] button");
+    wait_for("the plate", || browser.has(".plate").then_some(()));
+    assert_eq!(browser.text(".plate-text"), "٢٢ ا ١٢٣٤٥");
+    assert_eq!(browser.run("return document.querySelector('.plate-text').dir", &[]), json!("rtl"));
+    let mut wrong = String::new();
+    look(&browser, "auditor-content", "en", &mut wrong);
+    assert!(wrong.is_empty(), "{wrong}");
+    let officer = office.browser("data-protection-dora", "en");
+    officer.go(&office.page("/reads"));
+    let text = officer.text("main");
+    assert!(text.contains("complaint 17/2026") && text.contains("amal") && text.contains(&id), "{text}");
+    // No reason, nothing opened.
+    let auditor = office.pair.jo.national("auditor-amal");
+    for reason in ["", "reason=", "reason=no", "other=complaint"] {
+        let path = format!("/messages/{id}");
+        let answer =
+            auditor.request("POST", &path, "application/x-www-form-urlencoded", reason.as_bytes()).unwrap();
+        let html = String::from_utf8(answer.body).unwrap();
+        assert!(
+            answer.status == 200 && html.contains("reason-unfit") && !html.contains("plate-text"),
+            "{reason}"
+        );
+    }
+    // Erased: the page says so, and what it said is gone.
+    office.pair.jo.ok(&["erase", &id, "--reason", "court order 5"]);
+    browser.go(&office.page(&format!("/messages/{id}")));
+    let text = browser.text("main");
+    assert!(text.contains("The content was erased") && !browser.has(".plate"), "{text}");
+}
+
+#[test]
+fn a_pasted_message_is_judged_as_the_command_judges_it() {
+    let office = Office::open();
+    let browser = office.browser("operator-omar", "en");
+    let mut wrong_one = alert();
+    wrong_one["data"]["vin"] = json!("NOT-A-VIN");
+    let file = office.pair.folder.path().join("wrong.json");
+    std::fs::write(&file, serde_json::to_vec_pretty(&wrong_one).unwrap()).unwrap();
+    let said = office.pair.jo.run(&["check", "--format", "json", file.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    browser.go(&office.page("/check"));
+    let text = serde_json::to_string_pretty(&wrong_one).unwrap();
+    browser.run("document.querySelector('textarea').value = arguments[0]", &[json!(text)]);
+    browser.click("main form button");
+    let shown = browser.text("main");
+    assert!(shown.contains("It does not conform.") && shown.contains("/data/vin"), "{shown}");
+    assert!(said.contains("/data/vin"), "{said}");
+    browser.run("document.querySelector('textarea').value = arguments[0]", &[json!(alert().to_string())]);
+    browser.click("main form button");
+    assert!(browser.text("main").contains("It conforms."), "{}", browser.text("main"));
+}
