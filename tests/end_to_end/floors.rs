@@ -28,6 +28,7 @@ const FLOORS: &[&[&str]] = &[
         "dispatch",
         "deadlines",
         "retention",
+        "findable",
         "revocation",
         "stamp",
     ],

@@ -30,7 +30,7 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 14] = [
+const MIGRATIONS: [(usize, &str); 15] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
@@ -45,11 +45,21 @@ const MIGRATIONS: [(usize, &str); 14] = [
     (12, include_str!("../../gateway/server/src/store/migrations/sqlite/0012_proposal.sql")),
     (13, include_str!("../../gateway/server/src/store/migrations/sqlite/0013_roles.sql")),
     (14, include_str!("../../gateway/server/src/store/migrations/sqlite/0014_reading.sql")),
+    (16, include_str!("../../gateway/server/src/store/migrations/sqlite/0016_search.sql")),
+];
+
+const UNDO_SEARCH: &[&str] = &[
+    "DROP TABLE tally",
+    "DROP TABLE match_key",
+    "DROP TABLE unmatched",
+    "DROP INDEX message_type",
+    "ALTER TABLE message DROP COLUMN purpose",
 ];
 
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        16 => UNDO_SEARCH,
         14 => &["DROP TABLE reading"],
         13 => &[
             "CREATE TABLE client_11 (certificate BLOB PRIMARY KEY,
@@ -384,7 +394,8 @@ fn an_upgrade_is_told_first_and_done_behind_a_backup() {
 }
 
 /// What takes a server's database back to its first schema, newest first.
-const UNDO_POSTGRES: [(u64, &[&str]); 9] = [
+const UNDO_POSTGRES: [(u64, &[&str]); 10] = [
+    (16, UNDO_SEARCH),
     (14, &["DROP TABLE reading"]),
     (
         13,
@@ -447,7 +458,10 @@ fn a_home_on_postgres_migrates_from_its_first_schema() {
     }
     assert_eq!(shape_of(&database), shape_of(&fresh), "exactly what the first schema was");
     let report = checked(&pair.jo, 1);
-    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10, 11, 12, 13, 14], &Value::Null));
+    assert_eq!(
+        (versions(&report), &report["room"]),
+        (vec![6, 7, 8, 9, 10, 11, 12, 13, 14, 16], &Value::Null)
+    );
     let done = pair.jo.json(&["upgrade"]);
     assert_eq!(checked(&pair.jo, 0)["verdict"], "nothing");
     pair.jo.start();

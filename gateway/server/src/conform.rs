@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use silkgate_message::agreement::{Agreement, Direction};
-use silkgate_message::catalogue::{MessageType, Severity, Violation};
+use silkgate_message::catalogue::{MessageType, Severity, Violation, terms};
 use silkgate_message::event::Envelope;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
@@ -37,6 +37,7 @@ pub fn bonds(message_type: &MessageType, event: &Value) -> Bonds {
     Bonds {
         references: message_type.references(event),
         question: message_type.question(event),
+        terms: terms::terms(event),
         out_of_order: message_type.out_of_order(),
     }
 }

@@ -14,6 +14,7 @@ mod deliver;
 mod directory;
 mod dispatch;
 mod figures;
+mod findable;
 mod gateway;
 mod handshakes;
 mod http;

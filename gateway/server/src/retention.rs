@@ -151,6 +151,7 @@ pub async fn encrypt_plain(store: &Store, directory: &Directory) -> Result<(), S
                 digest: row.digest,
                 day,
                 bytes,
+                terms: Vec::new(),
             });
         }
         payload::replace(&mut tx, store.keys(), &payloads).await?;

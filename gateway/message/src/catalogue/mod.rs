@@ -29,6 +29,7 @@ mod risk_notice;
 mod rules;
 mod schema;
 mod shape;
+pub mod terms;
 mod transit_movement;
 
 use std::sync::OnceLock;

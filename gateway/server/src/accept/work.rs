@@ -105,6 +105,8 @@ pub struct Bonds {
     pub references: Vec<Reference>,
     /// Its question.
     pub question: Option<Question>,
+    /// By what it can be found.
+    pub terms: Vec<String>,
     /// What to report where its record's order is broken.
     pub out_of_order: Option<Violation>,
 }

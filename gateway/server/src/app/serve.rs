@@ -31,7 +31,7 @@ use crate::stamp::{self, Authority};
 use crate::standing::Standing;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
-use crate::{deadlines, dispatch, operations, push, retention, revocation, witness};
+use crate::{deadlines, dispatch, findable, operations, push, retention, revocation, witness};
 pub(crate) use national::national_routes;
 use national::{National, page_routes};
 use planes::Partners;
@@ -134,6 +134,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(reconcile::regularly(gateway.clone())),
         tokio::spawn(deadlines::run(gateway.clone(), stop.clone())),
         tokio::spawn(retention::run(gateway.clone(), stop.clone())),
+        tokio::spawn(findable::run(gateway.clone(), stop.clone())),
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
         tokio::spawn(hear(gateway.clone(), stop.clone())),
         tokio::spawn(time_stamps(gateway.clone(), tsa, stop.clone())),

@@ -367,6 +367,7 @@ fn departs(row: &Message, jws: &Jws) -> Option<&'static str> {
         ("subject", envelope.subject == row.subject),
         ("signed_ms", jws.iat == row.signed_at),
         ("expires_ms", envelope.expires_at == row.expires_at),
+        ("purpose", row.purpose.as_ref().is_none_or(|purpose| *purpose == envelope.purpose)),
     ];
     columns.into_iter().find(|(_, fits)| !fits).map(|(column, _)| column)
 }

@@ -1,5 +1,6 @@
 //! Messages: search, filters in the address, pages by cursor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -8,7 +9,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
-use silkgate_message::catalogue::Catalogue;
+use silkgate_message::agreement::{Agreement, Direction};
+use silkgate_message::catalogue::{Catalogue, terms};
 use silkgate_message::event;
 use silkgate_message::instant::Instant;
 use silkgate_message::problem::{Code, Problem};
@@ -36,8 +38,9 @@ const TEXT_MAX: usize = 200;
 #[derive(Deserialize, Default, Clone)]
 #[serde(deny_unknown_fields, default)]
 pub struct Asked {
-    /// A message id or a record.
+    /// A message id, a record, or what a message holds: a plate, a VIN, a document's or a container's number.
     q: String,
+    purpose: String,
     partner: String,
     direction: String,
     r#type: String,
@@ -73,6 +76,7 @@ impl Asked {
             way: given(&self.direction).map(way).transpose()?,
             kind: given(&self.r#type),
             record: given(&self.q),
+            purpose: given(&self.purpose),
             since: given(&self.from).map(|text| day(&text)).transpose()?,
             until: given(&self.to)
                 .map(|text| day(&text).map(|day| Instant::of_day(day.day() + 1)))
@@ -90,6 +94,7 @@ impl Asked {
             ("direction", &self.direction),
             ("type", &self.r#type),
             ("verdict", &self.verdict),
+            ("purpose", &self.purpose),
             ("from", &self.from),
             ("to", &self.to),
         ] {
@@ -133,6 +138,7 @@ struct Page {
     asked: Asked,
     partners: Vec<String>,
     kinds: Vec<String>,
+    purposes: BTreeSet<String>,
     lines: Vec<Line>,
     /// The next page's address.
     next: Option<String>,
@@ -154,7 +160,7 @@ pub async fn messages(
     let what = format!("messages {}", asked.address(asked.before.unwrap_or(0)));
     let _place = logged(&gateway, &peer, About { act: "read_messages", what, reason: None }).await?;
     let mut tx = gateway.store.read().await.map_err(failed)?;
-    let found = find(&mut tx, &asked, filter).await.map_err(failed)?;
+    let found = find(&gateway, &mut tx, &asked, filter).await.map_err(failed)?;
     let directory = gateway.directory();
     let mut kinds: Vec<String> =
         Catalogue::embedded().types().iter().map(|kind| kind.name().to_owned()).collect();
@@ -163,11 +169,19 @@ pub async fn messages(
         f,
         partners: directory.partners().map(|partner| partner.country.to_string()).collect(),
         kinds,
+        purposes: directory.partners().flat_map(|partner| agreed_purposes(&partner.agreement)).collect(),
         next: found.next.map(|before| asked.address(before)),
         reached: found.reached,
         lines: found.rows.into_iter().map(Line::from).collect(),
         asked,
     }))
+}
+
+fn agreed_purposes(agreement: &Agreement) -> Vec<String> {
+    let both = [Direction::Receive, Direction::Send].into_iter();
+    both.flat_map(|direction| agreement.clauses(direction))
+        .flat_map(|clause| clause.purposes.clone())
+        .collect()
 }
 
 struct Found {
@@ -176,7 +190,12 @@ struct Found {
     reached: Option<Instant>,
 }
 
-async fn find(conn: &mut Connection, asked: &Asked, mut filter: Filter) -> Result<Found, StoreError> {
+async fn find(
+    gateway: &Gateway,
+    conn: &mut Connection,
+    asked: &Asked,
+    mut filter: Filter,
+) -> Result<Found, StoreError> {
     if let Some(id) = filter.record.as_deref().and_then(event::uuid_v7) {
         return Ok(Found { rows: message::by_id(conn, &id).await?, next: None, reached: None });
     }
@@ -189,10 +208,23 @@ async fn find(conn: &mut Connection, asked: &Asked, mut filter: Filter) -> Resul
         Some(since) => (search::seq_at(conn, since).await? - SLACK).max(0),
         None => 0,
     };
-    // One record has an index of its own.
-    let after = if filter.record.is_some() { end } else { (before - 1 - SCAN).max(end) };
-    filter.record = filter.record.map(|record| record.trim().to_owned());
-    let mut rows = search::newest(conn, &filter, after, before, PAGE + 1).await?;
+    let limit = PAGE as usize + 1;
+    let (mut rows, after) = match filter.record.clone() {
+        // One record has an index of its own, and so has what messages hold.
+        Some(text) => {
+            let held = gateway.store.holding(conn, &terms::meant(&text), before, limit).await?;
+            let mut rows = search::newest(conn, &filter, end, before, PAGE + 1).await?;
+            filter.record = None;
+            rows.extend(search::among(conn, &filter, &held).await?);
+            rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
+            rows.dedup_by_key(|row| row.seq);
+            (rows, end)
+        }
+        None => {
+            let after = (before - 1 - SCAN).max(end);
+            (search::newest(conn, &filter, after, before, PAGE + 1).await?, after)
+        }
+    };
     let is_full = rows.len() > PAGE as usize;
     rows.truncate(PAGE as usize);
     let next = match rows.last() {

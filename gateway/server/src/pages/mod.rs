@@ -5,6 +5,7 @@
 //! logged before it is shown, as in [`crate::reading`].
 
 mod assets;
+mod chart;
 mod check;
 mod content;
 mod door;

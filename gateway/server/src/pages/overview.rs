@@ -1,5 +1,6 @@
 //! The overview: what needs attention first, then how everything stands.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -8,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use silkgate_message::instant::Instant;
 
+use super::chart::{self, Chart};
 use super::frame::Frame;
 use super::{failed, page};
 use crate::clock;
@@ -17,12 +19,14 @@ use crate::operations::{self, certificates};
 use crate::reading::{About, logged};
 use crate::roles::NationalPeer;
 use crate::store::ledger::Head;
-use crate::store::{StoreError, delivery, ledger, message, outbox, witness};
+use crate::store::{StoreError, delivery, ledger, message, outbox, tally, witness};
 
 /// Days before its end from which on a certificate needs attention.
 const EARLY_DAYS: i64 = 30;
 /// After which a waiting message needs attention.
 const LONG_MS: i64 = 10 * 60_000;
+/// Reasons that are shown, the most frequent ones.
+const REFUSALS_MAX: usize = 12;
 /// Certificates that are shown, those that end first.
 const CERTIFICATES_MAX: usize = 20;
 
@@ -63,6 +67,8 @@ struct Ending {
 struct Page {
     f: Frame,
     attention: Vec<Attention>,
+    charts: Vec<Chart>,
+    refusals: Vec<(String, String, i64)>,
     sending: Vec<Queue>,
     delivering: Vec<Queue>,
     witnessed: Vec<Witnessed>,
@@ -78,6 +84,7 @@ struct Stored {
     dead: i64,
     alarms: usize,
     witnessed: Vec<Witnessed>,
+    counts: Vec<tally::Day>,
 }
 
 /// `GET /`
@@ -106,7 +113,10 @@ pub async fn overview(
     certificates.truncate(CERTIFICATES_MAX);
     let reconciled = gateway.figures.reconciled();
     let reconciled: Vec<_> = reconciled.into_iter().map(|(of, found)| (of.to_string(), found)).collect();
+    let today = now.day();
     let mut shown = Page {
+        charts: chart::charts(&stored.counts, today, |day| Instant::of_day(day).date()),
+        refusals: refusals(&stored.counts),
         f,
         attention: Vec::new(),
         sending: stored.sending.into_iter().map(queue).collect(),
@@ -144,6 +154,19 @@ pub async fn overview(
     Ok(page(&shown))
 }
 
+/// Refusals by partner and reason, the most frequent first.
+fn refusals(counts: &[tally::Day]) -> Vec<(String, String, i64)> {
+    let mut sums: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for count in counts.iter().filter(|count| !matches!(&*count.outcome, "accepted" | "submitted")) {
+        *sums.entry((&count.partner, &count.outcome)).or_default() += count.messages;
+    }
+    let sums = sums.into_iter().map(|((of, why), count)| (of.to_owned(), why.to_owned(), count));
+    let mut sums: Vec<_> = sums.collect();
+    sums.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
+    sums.truncate(REFUSALS_MAX);
+    sums
+}
+
 async fn stored(gateway: &Gateway) -> Result<Stored, StoreError> {
     let mut tx = gateway.store.read().await?;
     let mut stored = Stored { heads: ledger::heads(&mut tx).await?, ..Stored::default() };
@@ -159,6 +182,7 @@ async fn stored(gateway: &Gateway) -> Result<Stored, StoreError> {
             });
         }
     }
+    stored.counts = tally::by_day(&mut tx, clock::now().day() - chart::DAYS + 1).await?;
     stored.sending = outbox::depth(&mut tx).await?;
     stored.delivering = delivery::depth(&mut tx).await?;
     stored.alarms = witness::open_alarms(&mut tx).await?.len();

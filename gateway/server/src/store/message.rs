@@ -127,10 +127,12 @@ pub struct Message {
     pub code: Option<String>,
     /// SHA-256 of the submission's body, to know a repeated submission.
     pub request: Option<Digest>,
+    /// `purpose`; None: of an older version, or unsound.
+    pub purpose: Option<String>,
 }
 
 pub(super) const COLUMNS: &str = "seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
-                       expires_ms, at_ms, log, entry, checkpoint, state, code, request";
+                       expires_ms, at_ms, log, entry, checkpoint, state, code, request, purpose";
 
 pub(super) fn from_row(row: &Row) -> Result<Message, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("message.{what}"));
@@ -163,6 +165,7 @@ pub(super) fn from_row(row: &Row) -> Result<Message, StoreError> {
         state: State::ALL.into_iter().find(|s| s.as_str() == state).ok_or_else(|| corrupt("state"))?,
         code: row.get(17)?,
         request: request.map(|bytes| bytes32(bytes, "message.request").map(Digest)).transpose()?,
+        purpose: row.get(19)?,
     })
 }
 
@@ -195,10 +198,11 @@ pub async fn insert(conn: &mut Connection, rows: &[Message]) -> Result<(), Store
             row.state.as_str().into(),
             row.code.as_deref().into(),
             row.request.as_ref().map(|digest| digest.0.as_slice()).into(),
+            row.purpose.as_deref().into(),
         ]
     };
     let head = "INSERT INTO message (seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
-                expires_ms, at_ms, log, entry, checkpoint, state, code, request)";
+                expires_ms, at_ms, log, entry, checkpoint, state, code, request, purpose)";
     insert_all(conn, head, "", rows.iter().map(values).collect()).await?;
     Ok(())
 }

@@ -14,6 +14,7 @@ mod fault;
 pub mod key_exchange;
 pub mod keys;
 pub mod ledger;
+pub mod matching;
 #[cfg(test)]
 pub mod memory;
 pub mod message;
@@ -32,6 +33,7 @@ pub mod search;
 mod shape;
 mod sql;
 pub mod staged;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;

@@ -7,6 +7,7 @@ use sqlx::AssertSqlSafe;
 
 use super::database::Database;
 use super::keys::{DayKey, Found, KeyStore};
+use super::matching;
 use super::message::Way;
 use super::seal::{self, Bound, Sealed};
 use super::sql::{Row, insert_all, sql};
@@ -30,26 +31,35 @@ pub struct Payload {
     pub day: i64,
     /// The signed bytes.
     pub bytes: Vec<u8>,
+    /// By what the message can be found.
+    pub terms: Vec<String>,
 }
 
-/// A row of `payload`: `seq`, `key_id` and what is sealed.
-type Stored = (i64, i64, Sealed);
+/// A payload, sealed, and the day key that it is under.
+struct Stored {
+    seq: i64,
+    key: DayKey,
+    sealed: Sealed,
+}
 
-/// Encrypts payloads and inserts them.
+/// Encrypts payloads and inserts them, with what their messages can be found by.
 pub async fn insert(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
-    let rows = seal_all(keys, payloads).await?.into_iter();
+    let stored = seal_all(keys, payloads).await?;
+    let found_by =
+        stored.iter().zip(payloads).map(|(of, payload)| (of.seq, &of.key, payload.terms.as_slice()));
+    matching::insert(conn, found_by).await?;
     let values =
-        |(seq, key, sealed): Stored| vec![seq.into(), key.into(), sealed.wrapped.into(), sealed.bytes.into()];
+        |of: Stored| vec![of.seq.into(), of.key.id.into(), of.sealed.wrapped.into(), of.sealed.bytes.into()];
     let head = "INSERT INTO payload (seq, key_id, wrapped, bytes)";
-    insert_all(conn, head, "", rows.map(values).collect()).await?;
+    insert_all(conn, head, "", stored.into_iter().map(values).collect()).await?;
     Ok(())
 }
 
 /// Puts encrypted payloads in the place of plain ones.
 pub async fn replace(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
-    for (seq, key, sealed) in seal_all(keys, payloads).await? {
+    for Stored { seq, key, sealed } in seal_all(keys, payloads).await? {
         sql("UPDATE payload SET key_id = $1, wrapped = $2, bytes = $3 WHERE seq = $4")
-            .bind(key)
+            .bind(key.id)
             .bind(sealed.wrapped)
             .bind(sealed.bytes)
             .bind(seq)
@@ -70,14 +80,14 @@ async fn seal_all(keys: &KeyStore, payloads: &[Payload]) -> Result<Vec<Stored>, 
     let wanted: Vec<(&str, i64)> =
         payloads.iter().map(|payload| (payload.partner.as_str(), payload.day)).collect();
     let day_keys = keys.ensure(&wanted).await?;
-    let seal = |(payload, key): (&Payload, &DayKey)| {
+    let seal = |(payload, key): (&Payload, DayKey)| {
         let bound = Bound { partner: &payload.partner, way: payload.way, digest: payload.digest };
-        let sealed = seal::seal(key, &bound, &payload.bytes);
+        let sealed = seal::seal(&key, &bound, &payload.bytes);
         let sealed =
             sealed.ok_or_else(|| StoreError::Corrupt("a payload is too long to be encrypted".into()))?;
-        Ok((payload.seq, key.id, sealed))
+        Ok(Stored { seq: payload.seq, key, sealed })
     };
-    payloads.iter().zip(&day_keys).map(seal).collect()
+    payloads.iter().zip(day_keys).map(seal).collect()
 }
 
 impl Store {
@@ -233,8 +243,9 @@ pub async fn key_of(conn: &mut Connection, seq: i64) -> Result<Option<i64>, Stor
     sql("SELECT key_id FROM payload WHERE seq = $1").bind(seq).first(conn).await
 }
 
-/// Takes a payload and its wrapped key away. False where it is not there.
+/// Takes a payload, its wrapped key and what it was found by away. False where it is not there.
 pub async fn remove(conn: &mut Connection, seq: i64) -> Result<bool, StoreError> {
+    matching::remove(conn, seq).await?;
     let done = sql("DELETE FROM payload WHERE seq = $1").bind(seq).execute(conn).await?;
     Ok(done == 1)
 }

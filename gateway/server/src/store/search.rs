@@ -18,6 +18,8 @@ pub struct Filter {
     pub kind: Option<String>,
     /// `subject`.
     pub record: Option<String>,
+    /// `purpose`.
+    pub purpose: Option<String>,
     /// Committed at this instant or later.
     pub since: Option<Instant>,
     /// Committed before this instant.
@@ -77,6 +79,7 @@ impl Filter {
         add("direction =", self.way.map(|way| way.as_str().into()));
         add("type =", self.kind.as_deref().map(Value::from));
         add("subject =", self.record.as_deref().map(Value::from));
+        add("purpose =", self.purpose.as_deref().map(Value::from));
         add("at_ms >=", self.since.map(|at| at.0.into()));
         add("at_ms <", self.until.map(|at| at.0.into()));
         text.push_str(self.verdict.map_or("", Verdict::condition));
@@ -107,6 +110,17 @@ pub async fn newest(
     let (conditions, values) = filter.conditions(2);
     let text = format!("WHERE seq > $1 AND seq < $2{conditions} ORDER BY seq DESC LIMIT {limit}");
     read(conn, text, [after.into(), before.into()].into_iter().chain(values)).await
+}
+
+/// Those of these messages that pass the filter, in no order.
+pub async fn among(conn: &mut Connection, filter: &Filter, seqs: &[i64]) -> Result<Vec<Message>, StoreError> {
+    let mut rows = Vec::new();
+    for seq in seqs {
+        let (conditions, values) = filter.conditions(1);
+        let text = format!("WHERE seq = $1{conditions}");
+        rows.extend(read(conn, text, std::iter::once((*seq).into()).chain(values)).await?);
+    }
+    Ok(rows)
 }
 
 async fn read(

@@ -92,7 +92,7 @@ impl Batch<'_> {
             log,
             index,
         );
-        self.keep(seq, received.erase_day, received.bytes.clone());
+        self.keep(seq, received.erase_day, received.bytes.clone(), &received.bonds.terms);
         self.owe(received, seq);
         let recipient = envelope.recipient.to_string();
         self.changed.recipients.push(recipient.clone());
@@ -213,5 +213,6 @@ fn received_row(
         state,
         code,
         request: None::<Digest>,
+        purpose: received.envelope.as_ref().ok().map(|envelope| envelope.purpose.clone()),
     }
 }

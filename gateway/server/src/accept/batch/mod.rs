@@ -8,7 +8,7 @@ mod reading;
 mod relation;
 mod witness;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use silkgate_ledger::entry::{Entry, Kind};
 use silkgate_message::catalogue::Priority;
@@ -23,6 +23,7 @@ use super::erase::{erase, needed};
 use super::event::{Event, Happened};
 use super::work::{Answer, Bonds, HandOver, Note, NoteLog, Verdict, Work, entry_at};
 use crate::clock;
+use crate::figures::known_type;
 use crate::standing::Standing;
 use crate::store::delivery::{Notice, Waiting};
 use crate::store::erasure::Rule;
@@ -33,7 +34,7 @@ use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::witness::{self as witness_store, clock_agrees};
-use crate::store::{Connection, StoreError, courier, delivery, outbox, partner};
+use crate::store::{Connection, StoreError, courier, delivery, outbox, partner, tally};
 
 /// A batch that is written and not yet committed.
 pub(super) struct Done {
@@ -269,6 +270,7 @@ impl Batch<'_> {
             row.checkpoint = grown.checkpoint(row.log);
         }
         message::insert(conn, &messages).await?;
+        tally::add(conn, &counted(&changed.events, now)).await?;
         payload::insert(conn, keys, &payloads).await?;
         for (seq, problem) in &refusals {
             message::put_refusal(conn, *seq, problem).await?;
@@ -375,12 +377,38 @@ impl Batch<'_> {
     }
 
     /// Keeps the signed bytes of the message just taken, until the day on which they are to be erased.
-    fn keep(&mut self, seq: i64, day: i64, bytes: Vec<u8>) {
+    fn keep(&mut self, seq: i64, day: i64, bytes: Vec<u8>, terms: &[String]) {
         if let Some(row) = self.messages.last() {
             let (way, partner, digest) = (row.way, row.partner.clone(), row.digest);
-            self.payloads.push(Payload { seq, way, partner, digest, day, bytes });
+            self.payloads.push(Payload { seq, way, partner, digest, day, bytes, terms: terms.to_vec() });
         }
     }
+}
+
+/// What these events add to the counts of the hour.
+fn counted(events: &[Event], now: Instant) -> BTreeMap<tally::Kind, i64> {
+    let mut counts = BTreeMap::new();
+    for event in events {
+        let (direction, outcome) = match &event.happened {
+            Happened::Received { accepted: true } => ("received", "accepted"),
+            Happened::Received { .. } => ("received", event.code.as_deref().unwrap_or("rejected")),
+            Happened::Submitted => ("sent", "submitted"),
+            Happened::Settled(State::Receipted) => ("sent", "accepted"),
+            Happened::Settled(State::Rejected) => ("sent", event.code.as_deref().unwrap_or("rejected")),
+            Happened::Settled(state) => ("sent", state.as_str()),
+            Happened::Delivered { .. } | Happened::Unanswered => continue,
+        };
+        let kind = tally::Kind {
+            hour: now.0.div_euclid(tally::HOUR_MS),
+            partner: event.partner.clone(),
+            direction,
+            // What is not of the catalogue was written by somebody else, who could write anything.
+            kind: known_type(event.kind.as_deref()).to_owned(),
+            outcome: outcome.to_owned(),
+        };
+        *counts.entry(kind).or_default() += 1;
+    }
+    counts
 }
 
 /// Names a message in an entry.

@@ -89,9 +89,10 @@ impl Batch<'_> {
             state: State::Queued,
             code: None,
             request: Some(submission.request),
+            purpose: Some(envelope.purpose.clone()),
         };
         let seq = self.take(row, log, index);
-        self.keep(seq, submission.erase_day, submission.bytes.clone());
+        self.keep(seq, submission.erase_day, submission.bytes.clone(), &submission.bonds.terms);
         self.answer(seq, related);
         self.ask(seq, Way::Sent, &submission.bonds);
         self.sends.push(Waiting {

@@ -44,6 +44,8 @@ async fn add(conn: &mut Connection, seq: i64, lane: usize, priority: Priority) {
         state: State::Queued,
         code: None,
         request: None,
+
+        purpose: None,
     };
     message::insert(conn, &[row]).await.unwrap();
     let waiting = Waiting { seq, partner, subject, priority, expires_at: EXPIRY, record: None };

@@ -116,6 +116,8 @@ fn sample(seq: i64, way: Way, subject: &str) -> Message {
         state: if way == Way::Sent { State::Queued } else { State::Accepted },
         code: None,
         request: None,
+
+        purpose: None,
     }
 }
 

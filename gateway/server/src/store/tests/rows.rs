@@ -141,6 +141,7 @@ async fn payloads_open_for_every_process(base: &Base, store: Store) {
         digest: Digest([seq as u8; 32]),
         day: 30_000 + seq % 2,
         bytes,
+        terms: Vec::new(),
     };
     let mut tx = store.write().await.unwrap();
     put(&mut tx, Way::Sent, &["A", "B", "C"]).await.unwrap();

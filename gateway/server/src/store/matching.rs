@@ -1,0 +1,113 @@
+//! Table `match_key`: by what messages can be found. A match key is the beginning of an HMAC under a key made from the day key of
+//! the message's payload: who holds the database alone cannot guess what it stands for, and nobody can once the day key is
+//! destroyed, in backups either.
+
+use ring::hmac;
+use sqlx::AssertSqlSafe;
+
+use super::keys::DayKey;
+use super::sql::{Value, insert_all, sql};
+use super::{Connection, Store, StoreError};
+
+/// Bytes of a match key: enough that none is met by chance.
+const KEY_LEN: usize = 16;
+/// Match keys that one statement looks for.
+const AT_ONCE: usize = 400;
+
+/// The match key of a term under a day key.
+fn match_key(day_key: &DayKey, term: &str) -> Vec<u8> {
+    // A key for this alone: what is derived for one use says nothing of another (NIST SP 800-108).
+    let of_day = hmac::Key::new(hmac::HMAC_SHA256, day_key.key.as_slice());
+    let of_terms = hmac::sign(&of_day, b"silkgate match key");
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, of_terms.as_ref()), term.as_bytes());
+    tag.as_ref()[..KEY_LEN].to_vec()
+}
+
+/// Keeps the match keys of messages: `seq`, the day key of its payload, its terms.
+pub(super) async fn insert(
+    conn: &mut Connection,
+    of: impl Iterator<Item = (i64, &DayKey, &[String])>,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    for (seq, day_key, terms) in of {
+        let values = |term: &String| vec![day_key.id.into(), match_key(day_key, term).into(), seq.into()];
+        rows.extend(terms.iter().map(values));
+    }
+    let head = "INSERT INTO match_key (key_id, key, seq)";
+    insert_all(conn, head, "ON CONFLICT (key_id, key, seq) DO NOTHING", rows).await?;
+    Ok(())
+}
+
+/// Takes the match keys of a message away.
+pub(super) async fn remove(conn: &mut Connection, seq: i64) -> Result<(), StoreError> {
+    sql("DELETE FROM match_key WHERE seq = $1").bind(seq).execute(conn).await?;
+    Ok(())
+}
+
+impl Store {
+    /// The messages that hold one of these terms, the newest first, those before `before`, at most `limit`.
+    pub async fn holding(
+        &self,
+        conn: &mut Connection,
+        terms: &[String],
+        before: i64,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
+        let mut wanted = Vec::new();
+        for (id, _) in self.keys.live(i64::MAX).await? {
+            if let super::keys::Found::Key(day_key) = self.keys.find(id).await? {
+                wanted.extend(terms.iter().map(|term| (id, match_key(&day_key, term))));
+            }
+        }
+        let mut found = Vec::new();
+        for chunk in wanted.chunks(AT_ONCE) {
+            let places: Vec<String> =
+                (0..chunk.len()).map(|n| format!("(${}, ${})", 2 * n + 2, 2 * n + 3)).collect();
+            let text = format!(
+                "SELECT DISTINCT seq FROM match_key WHERE seq < $1 AND (key_id, key) IN (VALUES {})",
+                places.join(", ")
+            );
+            // Numbers of placeholders only.
+            let mut query = sql(AssertSqlSafe(text)).bind(before);
+            for (id, key) in chunk {
+                query = query.bind(Value::from(*id)).bind(Value::from(key.as_slice()));
+            }
+            found.extend(query.column::<i64>(conn).await?);
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.dedup();
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The newest messages whose payloads were kept without match keys, at most `limit`; `None`: there are none left.
+    pub async fn unmatched(
+        &self,
+        conn: &mut Connection,
+        limit: i64,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let upto: i64 = sql("SELECT upto FROM unmatched WHERE id = 1").value(conn).await?;
+        Ok((upto > 0).then_some(((upto - limit).max(0), upto)))
+    }
+
+    /// Gives the messages after `after` and up to `upto` their match keys and purposes; what is below is left for the next time.
+    pub async fn match_older(
+        &self,
+        conn: &mut Connection,
+        (after, upto): (i64, i64),
+        terms_of: impl Fn(&[u8]) -> Option<(Vec<String>, String)>,
+    ) -> Result<(), StoreError> {
+        for (seq, payload) in self.payloads(conn, after, upto).await? {
+            // One that cannot be read is the audit's finding, not this one's.
+            let Some((terms, purpose)) = payload.ok().as_deref().and_then(&terms_of) else { continue };
+            let Some(key_id) = super::payload::key_of(conn, seq).await? else { continue };
+            if let super::keys::Found::Key(day_key) = self.keys.find(key_id).await? {
+                insert(conn, [(seq, &day_key, terms.as_slice())].into_iter()).await?;
+            }
+            let query = sql("UPDATE message SET purpose = $1 WHERE seq = $2 AND purpose IS NULL");
+            query.bind(purpose).bind(seq).execute(conn).await?;
+        }
+        sql("UPDATE unmatched SET upto = $1 WHERE id = 1").bind(after).execute(conn).await?;
+        Ok(())
+    }
+}
