@@ -54,7 +54,7 @@ fn house(home: &Home, what: &str) -> Vec<Value> {
 fn ask(client: &Client, method: &str, path: &str, id: &str) -> Answer {
     let path = path.replace("{id}", id);
     let path = match path.as_str() {
-        "/v1/audit/entries" | "/v1/audit/checkpoint" => format!("{path}?log=house"),
+        "/v1/audit/entries" | "/v1/audit/checkpoint" | "/v1/audit/events" => format!("{path}?log=house"),
         _ if path.ends_with("/content") => format!("{path}?reason=a-complaint"),
         _ => path,
     };
@@ -353,5 +353,49 @@ fn who_is_removed_is_out_on_an_open_connection() {
     let acts = ["client", "client_remove"].map(|what| house(&pair.jo, what).len());
     assert_eq!(acts, [5, 2], "two of init, three people");
     assert_eq!(pair.jo.run(&["client", "remove", "amal"]).status.code(), Some(1));
+    assert!(pair.jo.audit().is_empty());
+}
+
+#[test]
+fn the_event_stream_goes_on_at_its_cursor_and_loses_nothing() {
+    let mut pair = pair();
+    let line = |answer: &Answer| -> Vec<Value> {
+        let text = std::str::from_utf8(&answer.body).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let next = |answer: &Answer| answer.header("silkgate-next").unwrap().parse::<u64>().unwrap();
+    let amal = pair.jo.national("auditor-amal");
+    let first = amal.get("/v1/audit/events?log=IQ");
+    assert_eq!(first.header("content-type"), Some("application/jsonl"));
+    let mut cursor = next(&first);
+    let mut seen = line(&first);
+    // Who waits gets what comes, as soon as it is committed.
+    let waiting = format!("/v1/audit/events?log=IQ&from={cursor}&wait=30");
+    let (id, answer) = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| amal.get(&waiting));
+        let id = alert(&pair);
+        (id, waiting.join().unwrap())
+    });
+    assert!(line(&answer)[0]["entry"]["id"] == id.as_str(), "{answer:?}");
+    seen.extend(line(&answer));
+    cursor = next(&answer);
+    // Nothing new: the same cursor again.
+    let empty = amal.get(&format!("/v1/audit/events?log=IQ&from={cursor}"));
+    assert_eq!((empty.status, empty.body.len(), next(&empty)), (200, 0, cursor));
+    // The gateway starts again; what came meanwhile follows.
+    pair.jo.kill();
+    pair.jo.start();
+    let second = alert(&pair);
+    let rest = pair.jo.national("auditor-amal").get(&format!("/v1/audit/events?log=IQ&from={cursor}"));
+    seen.extend(line(&rest));
+    let indexes: Vec<u64> = seen.iter().map(|line| line["index"].as_u64().unwrap()).collect();
+    assert_eq!(indexes, (0..indexes.len() as u64).collect::<Vec<_>>(), "no gap, nothing twice");
+    for id in [id, second] {
+        assert!(seen.iter().any(|line| line["entry"]["id"] == id.as_str()), "{id}");
+    }
+    // Recorded once for each start of the gateway, though asked for many times.
+    assert_eq!(house(&pair.jo, "read_events").len(), 2);
+    let house_log = pair.jo.national("data-protection-dora").get("/v1/audit/events?log=house");
+    assert!(line(&house_log).iter().any(|line| line["entry"]["what"] == "read_events"), "{house_log:?}");
     assert!(pair.jo.audit().is_empty());
 }

@@ -333,6 +333,7 @@ act-read-content = محتوى رسالة
 act-read-ledger = السجلات
 act-read-entries = مدخلات سجلّ
 act-read-checkpoint = نقطة تحقّق
+act-read-events = بثّ الأحداث
 act-read-partners = الشركاء
 act-read-purposes = الأغراض
 act-read-reads = من قرأ ماذا

@@ -310,6 +310,7 @@ act-read-content = content of a message
 act-read-ledger = logs
 act-read-entries = entries of a log
 act-read-checkpoint = checkpoint
+act-read-events = event stream
 act-read-partners = partners
 act-read-purposes = purposes
 act-read-reads = who read what

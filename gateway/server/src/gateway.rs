@@ -21,7 +21,7 @@ use crate::figures::Figures;
 use crate::handshakes::Handshakes;
 use crate::keys::{Keys, Part, Reach};
 use crate::refusals::Refusals;
-use crate::roles::ReadBudget;
+use crate::roles::{ReadBudget, Streams};
 use crate::session::Sessions;
 use crate::standing::{Flow, Standing};
 use crate::store::witness::{self, AlarmKind};
@@ -44,6 +44,8 @@ pub struct Gateway {
     pub refusals: Refusals,
     /// What each certificate may still read.
     pub reads: ReadBudget,
+    /// Streams of events that were recorded.
+    pub streams: Streams,
     /// Browsers that look at the pages without a certificate.
     pub sessions: Sessions,
     /// Rung when the outbox may have something due.
@@ -111,6 +113,7 @@ impl Gateway {
             admission,
             refusals: Refusals::default(),
             reads: ReadBudget::default(),
+            streams: Streams::default(),
             sessions: Sessions::default(),
             outbox: Notify::new(),
             questions: Notify::new(),

@@ -106,6 +106,28 @@ impl ReadBudget {
     }
 }
 
+/// Until when each stream of events is recorded: by certificate and log.
+#[derive(Default)]
+pub struct Streams(Mutex<HashMap<(Digest, String), Instant>>);
+
+impl Streams {
+    /// From one record of a stream to the next.
+    const RECORDED_MS: i64 = 3_600_000;
+
+    /// Whether a stream has to be recorded.
+    pub fn is_due(&self, certificate: Digest, log: &str, at: Instant) -> bool {
+        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.retain(|_, until| *until > at);
+        !streams.contains_key(&(certificate, log.to_owned()))
+    }
+
+    /// It was recorded.
+    pub fn note(&self, certificate: Digest, log: &str, at: Instant) {
+        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.insert((certificate, log.to_owned()), at.plus_ms(Self::RECORDED_MS));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +153,11 @@ mod tests {
         let spent = |of, at| (0..200).filter(|_| budget.spend(of, Instant(at))).count();
         assert_eq!([spent(digest, 0), spent(Digest([8; 32]), 0), spent(digest, 59_999)], [120, 120, 0]);
         assert_eq!(spent(digest, 60_000), 120);
+        let streams = Streams::default();
+        let due = |log, at| streams.is_due(digest, log, Instant(at));
+        assert!(due("JO", 0) && due("JO", 1), "until it is recorded");
+        streams.note(digest, "JO", Instant(0));
+        assert!(!due("JO", 3_599_999) && due("house", 0) && due("JO", 3_600_000));
         for role in Role::ALL {
             assert_eq!(Role::parse(role.as_str()), Some(role));
             assert!(role.code().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));

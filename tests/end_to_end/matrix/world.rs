@@ -65,7 +65,7 @@ impl World {
         std::fs::write(&path, Card::sign(&content, card_key.secret_der()).unwrap()).unwrap();
         jo.ok(&["partner", "add", &path.to_string_lossy(), "--fingerprint", &fingerprint]);
         agree(&jo);
-        set(&jo, "body_seconds", "1");
+        set(&jo, "body_seconds", "2");
         // One connection for each request: nobody but the test comes from this address.
         set(&jo, "handshakes_per_second", "100000");
         let mut pair = Pair { iq, jo, folder };

@@ -3,6 +3,7 @@
 //! Each read is in the house log before its answer leaves: who, in which role, what and why. One that cannot be logged is refused.
 
 mod checks;
+mod events;
 mod log;
 mod message;
 mod reads;
@@ -14,6 +15,7 @@ use axum::response::Response;
 use silkgate_message::problem::{Code, Problem};
 
 pub use checks::checks;
+pub use events::events;
 pub use log::{Which, checkpoint, entries};
 pub use message::{content, fit_reason, message};
 pub use reads::reads;

@@ -61,6 +61,7 @@ fn resources() -> Vec<Resource> {
         read("/v1/audit/messages/{id}", &[Auditor], reading::message),
         read("/v1/audit/messages/{id}/content", &[Auditor], reading::content),
         read("/v1/audit/reads", &[Auditor, DataProtection], reading::reads),
+        read("/v1/audit/events", &[Auditor, DataProtection], reading::events),
         write("/v1/pages/link", &[Operator, Auditor, DataProtection], pages::link),
         page(read("/", &[Operator, Auditor, DataProtection], pages::overview)),
         page(read("/messages", &[Auditor], pages::messages)),
