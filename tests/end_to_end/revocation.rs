@@ -234,6 +234,14 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     let other = support::wire::certificates(&pair.jo.path.join("certs/tls.pem")).remove(0);
     assert_eq!(crl(&pair, &list(&pair, 1, &[&other], (-2, 100))).status.code(), Some(0));
     assert_eq!(send().status, 200, "another number");
+    // Under load: what is judged while the list comes into force must not stand behind it in the log.
+    let stop = Arc::new(Mutex::new(false));
+    let (until, key, load) = (stop.clone(), pair.iq.message_key(), pair.iq.as_partner_of(&pair.jo));
+    let sending = std::thread::spawn(move || {
+        while !*until.lock().unwrap() {
+            load.message(&sign(&key, &event("IQ/traffic-police", "JO/public-security")).bytes);
+        }
+    });
     assert_eq!(crl(&pair, &list(&pair, 2, &[issued.der()], (-1, 100))).status.code(), Some(0));
     let refused = wait_for("the certificate to be refused", || {
         let answer = send();
@@ -241,5 +249,11 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     });
     assert_eq!((refused.status, refused.code().as_str()), (403, "certificate_revoked"));
     assert!(refused.json()["receipt"].is_string(), "the refusal is a verdict");
+    *stop.lock().unwrap() = true;
+    sending.join().unwrap();
+    let log = pair.jo.log(&["--partner", "IQ"]);
+    let behind = log.iter().skip_while(|entry| entry["what"] != "crl").skip(1);
+    let mut behind = behind.skip_while(|entry| entry["what"] != "crl");
+    assert!(behind.all(|entry| entry["kind"] != "received"), "taken under a revoked certificate");
     assert!(pair.jo.audit().is_empty());
 }

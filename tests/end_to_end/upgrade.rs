@@ -30,7 +30,7 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 14] = [
+const MIGRATIONS: [(usize, &str); 15] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
@@ -45,11 +45,13 @@ const MIGRATIONS: [(usize, &str); 14] = [
     (12, include_str!("../../gateway/server/src/store/migrations/sqlite/0012_proposal.sql")),
     (13, include_str!("../../gateway/server/src/store/migrations/sqlite/0013_roles.sql")),
     (14, include_str!("../../gateway/server/src/store/migrations/sqlite/0014_reading.sql")),
+    (15, include_str!("../../gateway/server/src/store/migrations/sqlite/0015_lists.sql")),
 ];
 
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        15 => &["DROP TABLE revocation_history", "ALTER TABLE log DROP COLUMN lists_from"],
         14 => &["DROP TABLE reading"],
         13 => &[
             "CREATE TABLE client_11 (certificate BLOB PRIMARY KEY,
@@ -296,6 +298,51 @@ fn payloads_of_version_3_are_encrypted_and_their_plain_bytes_gone() {
     assert!(pair.jo.audit().is_empty());
 }
 
+/// Entries of the lists that are kept, and behind which all are.
+fn kept(home: &Home) -> (Vec<i64>, Vec<i64>) {
+    let kept = home.query("SELECT entry FROM revocation_history ORDER BY entry").concat();
+    (kept, home.query("SELECT lists_from FROM log WHERE partner = 'IQ'").concat())
+}
+
+/// Lists of version 14: of those that came into force only the last was there still.
+#[test]
+fn the_history_of_lists_begins_with_the_one_in_force() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let mut pair = Pair::start_on(backend);
+        let list = pair.iq.path.join("certs/tls.crl").to_string_lossy().into_owned();
+        for _ in 0..3 {
+            pair.iq.ok(&["key", "crl"]);
+            pair.jo.ok(&["partner", "crl", "IQ", &list]);
+        }
+        let stated = pair.jo.log(&["--partner", "IQ"]);
+        let stated: Vec<i64> = stated
+            .iter()
+            .filter(|entry| entry["what"] == "crl")
+            .map(|entry| entry["index"].as_i64().unwrap())
+            .collect();
+        assert_eq!(kept(&pair.jo), (stated.clone(), vec![0]));
+        match &pair.jo.database {
+            None => {
+                stop(&mut pair.jo);
+                back_to(&pair.jo.path, 14, &[]);
+            }
+            Some(database) => {
+                let database = database.clone();
+                assert_eq!(pair.jo.stop(), Some(0));
+                UNDO_POSTGRES[0].1.iter().for_each(|sql| assert_eq!(database.execute(sql), 0));
+                database.execute("DELETE FROM _sqlx_migrations WHERE version = 15");
+            }
+        }
+        pair.jo.start();
+        assert_eq!(kept(&pair.jo), (vec![stated[2]], vec![stated[1] + 1]), "under the entry that stated it");
+        assert!(pair.jo.audit().is_empty());
+        pair.iq.ok(&["key", "crl"]);
+        pair.jo.ok(&["partner", "crl", "IQ", &list]);
+        assert_eq!(kept(&pair.jo).0.len(), 2);
+        assert!(pair.jo.audit().is_empty());
+    }
+}
+
 #[test]
 fn what_a_home_of_version_5_has_waiting_goes_by_courier() {
     let mut pair = Pair::set_up_files(Some("127.0.0.1:1"));
@@ -384,7 +431,8 @@ fn an_upgrade_is_told_first_and_done_behind_a_backup() {
 }
 
 /// What takes a server's database back to its first schema, newest first.
-const UNDO_POSTGRES: [(u64, &[&str]); 9] = [
+const UNDO_POSTGRES: [(u64, &[&str]); 10] = [
+    (15, &["DROP TABLE revocation_history", "ALTER TABLE log DROP COLUMN lists_from"]),
     (14, &["DROP TABLE reading"]),
     (
         13,
@@ -447,7 +495,10 @@ fn a_home_on_postgres_migrates_from_its_first_schema() {
     }
     assert_eq!(shape_of(&database), shape_of(&fresh), "exactly what the first schema was");
     let report = checked(&pair.jo, 1);
-    assert_eq!((versions(&report), &report["room"]), (vec![6, 7, 8, 9, 10, 11, 12, 13, 14], &Value::Null));
+    assert_eq!(
+        (versions(&report), &report["room"]),
+        (vec![6, 7, 8, 9, 10, 11, 12, 13, 14, 15], &Value::Null)
+    );
     let done = pair.jo.json(&["upgrade"]);
     assert_eq!(checked(&pair.jo, 0)["verdict"], "nothing");
     pair.jo.start();

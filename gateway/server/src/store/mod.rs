@@ -11,6 +11,7 @@ pub mod duty;
 pub mod erasure;
 #[cfg(test)]
 mod fault;
+pub mod kept;
 pub mod key_exchange;
 pub mod keys;
 pub mod ledger;
@@ -192,6 +193,11 @@ impl Store {
         let store = Self { database, keys, process: clock::random() };
         if fresh {
             store.note_encrypted().await?;
+        }
+        if how == Open::Migrate && kept::is_to_begin(&mut store.read().await?).await? {
+            let mut tx = store.write().await?;
+            kept::begin(&mut tx).await?;
+            tx.commit().await?;
         }
         Ok(store)
     }
