@@ -8,7 +8,7 @@ use silkgate_ledger::Hash;
 use silkgate_ledger::entry::{Entry, Kind};
 use silkgate_message::jws::Digest;
 
-use super::ledger::{signed, unsigned};
+use super::ledger::{hash, signed, unsigned};
 use super::sql::sql;
 use super::{Connection, StoreError};
 
@@ -115,6 +115,16 @@ impl Lists {
         }
     }
 
+    /// Takes in every list of a log that is kept and can be read.
+    pub async fn take(&mut self, conn: &mut Connection, log: i64) -> Result<(), StoreError> {
+        let mut last = None;
+        while let Some(kept) = next(conn, log, last).await? {
+            last = Some(kept.entry);
+            self.kept.extend(kept.issuer().map(|issuer| (kept.entry, issuer)));
+        }
+        Ok(())
+    }
+
     /// Takes in a kept list.
     pub fn keep(&mut self, entry: u64, issuer: Digest) {
         self.kept.insert(entry, issuer);
@@ -123,6 +133,12 @@ impl Lists {
     /// The digest of the list that an entry states.
     pub fn digest(&self, entry: u64) -> Option<Hash> {
         self.stated.get(&entry).copied().flatten()
+    }
+
+    /// The first entry that states a list.
+    pub fn first(&self, digest: Digest) -> Option<u64> {
+        let stated = self.stated.iter().find(|(_, stated)| **stated == Some(hash(digest)));
+        stated.map(|(entry, _)| *entry)
     }
 
     /// Entries of lists that are not kept.
