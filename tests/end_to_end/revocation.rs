@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use silkgate_certs::{Authority, Issued, Profile, serial};
+use silkgate_certs::{Authority, Issued, Profile};
+use silkgate_message::revocation::serial;
 use support::{Client, Home, Pair, event, now_ms, sign, wait_for};
 use time::OffsetDateTime;
+
+use crate::evidence::fixture::verdicts;
 
 fn instant(hours: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(now_ms() / 1000 + hours * 3600).unwrap()
@@ -227,8 +230,11 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     let mut pair = Pair { iq, jo, folder };
     pair.jo.start();
     let client = pair.iq.as_partner_of(&pair.jo);
+    let sent = std::cell::RefCell::new(Vec::new());
     let send = || {
-        client.message(&sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security")).bytes)
+        let message = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+        sent.borrow_mut().push(message.id.clone());
+        client.message(&message.bytes)
     };
     assert_eq!(send().status, 200);
     let other = support::wire::certificates(&pair.jo.path.join("certs/tls.pem")).remove(0);
@@ -256,4 +262,21 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     let mut behind = behind.skip_while(|entry| entry["what"] != "crl");
     assert!(behind.all(|entry| entry["kind"] != "received"), "taken under a revoked certificate");
     assert!(pair.jo.audit().is_empty());
+    // What was in force when each was taken: no list, one that does not name the certificate, and one that does.
+    let sent = sent.into_inner();
+    let out = pair.folder.path().join("out.zip");
+    let mut files = Vec::new();
+    for (id, says) in [
+        (&sent[0], "no revocation list of IQ was in force, by the exporter's word"),
+        (&sent[1], "none of 1 revocation list(s) in force names it"),
+        (sent.last().unwrap(), "and names the certificate"),
+    ] {
+        let path = out.to_string_lossy().into_owned();
+        pair.jo.ok(&["evidence", "export", id, "--out", &path]);
+        let said = pair.iq.ok(&["verify", &path]);
+        assert!(said.contains(says), "{said}");
+        files.push((says.to_owned(), std::fs::read(&out).unwrap()));
+        std::fs::remove_file(&out).unwrap();
+    }
+    assert_eq!(verdicts(&files), [(true, true); 3]);
 }

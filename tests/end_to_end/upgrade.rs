@@ -11,6 +11,7 @@ use support::trace::{forms, found};
 use support::{Home, Message, Pair, event, sign, wait_for};
 
 use crate::erasure::{IQ, JO, alert, exchange};
+use crate::evidence::fixture::verdicts;
 
 async fn open(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new()
@@ -310,9 +311,14 @@ fn the_history_of_lists_begins_with_the_one_in_force() {
     for backend in [Backend::Sqlite, Backend::Postgres] {
         let mut pair = Pair::start_on(backend);
         let list = pair.iq.path.join("certs/tls.crl").to_string_lossy().into_owned();
+        let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
+        let mut ids = Vec::new();
         for _ in 0..3 {
             pair.iq.ok(&["key", "crl"]);
             pair.jo.ok(&["partner", "crl", "IQ", &list]);
+            let message = sign(&key, &event(IQ, JO));
+            assert_eq!(client.message(&message.bytes).status, 200);
+            ids.push(message.id);
         }
         let stated = pair.jo.log(&["--partner", "IQ"]);
         let stated: Vec<i64> = stated
@@ -339,6 +345,17 @@ fn the_history_of_lists_begins_with_the_one_in_force() {
         pair.iq.ok(&["key", "crl"]);
         pair.jo.ok(&["partner", "crl", "IQ", &list]);
         assert_eq!(kept(&pair.jo).0.len(), 2);
+        // Of a message under a list that is not kept the bundle says so, and of one under a list that is, which.
+        let out = pair.folder.path().join("out.zip");
+        for (id, says) in ids.iter().zip(["does not say", "does not say", "none of 1 revocation list(s)"]) {
+            let path = out.to_string_lossy().into_owned();
+            pair.jo.ok(&["evidence", "export", id, "--out", &path]);
+            let said = pair.iq.ok(&["verify", &path]);
+            assert!(said.contains(says), "{said}");
+            let file = (id.clone(), std::fs::read(&out).unwrap());
+            assert_eq!(verdicts(&[file]), [(true, true)]);
+            std::fs::remove_file(&out).unwrap();
+        }
         assert!(pair.jo.audit().is_empty());
     }
 }

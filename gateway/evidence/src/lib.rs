@@ -1,7 +1,7 @@
 //! The evidence bundle: one file with everything that proves what became of a message, and its judge.
 //!
-//! No I/O, no clock and no async: an auditor's tool can link this crate with `silkgate-message`,
-//! `silkgate-ledger` and `silkgate-certs` alone. The format stands in docs/evidence.md.
+//! No I/O, no clock and no async: an auditor's tool can link this crate with `silkgate-message` and
+//! `silkgate-ledger` alone. The format stands in docs/evidence.md.
 //!
 //! | module | what it holds |
 //! |---|---|

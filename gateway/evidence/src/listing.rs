@@ -1,8 +1,8 @@
 //! What a revocation list (RFC 5280 §5) says of a certificate, as a bundle tells it.
 
-use silkgate_certs::RevocationList;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, SigningCertificate};
+use silkgate_message::revocation::RevocationList;
 
 /// What a list in force says of a message's certificate.
 #[derive(Clone, Debug)]

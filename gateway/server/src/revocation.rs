@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use silkgate_certs::{RevocationList, is_issued_by};
 use silkgate_ledger::entry::Kind;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
+use silkgate_message::revocation::{RevocationList, is_issued_by};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 

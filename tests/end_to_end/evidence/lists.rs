@@ -2,12 +2,13 @@
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
-use silkgate_certs::{Authority, serial};
+use silkgate_certs::Authority;
 use silkgate_evidence::bundle::{Part, list_name};
 use silkgate_evidence::container::Members;
 use silkgate_ledger::Hash;
 use silkgate_ledger::entry::{Entry, Kind};
 use silkgate_message::jws::Digest;
+use silkgate_message::revocation::serial;
 use support::{Home, now_ms, wire};
 use time::OffsetDateTime;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use silkgate_certs::{RevocationList, is_issued_by};
 use silkgate_ledger::Kind;
 use silkgate_message::instant::Instant;
 use silkgate_message::json;
 use silkgate_message::jws::{Digest, Jws};
 use silkgate_message::party::Country;
+use silkgate_message::revocation::{RevocationList, is_issued_by};
 
 use super::cards::Cards;
 use super::message::{Case, Said, Subject, part};

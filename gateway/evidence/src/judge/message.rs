@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use silkgate_certs::RevocationList;
 use silkgate_ledger::{Entry, Hash, Kind, Origin, Verdict, Verified};
 use silkgate_message::card::Card;
 use silkgate_message::json;
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::party::Country;
+use silkgate_message::revocation::RevocationList;
 
 use super::cards::{Cards, certificate_on};
 use super::proof::{self, Logs, Proved};

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
-use silkgate_certs::{Authority, RevocationList, is_issued_by, serial};
+use silkgate_certs::Authority;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
+use silkgate_message::revocation::{RevocationList, is_issued_by, serial};
 use time::{OffsetDateTime, UtcOffset};
 
 use super::admin::{self, Act, Where};

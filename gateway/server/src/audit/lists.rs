@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use silkgate_certs::{RevocationList, is_issued_by};
 use silkgate_message::card::Card;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
+use silkgate_message::revocation::{RevocationList, is_issued_by};
 
 use super::Audit;
 use crate::store::kept::{self, Kept, Lists};

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use silkgate_certs::RevocationList;
 use silkgate_ledger::Hash;
 use silkgate_ledger::entry::{Entry, Kind};
 use silkgate_message::jws::Digest;
+use silkgate_message::revocation::RevocationList;
 
 use super::ledger::{hash, signed, unsigned};
 use super::sql::sql;

@@ -1,12 +1,12 @@
 //! A partner's message: replay, conflict, lifecycle, verdict.
 
-use silkgate_certs::RevocationList;
 use silkgate_ledger::entry::{Entry, Kind, Verdict as Judged};
 use silkgate_message::catalogue::Priority;
 use silkgate_message::event::{Envelope, Fragments};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::problem::{Code, Problem};
+use silkgate_message::revocation::RevocationList;
 
 use super::super::event::{Event, Happened};
 use super::super::work::{Answer, REVOKED, Received, Verdict, entry_at};

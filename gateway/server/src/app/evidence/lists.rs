@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, anyhow};
-use silkgate_certs::RevocationList;
 use silkgate_evidence::{Bundle, Listing};
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
+use silkgate_message::revocation::RevocationList;
 
 use super::gather::{Gathering, Plan};
 use crate::store::kept::{self, Kept};
