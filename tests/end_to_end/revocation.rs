@@ -147,6 +147,15 @@ fn a_wrong_list_is_refused_with_its_reason_and_the_old_one_stays() {
     assert_eq!(pair.jo.json(&["partner", "crl", "IQ"])["lists"].as_array().unwrap().len(), 0);
     comes_in();
     assert!(pair.jo.audit().is_empty());
+    // The same list once more: it is kept twice, and its first entry proves it.
+    assert_eq!(crl(&pair, &good).status.code(), Some(0));
+    comes_in();
+    let message = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+    assert_eq!(client.message(&message.bytes).status, 200);
+    let out = pair.folder.path().join("again.zip");
+    pair.jo.ok(&["evidence", "export", &message.id, "--out", &out.to_string_lossy()]);
+    assert_eq!(verdicts(&[("again".to_owned(), std::fs::read(&out).unwrap())]), [(true, true)]);
+    assert!(pair.jo.audit().is_empty());
 }
 
 #[test]
@@ -255,12 +264,20 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     });
     assert_eq!((refused.status, refused.code().as_str()), (403, "certificate_revoked"));
     assert!(refused.json()["receipt"].is_string(), "the refusal is a verdict");
+    let refused = sent.borrow().last().unwrap().clone();
+    // Nor may a refusal stand behind the word that there is no list any more.
+    pair.jo.ok(&["partner", "crl", "IQ", "--none"]);
+    wait_for("the certificate to be taken again", || (send().status == 200).then_some(()));
     *stop.lock().unwrap() = true;
     sending.join().unwrap();
     let log = pair.jo.log(&["--partner", "IQ"]);
-    let behind = log.iter().skip_while(|entry| entry["what"] != "crl").skip(1);
-    let mut behind = behind.skip_while(|entry| entry["what"] != "crl");
-    assert!(behind.all(|entry| entry["kind"] != "received"), "taken under a revoked certificate");
+    let changes: Vec<usize> =
+        (0..log.len()).filter(|at| matches!(log[*at]["what"].as_str(), Some("crl" | "crl_none"))).collect();
+    let [_, listed, none] = changes[..] else { panic!("{changes:?}") };
+    let under = &log[listed..none];
+    assert!(under.iter().all(|entry| entry["kind"] != "received"), "taken under a revoked certificate");
+    let behind = &log[none..];
+    assert!(behind.iter().all(|entry| entry["code"] != "certificate_revoked"), "refused without a list");
     assert!(pair.jo.audit().is_empty());
     // What was in force when each was taken: no list, one that does not name the certificate, and one that does.
     let sent = sent.into_inner();
@@ -269,7 +286,8 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     for (id, says) in [
         (&sent[0], "no revocation list of IQ was in force, by the exporter's word"),
         (&sent[1], "none of 1 revocation list(s) in force names it"),
-        (sent.last().unwrap(), "and names the certificate"),
+        (&refused, "and names the certificate"),
+        (sent.last().unwrap(), "no revocation list of IQ was in force, by the exporter's word"),
     ] {
         let path = out.to_string_lossy().into_owned();
         pair.jo.ok(&["evidence", "export", id, "--out", &path]);
@@ -278,5 +296,5 @@ fn a_message_under_a_revoked_certificate_is_refused() {
         files.push((says.to_owned(), std::fs::read(&out).unwrap()));
         std::fs::remove_file(&out).unwrap();
     }
-    assert_eq!(verdicts(&files), [(true, true); 3]);
+    assert_eq!(verdicts(&files), [(true, true); 4]);
 }

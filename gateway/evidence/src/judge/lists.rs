@@ -14,7 +14,7 @@ use super::message::{Case, Said, Subject, part};
 use crate::bundle::{Listed, Part, Parts, revocation};
 use crate::listing::Listing;
 
-/// How far the authority's clock may be ahead of the log's (docs/protocol.md).
+/// How far the authority's clock may be ahead of the log's: as far as where a list is put into force.
 const SKEW_MS: i64 = 300_000;
 
 /// A list has the digest of its name, and was signed by an authority on a card of the partner, or by one that such an authority certified.

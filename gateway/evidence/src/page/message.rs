@@ -71,19 +71,19 @@ impl Facts {
         } else if lists.values().any(|names| names == true) {
             Both::new(
                 format!(
-                    "The certificate was revoked, by the sender's state's revocation lists in force when it was logged ({count})."
+                    "Revoked: the certificate is on a revocation list of the sender's state that was in force when it was logged ({count} in force)."
                 ),
                 format!(
-                    "كانت الشهادة مُلغاة بموجب قوائم الإلغاء لدولة المُرسِل السارية وقت القيد (عددها {count})."
+                    "مُلغاة: تَرِد الشهادة في إحدى قوائم الإلغاء لدولة المُرسِل السارية وقت القيد (عددها {count})."
                 ),
             )
         } else {
             Both::new(
                 format!(
-                    "The certificate was not revoked, by the sender's state's revocation lists in force when it was logged ({count})."
+                    "Not revoked: the certificate is on none of the revocation lists of the sender's state that were in force when it was logged ({count} in force)."
                 ),
                 format!(
-                    "لم تكن الشهادة مُلغاة بموجب قوائم الإلغاء لدولة المُرسِل السارية وقت القيد (عددها {count})."
+                    "غير مُلغاة: لا تَرِد الشهادة في أيّ من قوائم الإلغاء لدولة المُرسِل السارية وقت القيد (عددها {count})."
                 ),
             )
         }
