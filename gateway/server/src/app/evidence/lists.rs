@@ -1,6 +1,7 @@
 //! The revocation lists that a message was judged by.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use anyhow::{Result, anyhow};
 use silkgate_evidence::{Bundle, Listing};
@@ -53,17 +54,20 @@ impl Gathering<'_> {
             let digest =
                 found.lists.digest(*entry).map(|stated| Digest(*stated.as_bytes())).ok_or_else(lost)?;
             let key = (plan.log, digest);
-            if !listed.0.contains_key(&key) {
-                let kept = kept::of_entry(conn, plan.log, *entry).await?.ok_or_else(lost)?;
-                let read = RevocationList::read(&kept.list).map_err(|_| lost())?;
-                // One that came into force twice is proved by the first time, which was before every message under it.
-                let first = found.lists.first(digest).unwrap_or(*entry);
-                let size = sizes.get(&plan.log).copied().unwrap_or_default();
-                let receipt = self.with_known_lines(&proof::witnessed(conn, plan.log, first, size).await?)?;
-                let partner = found.partner.ok_or_else(lost)?;
-                listed.0.insert(key, OfList { partner, kept, read, receipt });
-            }
-            let of_list = listed.0.get(&key).ok_or_else(lost)?;
+            let of_list = match listed.0.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    let kept = kept::of_entry(conn, plan.log, *entry).await?.ok_or_else(lost)?;
+                    let read = RevocationList::read(&kept.list).map_err(|_| lost())?;
+                    // One that came into force twice is proved by the first time, which was before every message under it.
+                    let first = found.lists.first(digest).unwrap_or(*entry);
+                    let size = sizes.get(&plan.log).copied().unwrap_or_default();
+                    let receipt =
+                        self.with_known_lines(&proof::witnessed(conn, plan.log, first, size).await?)?;
+                    let partner = found.partner.ok_or_else(lost)?;
+                    place.insert(OfList { partner, kept, read, receipt })
+                }
+            };
             listings.push(Listing::of(digest, &of_list.read, &signer));
         }
         Ok(Some(listings))
