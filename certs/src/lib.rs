@@ -18,7 +18,6 @@ use x509_parser::pem::parse_x509_pem;
 
 pub use holder::{Holder, message_signing_of, request};
 pub use identity::{Identity, KeyAlgorithm, read_identity};
-pub use revocation::{RevocationList, is_issued_by, serial};
 
 /// Why a certificate could not be made or read.
 #[derive(Debug, thiserror::Error)]

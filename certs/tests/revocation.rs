@@ -1,6 +1,7 @@
 //! Lists of revoked certificates: made, read, and held against who signed them.
 
-use silkgate_certs::{Authority, CertificateError, Profile, RevocationList, is_issued_by, serial};
+use silkgate_certs::{Authority, Profile};
+use silkgate_message::revocation::{RevocationList, is_issued_by, serial};
 use time::{Duration, OffsetDateTime};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
@@ -45,12 +46,10 @@ fn a_changed_byte_is_no_other_list() {
     for at in 0..der.len() {
         let mut bent = der.clone();
         bent[at] ^= 1;
-        // The count of unused bits of the signature is not signed, and says nothing.
-        let same = || RevocationList::read(&bent).ok() == RevocationList::read(&der).ok();
-        assert!(!RevocationList::is_by(&bent, &own.certificate_der) || same(), "byte {at}");
+        assert!(!RevocationList::is_by(&bent, &own.certificate_der), "byte {at}");
     }
     for cut in 0..der.len() {
-        assert!(matches!(RevocationList::read(&der[..cut]), Err(CertificateError::Unreadable(_))), "{cut}");
+        assert!(RevocationList::read(&der[..cut]).is_err(), "{cut}");
     }
     assert!(RevocationList::read(&[der, vec![0]].concat()).is_err());
 }

@@ -6,6 +6,7 @@ mod exporter;
 pub(crate) mod fixture;
 mod foreign;
 mod forger;
+mod lists;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -34,6 +35,21 @@ fn every_outcome_leaves_evidence_that_both_verifiers_take() {
     for ((name, _), verdict) in files.iter().zip(verdicts(&files)) {
         assert_eq!(verdict, (true, true), "{name}");
     }
+}
+
+/// Made before bundles held lists, by a gateway with which one was in force: it said that none was.
+#[test]
+fn a_bundle_of_the_former_format_is_taken() {
+    let former = include_bytes!("evidence/former.zip").to_vec();
+    let state = container::decode(&former).unwrap().remove("messages/0001/revocation.json").unwrap();
+    assert!(String::from_utf8(state).unwrap().ends_with("\"v\":1}"));
+    assert_eq!(verdicts(&[("former".to_owned(), former.clone())]), [(true, true)]);
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("former.zip");
+    std::fs::write(&file, former).unwrap();
+    let pair = Pair::set_up_files(None);
+    let said = pair.iq.ok(&["verify", &file.to_string_lossy()]);
+    assert!(said.contains("which revocation lists were in force the bundle does not say"), "{said}");
 }
 
 #[test]

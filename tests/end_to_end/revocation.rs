@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use silkgate_certs::{Authority, Issued, Profile, serial};
+use silkgate_certs::{Authority, Issued, Profile};
+use silkgate_message::revocation::serial;
 use support::{Client, Home, Pair, event, now_ms, sign, wait_for};
 use time::OffsetDateTime;
+
+use crate::evidence::fixture::verdicts;
 
 fn instant(hours: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(now_ms() / 1000 + hours * 3600).unwrap()
@@ -144,6 +147,15 @@ fn a_wrong_list_is_refused_with_its_reason_and_the_old_one_stays() {
     assert_eq!(pair.jo.json(&["partner", "crl", "IQ"])["lists"].as_array().unwrap().len(), 0);
     comes_in();
     assert!(pair.jo.audit().is_empty());
+    // The same list once more: it is kept twice, and its first entry proves it.
+    assert_eq!(crl(&pair, &good).status.code(), Some(0));
+    comes_in();
+    let message = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+    assert_eq!(client.message(&message.bytes).status, 200);
+    let out = pair.folder.path().join("again.zip");
+    pair.jo.ok(&["evidence", "export", &message.id, "--out", &out.to_string_lossy()]);
+    assert_eq!(verdicts(&[("again".to_owned(), std::fs::read(&out).unwrap())]), [(true, true)]);
+    assert!(pair.jo.audit().is_empty());
 }
 
 #[test]
@@ -227,13 +239,24 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     let mut pair = Pair { iq, jo, folder };
     pair.jo.start();
     let client = pair.iq.as_partner_of(&pair.jo);
+    let sent = std::cell::RefCell::new(Vec::new());
     let send = || {
-        client.message(&sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security")).bytes)
+        let message = sign(&pair.iq.message_key(), &event("IQ/traffic-police", "JO/public-security"));
+        sent.borrow_mut().push(message.id.clone());
+        client.message(&message.bytes)
     };
     assert_eq!(send().status, 200);
     let other = support::wire::certificates(&pair.jo.path.join("certs/tls.pem")).remove(0);
     assert_eq!(crl(&pair, &list(&pair, 1, &[&other], (-2, 100))).status.code(), Some(0));
     assert_eq!(send().status, 200, "another number");
+    // Under load: what is judged while the list comes into force must not stand behind it in the log.
+    let stop = Arc::new(Mutex::new(false));
+    let (until, key, load) = (stop.clone(), pair.iq.message_key(), pair.iq.as_partner_of(&pair.jo));
+    let sending = std::thread::spawn(move || {
+        while !*until.lock().unwrap() {
+            load.message(&sign(&key, &event("IQ/traffic-police", "JO/public-security")).bytes);
+        }
+    });
     assert_eq!(crl(&pair, &list(&pair, 2, &[issued.der()], (-1, 100))).status.code(), Some(0));
     let refused = wait_for("the certificate to be refused", || {
         let answer = send();
@@ -241,5 +264,37 @@ fn a_message_under_a_revoked_certificate_is_refused() {
     });
     assert_eq!((refused.status, refused.code().as_str()), (403, "certificate_revoked"));
     assert!(refused.json()["receipt"].is_string(), "the refusal is a verdict");
+    let refused = sent.borrow().last().unwrap().clone();
+    // Nor may a refusal stand behind the word that there is no list any more.
+    pair.jo.ok(&["partner", "crl", "IQ", "--none"]);
+    wait_for("the certificate to be taken again", || (send().status == 200).then_some(()));
+    *stop.lock().unwrap() = true;
+    sending.join().unwrap();
+    let log = pair.jo.log(&["--partner", "IQ"]);
+    let changes: Vec<usize> =
+        (0..log.len()).filter(|at| matches!(log[*at]["what"].as_str(), Some("crl" | "crl_none"))).collect();
+    let [_, listed, none] = changes[..] else { panic!("{changes:?}") };
+    let under = &log[listed..none];
+    assert!(under.iter().all(|entry| entry["kind"] != "received"), "taken under a revoked certificate");
+    let behind = &log[none..];
+    assert!(behind.iter().all(|entry| entry["code"] != "certificate_revoked"), "refused without a list");
     assert!(pair.jo.audit().is_empty());
+    // What was in force when each was taken: no list, one that does not name the certificate, and one that does.
+    let sent = sent.into_inner();
+    let out = pair.folder.path().join("out.zip");
+    let mut files = Vec::new();
+    for (id, says) in [
+        (&sent[0], "no revocation list of IQ was in force, by the exporter's word"),
+        (&sent[1], "none of 1 revocation list(s) in force names it"),
+        (&refused, "and names the certificate"),
+        (sent.last().unwrap(), "no revocation list of IQ was in force, by the exporter's word"),
+    ] {
+        let path = out.to_string_lossy().into_owned();
+        pair.jo.ok(&["evidence", "export", id, "--out", &path]);
+        let said = pair.iq.ok(&["verify", &path]);
+        assert!(said.contains(says), "{said}");
+        files.push((says.to_owned(), std::fs::read(&out).unwrap()));
+        std::fs::remove_file(&out).unwrap();
+    }
+    assert_eq!(verdicts(&files), [(true, true); 4]);
 }

@@ -11,6 +11,7 @@ use support::trace::{forms, found};
 use support::{Home, Message, Pair, event, sign, wait_for};
 
 use crate::erasure::{IQ, JO, alert, exchange};
+use crate::evidence::fixture::verdicts;
 
 async fn open(path: &Path) -> SqliteConnection {
     SqliteConnectOptions::new()
@@ -30,7 +31,7 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 15] = [
+const MIGRATIONS: [(usize, &str); 16] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
@@ -45,6 +46,7 @@ const MIGRATIONS: [(usize, &str); 15] = [
     (12, include_str!("../../gateway/server/src/store/migrations/sqlite/0012_proposal.sql")),
     (13, include_str!("../../gateway/server/src/store/migrations/sqlite/0013_roles.sql")),
     (14, include_str!("../../gateway/server/src/store/migrations/sqlite/0014_reading.sql")),
+    (15, include_str!("../../gateway/server/src/store/migrations/sqlite/0015_lists.sql")),
     (16, include_str!("../../gateway/server/src/store/migrations/sqlite/0016_search.sql")),
 ];
 
@@ -59,6 +61,7 @@ const UNDO_SEARCH: &[&str] = &[
 /// What takes the database back from a version to the one before it.
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
+        15 => &["DROP TABLE revocation_history", "ALTER TABLE log DROP COLUMN lists_from"],
         16 => UNDO_SEARCH,
         14 => &["DROP TABLE reading"],
         13 => &[
@@ -306,6 +309,69 @@ fn payloads_of_version_3_are_encrypted_and_their_plain_bytes_gone() {
     assert!(pair.jo.audit().is_empty());
 }
 
+/// Entries of the lists that are kept, and behind which all are.
+fn kept(home: &Home) -> (Vec<i64>, Vec<i64>) {
+    let kept = home.query("SELECT entry FROM revocation_history ORDER BY entry").concat();
+    (kept, home.query("SELECT lists_from FROM log WHERE partner = 'IQ'").concat())
+}
+
+/// Lists of version 14: of those that came into force only the last was there still.
+#[test]
+fn the_history_of_lists_begins_with_the_one_in_force() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let mut pair = Pair::start_on(backend);
+        let list = pair.iq.path.join("certs/tls.crl").to_string_lossy().into_owned();
+        let (client, key) = (pair.iq.as_partner_of(&pair.jo), pair.iq.message_key());
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            pair.iq.ok(&["key", "crl"]);
+            pair.jo.ok(&["partner", "crl", "IQ", &list]);
+            let message = sign(&key, &event(IQ, JO));
+            assert_eq!(client.message(&message.bytes).status, 200);
+            ids.push(message.id);
+        }
+        let stated = pair.jo.log(&["--partner", "IQ"]);
+        let stated: Vec<i64> = stated
+            .iter()
+            .filter(|entry| entry["what"] == "crl")
+            .map(|entry| entry["index"].as_i64().unwrap())
+            .collect();
+        assert_eq!(kept(&pair.jo), (stated.clone(), vec![0]));
+        match &pair.jo.database {
+            None => {
+                stop(&mut pair.jo);
+                back_to(&pair.jo.path, 14, &[]);
+            }
+            Some(database) => {
+                let database = database.clone();
+                assert_eq!(pair.jo.stop(), Some(0));
+                let undo =
+                    UNDO_POSTGRES.iter().take_while(|(version, _)| *version > 14).flat_map(|(_, undo)| *undo);
+                undo.for_each(|sql| assert_eq!(database.execute(sql), 0));
+                database.execute("DELETE FROM _sqlx_migrations WHERE version > 14");
+            }
+        }
+        pair.jo.start();
+        assert_eq!(kept(&pair.jo), (vec![stated[2]], vec![stated[1] + 1]), "under the entry that stated it");
+        assert!(pair.jo.audit().is_empty());
+        pair.iq.ok(&["key", "crl"]);
+        pair.jo.ok(&["partner", "crl", "IQ", &list]);
+        assert_eq!(kept(&pair.jo).0.len(), 2);
+        // Of a message under a list that is not kept the bundle says so, and of one under a list that is, which.
+        let out = pair.folder.path().join("out.zip");
+        for (id, says) in ids.iter().zip(["does not say", "does not say", "none of 1 revocation list(s)"]) {
+            let path = out.to_string_lossy().into_owned();
+            pair.jo.ok(&["evidence", "export", id, "--out", &path]);
+            let said = pair.iq.ok(&["verify", &path]);
+            assert!(said.contains(says), "{said}");
+            let file = (id.clone(), std::fs::read(&out).unwrap());
+            assert_eq!(verdicts(&[file]), [(true, true)]);
+            std::fs::remove_file(&out).unwrap();
+        }
+        assert!(pair.jo.audit().is_empty());
+    }
+}
+
 #[test]
 fn what_a_home_of_version_5_has_waiting_goes_by_courier() {
     let mut pair = Pair::set_up_files(Some("127.0.0.1:1"));
@@ -394,8 +460,9 @@ fn an_upgrade_is_told_first_and_done_behind_a_backup() {
 }
 
 /// What takes a server's database back to its first schema, newest first.
-const UNDO_POSTGRES: [(u64, &[&str]); 10] = [
+const UNDO_POSTGRES: [(u64, &[&str]); 11] = [
     (16, UNDO_SEARCH),
+    (15, &["DROP TABLE revocation_history", "ALTER TABLE log DROP COLUMN lists_from"]),
     (14, &["DROP TABLE reading"]),
     (
         13,
@@ -460,7 +527,7 @@ fn a_home_on_postgres_migrates_from_its_first_schema() {
     let report = checked(&pair.jo, 1);
     assert_eq!(
         (versions(&report), &report["room"]),
-        (vec![6, 7, 8, 9, 10, 11, 12, 13, 14, 16], &Value::Null)
+        (vec![6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], &Value::Null)
     );
     let done = pair.jo.json(&["upgrade"]);
     assert_eq!(checked(&pair.jo, 0)["verdict"], "nothing");

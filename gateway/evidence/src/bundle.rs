@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use silkgate_ledger::UtcMillis;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, SigningCertificate, SigningKey};
-use silkgate_message::party::Party;
+use silkgate_message::party::{Country, Party};
 
 use crate::container::{self, ContainerError, Members};
+use crate::listing::Listing;
 use crate::{edition, manifest, page};
 
 /// Most messages of a bundle.
@@ -114,6 +115,15 @@ impl Bundle {
         digest
     }
 
+    /// Adds a revocation list of a partner's authorities, DER: with the certificate of its authority where that is no anchor on a card, and
+    /// the proof of the entry that put it into force.
+    pub fn list(&mut self, partner: Country, list: Vec<u8>, above: Option<Vec<u8>>, receipt: Vec<u8>) {
+        let name = list_name(partner, &Digest::of(&list));
+        self.members.insert(format!("{name}.crl"), list);
+        self.members.extend(above.map(|above| (format!("{name}.cer"), above)));
+        self.members.insert(format!("{name}.receipt"), receipt);
+    }
+
     /// Adds a message.
     pub fn message(&mut self, parts: impl IntoIterator<Item = (Part, Vec<u8>)>) -> Result<(), BundleError> {
         self.messages += 1;
@@ -141,21 +151,35 @@ pub fn card_name(digest: &Digest) -> String {
     format!("cards/{digest}.card")
 }
 
+/// The members of a revocation list, but for what each ends with: `.crl`, `.cer`, `.receipt`.
+pub fn list_name(partner: Country, digest: &Digest) -> String {
+    format!("lists/{partner}/{digest}")
+}
+
 /// The folder of message `number`, from 1.
 pub fn message_folder(number: usize) -> String {
     format!("messages/{number:04}/")
 }
 
-/// The state of the signing certificate when the message was taken: its validity beside both times, and the
-/// revocation lists in force, of which this version has none. JSON in its one spelling: members ascending.
-pub fn revocation(certificate: &SigningCertificate, signed: Option<Instant>, logged: UtcMillis) -> Vec<u8> {
+/// The state of the signing certificate when the message was taken: its validity beside both times, and of each
+/// revocation list in force, by digest, whether it names the certificate. `lists` None: which were in force is not
+/// known, and nothing is said of them, as in the first format. JSON in its one spelling: members ascending.
+pub fn revocation(
+    certificate: &SigningCertificate,
+    signed: Option<Instant>,
+    logged: UtcMillis,
+    lists: Option<&[Listing]>,
+) -> Vec<u8> {
+    let listed = |lists: &[Listing]| -> Value {
+        lists.iter().map(|list| (list.digest.to_string(), list.names.into())).collect::<Map<_, _>>().into()
+    };
     let mut state = json!({
         "certificate": certificate.thumbprint.to_string(),
-        "lists": [],
+        "lists": lists.map_or_else(|| json!([]), listed),
         "loggedAt": logged.to_string(),
         "notAfter": certificate.not_after.to_string(),
         "notBefore": certificate.not_before.to_string(),
-        "v": 1,
+        "v": if lists.is_some() { 2 } else { 1 },
     });
     if let Some(signed) = signed {
         state["signedAt"] = signed.to_string().into();
@@ -163,10 +187,21 @@ pub fn revocation(certificate: &SigningCertificate, signed: Option<Instant>, log
     state.to_string().into_bytes()
 }
 
+/// A revocation list of a bundle.
+pub(crate) struct Listed<'b> {
+    pub(crate) list: &'b [u8],
+    /// The certificate of its authority.
+    pub(crate) above: Option<&'b [u8]>,
+    /// Proof of the entry that put it into force.
+    pub(crate) receipt: &'b [u8],
+}
+
 /// A bundle's members by what they are for; the error names a member that has no place.
 pub(crate) struct Layout<'b> {
     pub(crate) cards: BTreeMap<Digest, &'b [u8]>,
     pub(crate) editions: BTreeMap<Digest, BTreeMap<&'b str, &'b [u8]>>,
+    /// By partner and digest.
+    pub(crate) lists: BTreeMap<(Country, Digest), Listed<'b>>,
     pub(crate) messages: Vec<Parts<'b>>,
 }
 
@@ -174,6 +209,7 @@ impl<'b> Layout<'b> {
     pub(crate) fn read(members: &'b Members) -> Result<Self, String> {
         let mut cards = BTreeMap::new();
         let mut editions: BTreeMap<Digest, BTreeMap<&str, &[u8]>> = BTreeMap::new();
+        let mut lists: BTreeMap<(Country, Digest), [Option<&'b [u8]>; 3]> = BTreeMap::new();
         let mut messages: BTreeMap<usize, Parts<'b>> = BTreeMap::new();
         for (name, bytes) in
             members.iter().filter(|(name, _)| !matches!(name.as_str(), PAGE | manifest::NAME))
@@ -190,6 +226,15 @@ impl<'b> Layout<'b> {
                     let digest = Digest::parse(digest).ok_or_else(unknown)?;
                     editions.entry(digest).or_default().insert(path, bytes.as_slice());
                 }
+                "lists" => {
+                    let (partner, file) = rest.split_once('/').ok_or_else(unknown)?;
+                    let (digest, end) = file.split_once('.').ok_or_else(unknown)?;
+                    let digest = Digest::parse(digest).ok_or_else(unknown)?;
+                    let key = (partner.parse().map_err(|_| unknown())?, digest);
+                    let place = ["crl", "cer", "receipt"].iter().position(|known| *known == end);
+                    let members = lists.entry(key).or_default();
+                    *members.get_mut(place.ok_or_else(unknown)?).ok_or_else(unknown)? = Some(bytes);
+                }
                 _ => {
                     let number = rest.split('/').next().and_then(|number| number.parse().ok());
                     let number: usize = number.ok_or_else(unknown)?;
@@ -198,6 +243,11 @@ impl<'b> Layout<'b> {
                 }
             }
         }
+        let whole = |(key, members): ((Country, Digest), [Option<&'b [u8]>; 3])| match members {
+            [Some(list), above, Some(receipt)] => Ok((key, Listed { list, above, receipt })),
+            _ => Err(format!("of {} there must be both .crl and .receipt", list_name(key.0, &key.1))),
+        };
+        let lists = lists.into_iter().map(whole).collect::<Result<_, _>>()?;
         if !members.contains_key(PAGE) {
             return Err(format!("{PAGE} is missing"));
         }
@@ -206,6 +256,6 @@ impl<'b> Layout<'b> {
         if messages.is_empty() || messages.len() > MESSAGES_MAX || !numbered {
             return Err(format!("its messages are not numbered from 1 to at most {MESSAGES_MAX}"));
         }
-        Ok(Self { cards, editions, messages: messages.into_values().collect() })
+        Ok(Self { cards, editions, lists, messages: messages.into_values().collect() })
     }
 }

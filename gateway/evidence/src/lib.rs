@@ -8,6 +8,7 @@
 //! | [`container`] | the canonical ZIP file |
 //! | [`manifest`] | the exporter's signature over every member |
 //! | [`edition`] | schema and rules that a message was judged by |
+//! | [`listing`] | what a revocation list says of a certificate |
 //! | [`bundle`] | the members of a message, and putting a bundle together |
 //! | [`judge`] | every check, in a sentence |
 //! | [`page`] | the summary in English and Arabic |
@@ -16,9 +17,11 @@ pub mod bundle;
 pub mod container;
 pub mod edition;
 pub mod judge;
+pub mod listing;
 pub mod manifest;
 pub mod page;
 
 pub use bundle::{Bundle, Part};
 pub use judge::cards::witness_key;
 pub use judge::{Check, Judgement, judge};
+pub use listing::Listing;

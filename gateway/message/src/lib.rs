@@ -16,5 +16,6 @@ pub mod lifecycle;
 pub mod party;
 pub mod private_key;
 pub mod problem;
+pub mod revocation;
 pub mod values;
 pub mod violation;

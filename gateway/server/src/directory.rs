@@ -7,13 +7,13 @@ use std::sync::Arc;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use rustls_pki_types::CertificateDer;
-use silkgate_certs::RevocationList;
 use silkgate_ledger::{Cosigner, Ed25519Key, KeyError, VerifierKey, WitnessKey};
 use silkgate_message::agreement::{Agreement, Direction};
 use silkgate_message::card::{Card, LogKey};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::{Digest, SigningCertificate};
 use silkgate_message::party::{Country, Party};
+use silkgate_message::revocation::RevocationList;
 
 use crate::clock::Steady;
 use crate::roles::Role;

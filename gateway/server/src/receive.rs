@@ -14,7 +14,7 @@ use silkgate_message::party::Country;
 use silkgate_message::problem::{Code, Problem};
 use tracing::field::display;
 
-use crate::accept::{Answer, Bonds, Received, Verdict, Work};
+use crate::accept::{Answer, Bonds, REVOKED, Received, Verdict, Work};
 use crate::admission::Place;
 use crate::clock;
 use crate::conform::{bonds, conform, count, erase_day, step};
@@ -262,6 +262,8 @@ fn judge(
         digest: jws.digest(),
         signed_at: jws.iat,
         certificate: certificate.thumbprint,
+        certificate_der: certificate.der.clone(),
+        generation: directory.generation,
         envelope: Err(event::Fragments::default()),
         schema: None,
         step: None,
@@ -325,10 +327,7 @@ fn timely(
     }
     if partner.lists.iter().any(|list| list.revokes(&certificate.der)) {
         // RFC 5280 §5.3.2: when it was stolen nobody knows for sure, so no time of signing saves it.
-        return Err(refusal(
-            Code::CertificateRevoked,
-            "the list of its issuer that is in force here names it",
-        ));
+        return Err(refusal(Code::CertificateRevoked, REVOKED));
     }
     if iat > certificate.not_after {
         return Err(refusal(Code::CertificateExpired, format!("valid until {}", certificate.not_after)));

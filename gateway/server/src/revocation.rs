@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use silkgate_certs::{RevocationList, is_issued_by};
 use silkgate_ledger::entry::Kind;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
+use silkgate_message::revocation::{RevocationList, is_issued_by};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -19,14 +19,13 @@ use crate::accept::{LogKeys, Logs, entry_at};
 use crate::clock;
 use crate::directory::Partner;
 use crate::gateway::Gateway;
+use crate::store::kept::{self, Kept};
 use crate::store::ledger::hash;
 use crate::store::revocation::{self, ListRow, Source};
 use crate::store::{Connection, StoreError, partner};
 use crate::tls;
 use crate::web::Web;
 
-/// What stands in the logs of a list that comes into force.
-const ACT: &str = "crl";
 /// The largest list that is taken.
 pub const LIST_MAX_BYTES: usize = 8 << 20;
 /// Between two looks whether a source is due.
@@ -128,7 +127,7 @@ pub fn judge(
     Ok(taken)
 }
 
-/// Puts lists into force, each with an entry in the house log and one in the channel's, in one transaction.
+/// Puts lists into force and keeps them, each with an entry in the house log and one in the channel's, in one transaction.
 pub async fn put(
     mut tx: Connection,
     log_keys: impl Into<LogKeys>,
@@ -139,10 +138,12 @@ pub async fn put(
     let mut growth = logs.begin(&mut tx).await?;
     for row in lists {
         let mut entry = entry_at(Kind::Admin, clock::now());
-        entry.what = Some(ACT.to_owned());
+        entry.what = Some(kept::ACT.to_owned());
         entry.digest = Some(hash(Digest::of(&row.list)));
         let channel = growth.channel(country)?;
-        growth.append(&mut tx, channel, &entry).await?;
+        let index = growth.append(&mut tx, channel, &entry).await?;
+        let kept = Kept { entry: index, list: row.list.clone(), above: row.above.clone() };
+        kept::insert(&mut tx, channel, &kept).await?;
         entry.to = Some(country.to_string());
         entry.role = Some("operator".to_owned());
         let house = growth.house()?;

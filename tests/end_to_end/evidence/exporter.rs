@@ -12,7 +12,7 @@ use support::{Home, now_ms, sign};
 
 use super::carrier::flip;
 use super::fixture::{IQ, JO, States};
-use super::{Altered, foreign, forger};
+use super::{Altered, foreign, forger, lists};
 
 pub(super) const FOLDER: &str = "messages/0001/";
 
@@ -75,6 +75,7 @@ pub(super) fn altered(states: &States) -> Vec<Altered> {
     all.extend(manifests(states, &exporter, &sent));
     all.extend(foreign::altered(states, &exporter, &sent));
     all.extend(forger::altered(states, &exporter));
+    all.extend(lists::altered(states, &exporter));
     all
 }
 

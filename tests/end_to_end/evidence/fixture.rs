@@ -40,6 +40,12 @@ impl States {
         sa.add_partner(&pair.iq, None);
         // Iraq may send for a purpose that Jordan does not take.
         pair.iq.ok(&["partner", "allow", "JO", "--purpose", "customs-control"]);
+        // What Jordan's authority has revoked, told twice: the second list is in force with Iraq, and of Saudi Arabia none.
+        let list = pair.jo.path.join("certs/tls.crl").to_string_lossy().into_owned();
+        for _ in 0..2 {
+            pair.jo.ok(&["key", "crl"]);
+            pair.iq.ok(&["partner", "crl", "JO", &list]);
+        }
         [&mut pair.iq, &mut pair.jo, &mut sa].into_iter().for_each(Home::start);
         let mut ids = BTreeMap::new();
         ids.insert("sent", submitted(&pair.iq, IQ, &event(IQ, JO), "receipted"));

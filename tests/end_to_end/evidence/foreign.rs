@@ -188,11 +188,15 @@ fn revocations(exporter: &Exporter, members: &Members) -> Vec<Altered> {
         ("signedAt", json!("2026-01-01T00:00:00.000Z")),
         ("loggedAt", json!("2026-01-01T00:00:00.000Z")),
         ("lists", json!(["none"])),
+        ("lists", json!({ "none": false })),
+        ("lists", json!({ Digest::of(b"").to_string(): false })),
+        ("lists", json!([])),
         ("lists", Value::Null),
         ("certificate", json!(Digest::of(b"").to_string())),
-        ("v", json!(2)),
+        ("v", json!(1)),
+        ("v", json!(3)),
         ("v", json!(true)),
-        ("v", json!(1.0)),
+        ("v", json!(2.0)),
         ("x", json!(1)),
     ] {
         let mut state = state.clone();

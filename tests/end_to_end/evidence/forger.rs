@@ -14,15 +14,15 @@ use super::fixture::{States, verdicts};
 const KIND: &str = "an own log made anew, signed again";
 
 /// Entries in order, each with the part of the bundle that proves it.
-type Log = Vec<(Part, Vec<u8>)>;
+pub(super) type Log = Vec<(Part, Vec<u8>)>;
 
-struct Forger {
+pub(super) struct Forger {
     key: Vec<u8>,
     certificate: SigningCertificate,
 }
 
 /// The entries that a message's proofs hold, in their order.
-fn log_of(members: &Members) -> Log {
+pub(super) fn log_of(members: &Members) -> Log {
     let parts = [Part::Card, Part::Agreement, Part::Entry, Part::Outcome];
     let proof =
         |part: Part| Some((part, TlogProof::parse(members.get(&name(part))?).unwrap().extra.unwrap()));
@@ -30,7 +30,7 @@ fn log_of(members: &Members) -> Log {
 }
 
 impl Forger {
-    fn of(home: &Home) -> Self {
+    pub(super) fn of(home: &Home) -> Self {
         let certificate = wire::certificates(&home.path.join("certs/message.pem")).remove(0);
         Self {
             key: wire::private_key(&home.path.join("keys/log.key")).secret_der().to_vec(),
@@ -39,7 +39,7 @@ impl Forger {
     }
 
     /// Proofs of all entries of a new log of that origin.
-    fn prove(&self, origin: &str, log: &Log) -> Vec<(Part, Vec<u8>)> {
+    pub(super) fn prove(&self, origin: &str, log: &Log) -> Vec<(Part, Vec<u8>)> {
         let mut edge = Edge::empty();
         for (_, entry) in log {
             edge.append(leaf_hash(entry));
@@ -279,7 +279,7 @@ fn erased(forger: &Forger, members: &Members, log: &Log, edit: &dyn Fn(&mut Entr
     let log = [log.clone(), vec![(Part::Erased, entry.encode().unwrap())]].concat();
     let mut members = forger.forged(members, &log);
     members.remove(&name(Part::Message));
-    members.insert(name(Part::Revocation), revocation(&forger.certificate, None, sent.at));
+    members.insert(name(Part::Revocation), revocation(&forger.certificate, None, sent.at, Some(&[])));
     members
 }
 

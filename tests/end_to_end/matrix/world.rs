@@ -101,7 +101,7 @@ impl World {
             .keys
             .iter()
             .filter(|(certificate, _)| all || certificate.is_revoked)
-            .map(|(_, (der, _))| (silkgate_certs::serial(der).unwrap(), at(-1)))
+            .map(|(_, (der, _))| (silkgate_message::revocation::serial(der).unwrap(), at(-1)))
             .collect();
         let read = |path: &str| std::fs::read_to_string(self.pair.iq.path.join(path)).unwrap();
         let authority = Authority::load(&read("certs/tls-ca.pem"), &read("keys/tls-ca.key")).unwrap();

@@ -99,6 +99,11 @@ pub fn exchanged() -> Pair {
     let tsa = Tsa::create(pair.folder.path(), "tsa", Kind::P256);
     tsa.configure(&pair.jo, &TsaServer::start(tsa.clone()).url, "every_seconds = 1");
     pair.jo.ok(&["client", "add", "auditor", "amal"]);
+    let list = pair.iq.path.join("certs/tls.crl").to_string_lossy().into_owned();
+    for _ in 0..2 {
+        pair.iq.ok(&["key", "crl"]);
+        pair.jo.ok(&["partner", "crl", "IQ", &list]);
+    }
     start_quick(&mut pair);
     exchange(&pair);
     erase_one(&pair);

@@ -26,8 +26,14 @@ fn settings_that_no_log_states_are_found() {
         (
             "INSERT INTO revocation_list VALUES ('IQ', zeroblob(32), zeroblob(9), NULL, 1, 1)",
             "DELETE FROM revocation_list",
-            "",
+            "a list that the log of the channel does not state",
         ),
+        (
+            "INSERT INTO revocation_history SELECT id, 1, zeroblob(9), NULL FROM log WHERE partner = 'IQ'",
+            "DELETE FROM revocation_history",
+            "a list that the log of the channel does not state there",
+        ),
+        ("UPDATE log SET lists_from = 1", "UPDATE log SET lists_from = 0", "it says that lists are lost"),
     ] {
         jo.execute(change);
         let found = jo.audit();
@@ -52,6 +58,30 @@ fn a_revocation_list_that_was_taken_away_is_found() {
     pair.jo.execute("DELETE FROM revocation_list");
     let found = serde_json::Value::from(pair.jo.audit()).to_string();
     assert!(found.contains("the list that came into force last is not there"), "{found}");
+}
+
+/// An older list in the place of the newest, in force and in the history: each is one that the log states.
+#[test]
+fn an_older_revocation_list_put_back_is_found() {
+    let pair = Pair::set_up_files(None);
+    let list = pair.iq.path.join("certs/tls.crl").to_string_lossy().into_owned();
+    for _ in 0..2 {
+        pair.iq.ok(&["key", "crl"]);
+        pair.jo.ok(&["partner", "crl", "IQ", &list]);
+    }
+    let jo = &pair.jo;
+    assert!(jo.audit().is_empty());
+    let first = "(SELECT list FROM revocation_history ORDER BY entry LIMIT 1)";
+    let told = || serde_json::Value::from(jo.audit()).to_string();
+    jo.execute(&format!("UPDATE revocation_list SET list = {first}"));
+    let found = told();
+    assert!(found.contains("does not state as the newest"), "{found}");
+    jo.execute(&format!("UPDATE revocation_history SET list = {first}"));
+    let found = told();
+    assert!(found.contains("a list that the log of the channel does not state there"), "{found}");
+    jo.execute("DELETE FROM revocation_history");
+    let found = told();
+    assert!(found.contains("the log of the channel states a list that is not there"), "{found}");
 }
 
 /// The bytes are the same, and the program would read them as if nothing were.

@@ -1,9 +1,9 @@
 //! Files of operators and judges: agreement, configuration, evidence bundle, time-stamp, certificates.
 
-use silkgate_certs::{RevocationList, is_issued_by, serial};
 use silkgate_evidence::{container, judge, manifest};
 use silkgate_message::agreement::{Agreement, BODY_MAX_BYTES, RETENTION_MAX_DAYS};
 use silkgate_message::jws::{Digest, SigningCertificate};
+use silkgate_message::revocation::{RevocationList, is_issued_by, serial};
 use silkgate_timestamp::{Request, Trust, verify};
 
 use crate::changed;

@@ -76,6 +76,11 @@ impl Cards {
         self.of(country).find(|card| card.digest() == *digest)
     }
 
+    /// The authorities on any card of that state, DER.
+    pub(super) fn anchors(&self, country: Country) -> Vec<&[u8]> {
+        self.of(country).flat_map(|card| card.content().tls_anchors.iter().map(Vec::as_slice)).collect()
+    }
+
     /// A signing certificate on any card of that state.
     pub(super) fn certificate(&self, country: Country, thumbprint: &Digest) -> Option<SigningCertificate> {
         self.of(country).find_map(|card| certificate_on(card, thumbprint))

@@ -7,11 +7,12 @@ use silkgate_message::card::Card;
 use silkgate_message::json;
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::party::Country;
+use silkgate_message::revocation::RevocationList;
 
 use super::cards::{Cards, certificate_on};
 use super::proof::{self, Logs, Proved};
 use super::trial::Trial;
-use crate::bundle::{Part, Parts, revocation};
+use crate::bundle::{Part, Parts};
 use crate::edition::Edition;
 
 /// What the messages of a bundle share.
@@ -20,29 +21,33 @@ pub(super) struct Case<'c> {
     pub(super) own: Country,
     pub(super) cards: &'c Cards,
     pub(super) editions: BTreeMap<Digest, Edition>,
+    /// By partner and digest, each with the proof of the entry that put it into force.
+    pub(super) lists: BTreeMap<(Country, Digest), (RevocationList, &'c [u8])>,
     pub(super) logs: Logs,
     /// Editions that a message was judged by.
     pub(super) used: BTreeSet<Digest>,
+    /// Revocation lists that a message was judged by.
+    pub(super) used_lists: BTreeSet<(Country, Digest)>,
     /// Entries of messages so far.
     pub(super) seen: BTreeSet<(Origin, u64)>,
 }
 
 /// A message's entry, and what the other parts are held against.
-struct Subject {
-    verified: Verified,
-    partner: Country,
+pub(super) struct Subject {
+    pub(super) verified: Verified,
+    pub(super) partner: Country,
     /// The signing certificate.
-    certificate: SigningCertificate,
+    pub(super) certificate: SigningCertificate,
 }
 
 impl Subject {
-    fn entry(&self) -> &Entry {
+    pub(super) fn entry(&self) -> &Entry {
         &self.verified.entry
     }
 }
 
 /// The end of a sentence, or what is wrong.
-type Said<T> = Result<(T, String), String>;
+pub(super) type Said<T> = Result<(T, String), String>;
 
 impl<'c> Case<'c> {
     /// Judges one message; gives the partner it was exchanged with, or None where a check failed.
@@ -55,7 +60,9 @@ impl<'c> Case<'c> {
         let signer = trial.pass("certificate", self.signer(&verified.entry, partner, card))?;
         let subject = Subject { verified, partner, certificate: signer };
         let message = trial.pass("message", self.message(parts, &subject))?;
-        trial.pass("revocation", revocation_state(parts, &subject, message.as_ref()))?;
+        for said in trial.pass("revocation", self.revocation(parts, &subject, message.as_ref()))? {
+            trial.say("revocation list", said);
+        }
         let receipt = trial.pass("outcome", self.outcome(parts, &subject))?;
         trial.pass("problem", problem(parts, &subject, receipt.as_ref()))?;
         trial.pass("schema and rules", self.edition(&subject, message.as_ref()))?;
@@ -332,7 +339,7 @@ fn cosignatures(proved: &Proved, partner: Country) -> String {
     format!("The checkpoint was cosigned by {}.", said.join(" and "))
 }
 
-fn part<'b>(parts: &Parts<'b>, which: Part) -> Result<&'b [u8], String> {
+pub(super) fn part<'b>(parts: &Parts<'b>, which: Part) -> Result<&'b [u8], String> {
     parts.get(&which).copied().ok_or_else(|| format!("{} is missing", which.as_str()))
 }
 
@@ -361,22 +368,6 @@ fn same(entry: &Entry, jws: &Jws) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn revocation_state(parts: &Parts<'_>, subject: &Subject, message: Option<&Jws>) -> Said<()> {
-    let at = subject.entry().at;
-    let expected = revocation(&subject.certificate, message.map(|jws| jws.iat), at);
-    if part(parts, Part::Revocation)? != expected {
-        return Err("the state of the certificate is not what certificate, message and entry say".to_owned());
-    }
-    let certificate = &subject.certificate;
-    Ok((
-        (),
-        format!(
-            "The certificate is valid from {} to {}; no revocation list was in force at {at}.",
-            certificate.not_before, certificate.not_after
-        ),
-    ))
 }
 
 /// A refusal's problem document is there where it must be, and has the refusal's code. Its details are the word of

@@ -5,6 +5,7 @@
 //! are the roots: a reader compares their fingerprints with what the two states published.
 
 pub(crate) mod cards;
+mod lists;
 mod message;
 mod proof;
 mod trial;
@@ -68,12 +69,19 @@ fn whole(trial: &mut Trial, bytes: &[u8], pins: &[(Country, Fingerprint)]) -> Op
         )?;
         editions.insert(*digest, edition);
     }
+    let mut lists = std::collections::BTreeMap::new();
+    for (key, member) in &layout.lists {
+        let list = trial.pass("revocation list", lists::check(&cards, *key, member))?;
+        lists.insert(*key, (list, member.receipt));
+    }
     let mut case = message::Case {
         own,
         cards: &cards,
         editions,
+        lists,
         logs: Logs::default(),
         used: BTreeSet::new(),
+        used_lists: BTreeSet::new(),
         seen: BTreeSet::new(),
     };
     let count = layout.messages.len();
@@ -137,6 +145,11 @@ fn nothing_beside(case: &message::Case<'_>, partners: &BTreeSet<Country>) -> Res
     }
     if let Some(digest) = case.editions.keys().find(|digest| !case.used.contains(digest)) {
         return Err(format!("the edition {digest} is in the bundle, and no message was judged by it"));
+    }
+    if let Some((country, digest)) = case.lists.keys().find(|key| !case.used_lists.contains(key)) {
+        return Err(format!(
+            "the revocation list {digest} of {country} is in the bundle, and no message stood under it"
+        ));
     }
     Ok(((), "Nothing is in the bundle that no check rests on, but for the summary page.".to_owned()))
 }

@@ -20,6 +20,7 @@ pub(super) struct Facts {
     jws: Option<Jws>,
     problem: Option<Value>,
     erased: Option<Entry>,
+    revocation: Option<Value>,
 }
 
 /// The verdict in words, and how it looks.
@@ -42,7 +43,50 @@ impl Facts {
             jws: parts.get(&Part::Message).and_then(|bytes| Jws::parse(bytes).ok()),
             problem: parts.get(&Part::Problem).and_then(|bytes| json::parse_wrapper(bytes).ok()),
             erased: proof(Part::Erased).and_then(|proof| entry(&proof)),
+            revocation: parts.get(&Part::Revocation).and_then(|bytes| json::parse_wrapper(bytes).ok()),
         })
+    }
+
+    /// The revocation lists in force when it was logged, and whether one names the certificate.
+    fn revocation(&self) -> Both {
+        let lists = self.revocation.as_ref().filter(|state| state["v"] == 2);
+        let Some(lists) = lists.and_then(|state| state["lists"].as_object()) else {
+            return Both::new(
+                "Which revocation lists were in force when it was logged, this bundle does not say.",
+                "لا تُبيّن هذه الحزمة قوائم إلغاء الشهادات التي كانت سارية وقت القيد.",
+            );
+        };
+        if self.entry.kind == Kind::Sent {
+            return Both::new(
+                "The exporter holds no revocation list about its own certificates.",
+                "لا تحتفظ الجهة المُصدِّرة بقائمة إلغاء تخصّ شهاداتها هي.",
+            );
+        }
+        let count = isolated(&lists.len().to_string());
+        if lists.is_empty() {
+            Both::new(
+                "No revocation list of the sender's state was in force when it was logged.",
+                "لم تكن أيّ قائمة إلغاء لدولة المُرسِل سارية وقت القيد.",
+            )
+        } else if lists.values().any(|names| names == true) {
+            Both::new(
+                format!(
+                    "Revoked: the certificate is on a revocation list of the sender's state that was in force when it was logged ({count} in force)."
+                ),
+                format!(
+                    "مُلغاة: تَرِد الشهادة في إحدى قوائم الإلغاء لدولة المُرسِل السارية وقت القيد (عددها {count})."
+                ),
+            )
+        } else {
+            Both::new(
+                format!(
+                    "Not revoked: the certificate is on none of the revocation lists of the sender's state that were in force when it was logged ({count} in force)."
+                ),
+                format!(
+                    "غير مُلغاة: لا تَرِد الشهادة في أيّ من قوائم الإلغاء لدولة المُرسِل السارية وقت القيد (عددها {count})."
+                ),
+            )
+        }
     }
 
     /// What became of it.
@@ -117,6 +161,7 @@ pub(super) fn section(html: &mut Html, number: &str, parts: &Parts<'_>) {
         html.fact("Outcome logged at (UTC)", &isolated(&outcome.at.to_string()), "وقت قيد النتيجة (UTC)");
     }
     html.close("table");
+    html.pair("p", &facts.revocation());
     if let Some(erased) = &facts.erased {
         let rule = text(&erased.rule);
         html.pair(

@@ -179,8 +179,8 @@ fn verify(html: &mut Html) {
             "إيصال الدولة الأخرى يُثبت حكمها في سجلّها هي",
         ),
         (
-            "which card, agreement, schema and rules were in force",
-            "البطاقة والاتفاق والمخطّط والقواعد السارية وقتئذ",
+            "which card, agreement, revocation lists, schema and rules were in force",
+            "البطاقة والاتفاق وقوائم الإلغاء والمخطّط والقواعد السارية وقتئذ",
         ),
     ];
     html.raw("<div class=\"pair\">\n<ol lang=\"en\">\n");

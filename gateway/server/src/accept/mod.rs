@@ -24,8 +24,8 @@ pub use append::{LogKeys, Logs};
 pub use erase::{erase, needed};
 pub use event::Event;
 pub use work::{
-    Answer, Bonds, Bury, DeadAct, DeadLetter, Due, HandOver, Handshake, Note, NoteLog, Outcome, Read,
-    Received, Resend, Settlement, Shown, Submission, Verdict, Work, entry_at,
+    Answer, Bonds, Bury, DeadAct, DeadLetter, Due, HandOver, Handshake, Note, NoteLog, Outcome, REVOKED,
+    Read, Received, Resend, Settlement, Shown, Submission, Verdict, Work, entry_at,
 };
 
 use crate::figures::Figures;

@@ -111,6 +111,9 @@ pub struct Bonds {
     pub out_of_order: Option<Violation>,
 }
 
+/// Why a message under a revoked certificate is refused.
+pub const REVOKED: &str = "the list of its issuer that is in force here names it";
+
 /// A partner's message, checked as far as it can be without the database.
 pub struct Received {
     /// Who sent it, by TLS.
@@ -125,6 +128,10 @@ pub struct Received {
     pub signed_at: Instant,
     /// The certificate it was verified with.
     pub certificate: Digest,
+    /// The same, DER.
+    pub certificate_der: Vec<u8>,
+    /// The count of changes of partners that it was judged at.
+    pub generation: i64,
     /// The envelope, or its sound parts.
     pub envelope: Result<Envelope, Fragments>,
     /// The type's version and the digest of its edition, if the catalogue holds it.

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
-use silkgate_certs::{Authority, RevocationList, is_issued_by, serial};
+use silkgate_certs::Authority;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
+use silkgate_message::revocation::{RevocationList, is_issued_by, serial};
 use time::{OffsetDateTime, UtcOffset};
 
 use super::admin::{self, Act, Where};
@@ -16,7 +17,7 @@ use super::{Cx, Found, both_times};
 use crate::config::Home;
 use crate::directory::Partner;
 use crate::store::revocation::{self as store, ListRow};
-use crate::store::{partner, revocation::Source};
+use crate::store::{kept, partner, revocation::Source};
 use crate::web::Web;
 use crate::{clock, keys, revocation};
 
@@ -54,7 +55,7 @@ pub(super) async fn of_partner(cx: &Cx, args: PartnerCrl) -> Result<Found> {
         let mut tx = db.write().await?;
         let gone = store::clear(&mut tx, country.as_str()).await?;
         let digest = Some(Digest::of(b""));
-        let act = |log, about| Act { log, what: "crl_none", digest, about };
+        let act = |log, about| Act { log, what: kept::NONE, digest, about };
         admin::commit(cx, tx, &[act(Where::House, Some(country)), act(Where::Channel(country), None)])
             .await?;
         cx.print(&json!({ "partner": country, "removed": gone }), || {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Tables that evidence rests on.
-pub const COVERED: [&str; 16] = [
+pub const COVERED: [&str; 18] = [
     "alarm",
     "checkpoint",
     "cosignature",
@@ -17,6 +17,8 @@ pub const COVERED: [&str; 16] = [
     "reading",
     "receipt",
     "refusal",
+    "revocation_history",
+    "revocation_list",
     "tile",
     "timestamp",
     "witnessed",
@@ -43,7 +45,7 @@ const fn column(table: &'static str, column: &'static str, reason: &'static str)
 }
 
 /// Tables that no evidence rests on.
-pub const EXCLUDED: [Excluded; 19] = [
+pub const EXCLUDED: [Excluded; 18] = [
     table("_sqlx_migrations", "the history of the schema, checked when the database is opened"),
     table(
         "attempt",
@@ -80,10 +82,6 @@ pub const EXCLUDED: [Excluded; 19] = [
         "push",
         "settings, signed by a key of the home; what came into force is in the house log, by digest",
     ),
-    table(
-        "revocation_list",
-        "settings; what came into force is in the channel's log, by digest, and its issuer's signature is held",
-    ),
     table("revocation_source", "settings, and when they were last asked"),
     table("told", "from which message on back ends are told of the end of their messages"),
     table("record", "derived: the last version of each record, to decide the next"),
@@ -94,7 +92,7 @@ const OF_THE_BODY: &str =
     "of a refused or erased message, whose body is not there; of all others it is checked";
 
 /// Columns of covered tables that no evidence rests on, or not in every row.
-pub const EXCLUDED_COLUMNS: [Excluded; 22] = [
+pub const EXCLUDED_COLUMNS: [Excluded; 23] = [
     column(
         "alarm",
         "at_ms",
@@ -146,6 +144,7 @@ pub const EXCLUDED_COLUMNS: [Excluded; 22] = [
         "deadline_ms",
         "of an erased message, but for whether its answer came in time; of all others it is checked",
     ),
+    column("revocation_list", "at_ms", "for the operator; its entry in the log has the time"),
     column("refusal", "problem", "the words that explain a refusal; its code and its form are checked"),
     column(
         "timestamp",

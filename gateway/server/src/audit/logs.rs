@@ -235,7 +235,7 @@ impl Log {
         }
         match self.head.partner {
             None => audit.said.house(&entry),
-            Some(partner) => audit.said.channel(partner.as_str(), &entry),
+            Some(partner) => audit.said.channel(partner.as_str(), index, &entry),
         }
         if self.head.partner.is_none() {
             audit.house_states(&entry);

@@ -4,6 +4,7 @@
 mod coverage;
 mod facts;
 mod judge;
+mod lists;
 mod logs;
 mod messages;
 mod notes;
@@ -183,7 +184,7 @@ impl Audit<'_> {
             log.cosigned.sort_by(|a, b| a.by.cmp(&b.by));
             self.report.logs.push(log);
         }
-        self.settings(conn).await?;
+        self.settings(conn, &heads).await?;
         self.witnesses(conn, &heads).await?;
         self.timestamps(conn, &heads, anchors).await?;
         self.compare_reasons();

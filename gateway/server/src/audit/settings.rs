@@ -1,4 +1,4 @@
-//! Settings in force, held against what the logs say came into force: partners, agreements, revocation lists, clients.
+//! Settings in force, held against what the logs say came into force: partners, agreements, clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,9 @@ use silkgate_ledger::entry::{Entry, Kind};
 use silkgate_message::jws::Digest;
 
 use super::Audit;
-use crate::store::ledger::hash;
-use crate::store::{Connection, StoreError, partner, revocation};
+use crate::store::kept::Lists;
+use crate::store::ledger::{Head, hash};
+use crate::store::{Connection, StoreError, partner};
 
 /// What the logs say is in force.
 #[derive(Default)]
@@ -23,9 +24,8 @@ struct OfPartner {
     agreement: Option<Hash>,
     /// The states it may have: whether a change of the agreement let messages pass again does not stand in its entry.
     states: Vec<&'static str>,
-    /// Lists that came into force since the last word that there are none, and the newest.
-    lists: BTreeSet<Hash>,
-    newest_list: Option<Hash>,
+    /// Revocation lists that came into force.
+    lists: Lists,
 }
 
 impl Said {
@@ -54,17 +54,13 @@ impl Said {
     }
 
     /// Takes in an entry of the log of the channel with that partner.
-    pub(super) fn channel(&mut self, country: &str, entry: &Entry) {
+    pub(super) fn channel(&mut self, country: &str, index: u64, entry: &Entry) {
         let (Kind::Admin, Some(what)) = (entry.kind, entry.what.as_deref()) else { return };
         let of = self.partners.entry(country.to_owned()).or_default();
-        match (what, entry.digest) {
-            ("card", card) => of.card = card,
-            ("agreement", agreement) => of.agreement = agreement,
-            ("crl", Some(list)) => {
-                of.lists.insert(list);
-                of.newest_list = Some(list);
-            }
-            ("crl_none", _) => (of.lists, of.newest_list) = (BTreeSet::new(), None),
+        of.lists.state(index, entry);
+        match what {
+            "card" => of.card = entry.digest,
+            "agreement" => of.agreement = entry.digest,
             _ => {}
         }
     }
@@ -72,7 +68,7 @@ impl Said {
 
 impl Audit<'_> {
     /// What is in force is what the logs say came into force last.
-    pub(super) async fn settings(&mut self, conn: &mut Connection) -> Result<(), StoreError> {
+    pub(super) async fn settings(&mut self, conn: &mut Connection, heads: &[Head]) -> Result<(), StoreError> {
         let said = std::mem::take(&mut self.said);
         let nothing = OfPartner::default();
         for row in partner::all(conn).await? {
@@ -92,24 +88,8 @@ impl Audit<'_> {
                 self.report.find(&place, format!("it is {}, which the house log does not state", row.state));
             }
         }
-        let mut held: BTreeMap<String, BTreeSet<Hash>> = BTreeMap::new();
-        for list in revocation::lists(conn).await? {
-            held.entry(list.partner).or_default().insert(hash(Digest::of(&list.list)));
-        }
-        for (country, of) in &said.partners {
-            let held = held.remove(country).unwrap_or_default();
-            let place = format!("revocation_list of {country}");
-            if !held.is_subset(&of.lists) {
-                self.report.find(&place, "a list that the log of the channel does not state");
-            }
-            if of.newest_list.is_some_and(|newest| !held.contains(&newest)) {
-                self.report.find(&place, "the list that came into force last is not there");
-            }
-        }
-        for country in held.into_keys() {
-            self.report
-                .find(format!("revocation_list of {country}"), "a list of a partner that no log states");
-        }
+        self.lists(conn, heads, said.partners.into_iter().map(|(country, of)| (country, of.lists)).collect())
+            .await?;
         let registered: BTreeSet<Hash> =
             partner::clients(conn).await?.iter().map(|row| hash(row.certificate)).collect();
         for digest in registered.symmetric_difference(&said.clients) {

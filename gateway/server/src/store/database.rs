@@ -45,6 +45,7 @@ pub(super) const SQLITE: History = &[
     (12, "proposal", include_str!("migrations/sqlite/0012_proposal.sql")),
     (13, "roles", include_str!("migrations/sqlite/0013_roles.sql")),
     (14, "reading", include_str!("migrations/sqlite/0014_reading.sql")),
+    (15, "lists", include_str!("migrations/sqlite/0015_lists.sql")),
     (16, "search", include_str!("migrations/sqlite/0016_search.sql")),
 ];
 const POSTGRES: History = &[
@@ -58,6 +59,7 @@ const POSTGRES: History = &[
     (12, "proposal", include_str!("migrations/postgres/0012_proposal.sql")),
     (13, "roles", include_str!("migrations/postgres/0013_roles.sql")),
     (14, "reading", include_str!("migrations/postgres/0014_reading.sql")),
+    (15, "lists", include_str!("migrations/postgres/0015_lists.sql")),
     (16, "search", include_str!("migrations/postgres/0016_search.sql")),
 ];
 pub(super) const SQLITE_KEYS: History =

@@ -28,6 +28,8 @@ pub struct Head {
     pub witnessed: i64,
     /// Alarms about the partner's and our logs.
     pub alarms: i64,
+    /// Behind the last entry of a revocation list that is not kept.
+    pub lists_from: i64,
 }
 
 /// A row of `entry`.
@@ -58,7 +60,7 @@ pub async fn create(
 /// Every log, in ascending id: the order in which they are written.
 pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
     let rows = sql(
-        "SELECT id, origin, partner, size, root, signed, cosigned, witnessed, alarms FROM log ORDER BY id",
+        "SELECT id, origin, partner, size, root, signed, cosigned, witnessed, alarms, lists_from FROM log ORDER BY id",
     )
     .fetch_all(conn)
     .await?;
@@ -78,6 +80,7 @@ pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
                 cosigned: row.get(6)?,
                 witnessed: row.get(7)?,
                 alarms: row.get(8)?,
+                lists_from: row.get(9)?,
             })
         })
         .collect()
@@ -192,11 +195,12 @@ pub async fn unsound(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
 
 /// The logs that rows of a table name: table and log, each once. One look into the key for each.
 pub async fn named(conn: &mut Connection) -> Result<Vec<(&'static str, i64)>, StoreError> {
-    const NEXT: [(&str, &str); 4] = [
+    const NEXT: [(&str, &str); 5] = [
         ("entry", "SELECT min(log) FROM entry WHERE log > $1"),
         ("tile", "SELECT min(log) FROM tile WHERE log > $1"),
         ("checkpoint", "SELECT min(log) FROM checkpoint WHERE log > $1"),
         ("cosignature", "SELECT min(log) FROM cosignature WHERE log > $1"),
+        ("revocation_history", "SELECT min(log) FROM revocation_history WHERE log > $1"),
     ];
     let mut named = Vec::new();
     for (table, next) in NEXT {

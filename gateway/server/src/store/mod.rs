@@ -11,6 +11,7 @@ pub mod duty;
 pub mod erasure;
 #[cfg(test)]
 mod fault;
+pub mod kept;
 pub mod key_exchange;
 pub mod keys;
 pub mod ledger;
@@ -195,6 +196,11 @@ impl Store {
         let store = Self { database, keys, process: clock::random() };
         if fresh {
             store.note_encrypted().await?;
+        }
+        if how == Open::Migrate && kept::is_to_begin(&mut store.read().await?).await? {
+            let mut tx = store.write().await?;
+            kept::begin(&mut tx).await?;
+            tx.commit().await?;
         }
         Ok(store)
     }

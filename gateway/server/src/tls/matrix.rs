@@ -14,8 +14,9 @@ use rustls::version;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use silkgate_certs::{Authority, read_identity, serial};
+use silkgate_certs::{Authority, read_identity};
 use silkgate_message::agreement::KeyExchange;
+use silkgate_message::revocation::serial;
 
 use super::tests::{Clock, Identity, NOW_S, at, loaded, shake};
 use super::{PartnerServer, PartnerTrust, Revocation, partner_client, provider, roots};

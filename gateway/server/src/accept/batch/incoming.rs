@@ -6,15 +6,16 @@ use silkgate_message::event::{Envelope, Fragments};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::problem::{Code, Problem};
+use silkgate_message::revocation::RevocationList;
 
 use super::super::event::{Event, Happened};
-use super::super::work::{Answer, Received, Verdict, entry_at};
+use super::super::work::{Answer, REVOKED, Received, Verdict, entry_at};
 use super::{Batch, Draft, out_of_order};
 use crate::store::delivery::{Notice, Waiting};
 use crate::store::ledger::hash;
 use crate::store::message::{Message, State, Way};
 use crate::store::record::{Record, RecordKey};
-use crate::store::{Connection, StoreError};
+use crate::store::{Connection, StoreError, partner, revocation};
 
 impl Batch<'_> {
     pub(super) async fn receive(
@@ -51,8 +52,18 @@ impl Batch<'_> {
                 .detail("another message with this id was received from this source; use a new id");
             return self.reject(conn, received, &parts, problem, false).await;
         }
-        if let Some(problem) = &received.refusal {
-            return self.reject(conn, received, &parts, problem.clone(), true).await;
+        match (&received.refusal, self.is_revoked_since(conn, received).await?) {
+            // Nothing else was wrong, or the list has it out.
+            (None, Some(true)) => {
+                let problem = Problem::new(Code::CertificateRevoked).detail(REVOKED);
+                return self.reject(conn, received, &parts, problem, true).await;
+            }
+            (Some(problem), Some(false)) if problem.code == Code::CertificateRevoked => {
+                let detail = "the revocation list that named its certificate is in force no longer; send the same again";
+                return Ok(not_now(Problem::new(Code::Unavailable).detail(detail)));
+            }
+            (Some(problem), _) => return self.reject(conn, received, &parts, problem.clone(), true).await,
+            (None, _) => {}
         }
         let Ok(envelope) = &received.envelope else {
             return self.reject(conn, received, &parts, Problem::new(Code::EventInvalid), true).await;
@@ -106,6 +117,22 @@ impl Batch<'_> {
         }
         self.judged(received, &parts, None, (log, index));
         Ok(Draft::Accepted { log, index })
+    }
+
+    /// Whether a list in force names the certificate; None where nothing of partners was changed since that was judged. The log must not
+    /// hold a verdict behind the entry of a list that says otherwise.
+    async fn is_revoked_since(
+        &mut self,
+        conn: &mut Connection,
+        received: &Received,
+    ) -> Result<Option<bool>, StoreError> {
+        if partner::generation(conn).await? == received.generation {
+            return Ok(None);
+        }
+        let lists = revocation::lists(conn).await?;
+        let of_partner = lists.iter().filter(|row| row.partner == received.partner.as_str());
+        let mut read = of_partner.filter_map(|row| RevocationList::read(&row.list).ok());
+        Ok(Some(read.any(|list| list.revokes(&received.certificate_der))))
     }
 
     /// Logs a refusal, and keeps its answer for repeats where the message has a key.

@@ -5,13 +5,15 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use silkgate_evidence::bundle::{self, Bundle, Part};
-use silkgate_evidence::witness_key;
+use silkgate_evidence::{Listing, witness_key};
 use silkgate_ledger::{Entry, Hash, Kind, Note, TlogProof, WitnessKey};
 use silkgate_message::card::Card;
 use silkgate_message::catalogue::{Catalogue, edition};
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::party::Country;
 
+use super::lists::Listed;
+use crate::store::kept::Lists;
 use crate::store::ledger::{self, Head, hash};
 use crate::store::message::{self, Message, State, Way};
 use crate::store::{Connection, Store, partner, proof, witness};
@@ -48,7 +50,7 @@ struct Item<'r> {
 
 /// What one reading of a log found.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// `card` and `agreement` as they came into force: index, which, digest.
     in_force: Vec<(u64, String, Hash)>,
     /// By the message's digest.
@@ -57,6 +59,10 @@ struct Found {
     erased: HashMap<u64, u64>,
     /// Refused for an id that was used before: id, source, index.
     conflicts: Vec<(String, String, u64)>,
+    /// Revocation lists as they came into force.
+    pub(super) lists: Lists,
+    /// Of a channel's log.
+    pub(super) partner: Option<Country>,
 }
 
 /// Gathers everything about these messages. `own` is our state.
@@ -81,7 +87,9 @@ pub(super) async fn gather(
     let given_up = rows.iter().any(|row| matches!(row.state, State::Dead | State::Dropped));
     for head in &heads {
         if rows.iter().any(|row| row.log == head.id) || (head.partner.is_none() && given_up) {
-            found.insert(head.id, read(conn, head, &wanted).await?);
+            let mut read = read(conn, head, &wanted).await?;
+            read.lists.take(conn, head.id).await?;
+            found.insert(head.id, read);
         }
     }
     let gathering = Gathering { store, own, found: &found, cards: &cards, schemas };
@@ -91,15 +99,18 @@ pub(super) async fn gather(
     }
     let sizes = checkpoints(conn, &heads, &plans).await?;
     let mut bundle = Bundle::default();
+    let mut listed = Listed::default();
     cards.iter().for_each(|(_, bytes)| bundle.card(bytes.clone()));
     for (at, plan) in plans.iter().enumerate() {
         if at > 0 && at % 100 == 0 {
             eprintln!("silkgate: {at} of {} messages", plans.len());
         }
-        let parts = gathering.parts(conn, plan, &sizes).await?;
+        let lists = gathering.lists(conn, plan, &sizes, &mut listed).await?;
+        let parts = gathering.parts(conn, plan, &sizes, lists.as_deref()).await?;
         bundle.message(parts)?;
         gathering.edition(&mut bundle, plan)?;
     }
+    listed.put(&mut bundle);
     Ok(Gathered { messages: plans.len(), bundle, cards })
 }
 
@@ -120,7 +131,7 @@ fn items<'r>(rows: &'r [Message], found: &HashMap<i64, Found>) -> Vec<Item<'r>> 
 
 /// Reads a whole log once.
 async fn read(conn: &mut Connection, head: &Head, wanted: &HashSet<Hash>) -> Result<Found> {
-    let mut found = Found::default();
+    let mut found = Found { partner: head.partner, ..Found::default() };
     let mut next = 0;
     loop {
         let page = ledger::entries(conn, head.id, next, PAGE).await?;
@@ -139,6 +150,7 @@ async fn read(conn: &mut Connection, head: &Head, wanted: &HashSet<Hash>) -> Res
 
 impl Found {
     fn note(&mut self, index: u64, entry: Entry, wanted: &HashSet<Hash>) {
+        self.lists.state(index, &entry);
         let about = entry.jws.filter(|jws| wanted.contains(jws));
         match (entry.kind, entry.what, entry.digest) {
             (Kind::Admin, Some(what), Some(digest)) if what == "card" || what == "agreement" => {
@@ -160,10 +172,13 @@ impl Found {
 }
 
 /// A message, and which entries prove what about it.
-struct Plan<'r> {
+pub(super) struct Plan<'r> {
     entry: Entry,
     row: Option<&'r Message>,
     proofs: Vec<(Part, i64, u64)>,
+    pub(super) log: i64,
+    /// The entries of the revocation lists that were in force for it; None: they are not known.
+    pub(super) lists: Option<Vec<u64>>,
 }
 
 /// One checkpoint for each log, so that all proofs show one history: the first over all of them that a partner
@@ -180,10 +195,10 @@ async fn checkpoints(conn: &mut Connection, heads: &[Head], plans: &[Plan<'_>]) 
     Ok(sizes)
 }
 
-struct Gathering<'g> {
+pub(super) struct Gathering<'g> {
     store: &'g Store,
     own: Country,
-    found: &'g HashMap<i64, Found>,
+    pub(super) found: &'g HashMap<i64, Found>,
     cards: &'g [(Card, Vec<u8>)],
     schemas: Option<&'g Path>,
 }
@@ -207,7 +222,9 @@ impl Gathering<'_> {
             proofs.extend(outcome.map(|(log, index)| (Part::Outcome, log, index)));
         }
         proofs.extend(found.erased.get(&index).map(|index| (Part::Erased, log, *index)));
-        Ok(Plan { entry, row, proofs })
+        // About our own certificates no list is held.
+        let lists = if entry.kind == Kind::Sent { Some(Vec::new()) } else { found.lists.at(index) };
+        Ok(Plan { entry, row, proofs, log, lists })
     }
 
     /// The card that the message was judged by: of a partner's message the last one before it that holds its
@@ -229,6 +246,7 @@ impl Gathering<'_> {
         conn: &mut Connection,
         plan: &Plan<'_>,
         sizes: &HashMap<i64, u64>,
+        lists: Option<&[Listing]>,
     ) -> Result<Vec<(Part, Vec<u8>)>> {
         let mut parts = Vec::new();
         for (part, log, index) in &plan.proofs {
@@ -251,13 +269,16 @@ impl Gathering<'_> {
             let text = self.agreement(conn, *log, *index).await?;
             parts.extend(text.map(|text| (Part::AgreementText, text.into_bytes())));
         }
+        let signer = self.signer(plan)?;
+        parts.push((Part::Revocation, bundle::revocation(&signer, signed, plan.entry.at, lists)));
+        Ok(parts)
+    }
+
+    pub(super) fn signer(&self, plan: &Plan<'_>) -> Result<SigningCertificate> {
         let certificates = self.cards.iter().flat_map(|(card, _)| &card.content().signing_certificates);
         let mut certificates = certificates.filter_map(|der| SigningCertificate::parse(der));
         let signer = certificates.find(|found| Some(hash(found.thumbprint)) == plan.entry.cert);
-        let signer =
-            signer.ok_or_else(|| anyhow!("the certificate of a message is on no card that we hold"))?;
-        parts.push((Part::Revocation, bundle::revocation(&signer, signed, plan.entry.at)));
-        Ok(parts)
+        signer.ok_or_else(|| anyhow!("the certificate of a message is on no card that we hold"))
     }
 
     /// The agreement's text, if one in force now is the one of then: earlier texts are not kept.
@@ -269,7 +290,7 @@ impl Gathering<'_> {
     }
 
     /// A proof whose checkpoint keeps the lines of the log and of witnesses whose cards are in the bundle.
-    fn with_known_lines(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+    pub(super) fn with_known_lines(&self, bytes: &[u8]) -> Result<Vec<u8>> {
         let mut proof = TlogProof::parse(bytes).map_err(|error| anyhow!("a proof: {error}"))?;
         let others =
             self.cards.iter().map(|(card, _)| card).filter(|card| card.content().country != self.own);

@@ -1,6 +1,7 @@
 //! `silkgate evidence`: what proves a message, in one file.
 
 mod gather;
+mod lists;
 mod query;
 
 use std::path::PathBuf;
