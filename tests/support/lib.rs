@@ -3,6 +3,7 @@
 #![allow(clippy::panic, reason = "a test that cannot go on says why and ends")]
 
 pub mod balancer;
+pub mod certificates;
 pub mod h2;
 pub mod home;
 pub mod line;

@@ -355,7 +355,7 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
 }
 
 /// Keeps the directory fresh, and the budgets of refusals.
-async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: CancellationToken) {
+async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<()>, stop: CancellationToken) {
     let mut refresh = tokio::time::interval(REFRESH);
     let mut minute = tokio::time::interval(Duration::from_secs(60));
     let mut claim = tokio::time::interval(CLAIM_EVERY);
@@ -382,8 +382,8 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
                 alarm(&gateway);
                 gateway.refusals.summarise(&gateway.accept).await;
             }
-            Some(reason) = refused.recv() => {
-                gateway.refusals.of_stranger(&gateway.accept, &reason).await;
+            Some(()) = refused.recv() => {
+                gateway.refusals.of_stranger(&gateway.accept).await;
             }
             () = stop.cancelled() => break,
         }

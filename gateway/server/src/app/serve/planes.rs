@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer, Plane, Session};
-use crate::tls::Side;
+use crate::tls::{Refused, Side};
 use crate::{channel, receive, tiles, witness};
 
 /// What partners are served.
@@ -70,7 +70,7 @@ pub(super) fn crowded(
 /// The partner plane.
 pub(super) struct Partners {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) strangers: mpsc::Sender<String>,
+    pub(super) strangers: mpsc::Sender<()>,
 }
 
 impl Partners {
@@ -106,10 +106,11 @@ impl Plane for Partners {
         peer.0.to_string()
     }
 
-    fn stranger(&self, reason: String) {
+    fn stranger(&self, from: IpAddr, refused: &Refused) {
         self.gateway.figures.connection_refused("partner", "tls_stranger");
+        self.gateway.refusals.tell_stranger(from, refused);
         // A full channel drops the note, never the handshakes of others.
-        let _ = self.strangers.try_send(reason);
+        let _ = self.strangers.try_send(());
     }
 
     fn refused(&self, session: &Session, code: Code) {
