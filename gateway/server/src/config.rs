@@ -113,6 +113,8 @@ pub struct Limits {
     pub idle_seconds: u64,
     /// Under way at once, for each partner and each back end.
     pub requests_per_peer: usize,
+    /// Questions that each partner may ask in a second beside its messages.
+    pub questions_per_second: u32,
     /// Waiting for their commit.
     pub queue_per_partner: usize,
 }
@@ -129,6 +131,7 @@ impl Default for Limits {
             answer_seconds: 60,
             idle_seconds: 600,
             requests_per_peer: 512,
+            questions_per_second: 100,
             queue_per_partner: 1024,
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Accept, Changed, LogKeys};
-use crate::admission::Admission;
+use crate::admission::{Admission, Questions};
 use crate::breaker::Breaker;
 use crate::clock;
 use crate::config::Config;
@@ -39,6 +39,8 @@ pub struct Gateway {
     pub accept: Accept,
     /// Who is judged next.
     pub admission: Arc<Admission>,
+    /// How often each partner may ask beside its messages.
+    pub asked: Questions,
     /// Budgets for refusals.
     pub refusals: Refusals,
     /// What each certificate may still read.
@@ -91,6 +93,7 @@ impl Gateway {
         let figures = accept.figures().clone();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let admission = Admission::new(processors, config.limits.requests_per_peer);
+        let asked = Questions::new(config.limits.questions_per_second);
         let dispatch = &config.dispatch;
         let breaker = || {
             Breaker::new(dispatch.failures_until_open, dispatch.backoff_first_ms, dispatch.probe_longest_ms)
@@ -106,6 +109,7 @@ impl Gateway {
             store,
             accept,
             admission,
+            asked,
             refusals: Refusals::default(),
             reads: ReadBudget::default(),
             outbox: Notify::new(),

@@ -79,7 +79,7 @@ async fn walk(partner: &Partner, identity: Identity, steps: &mut Vec<Step>) {
             return;
         }
     };
-    let answer = match client.get("/v1/channel").await {
+    let answer = match client.ask("/v1/channel").await {
         Ok(answer) => answer,
         Err(error) => {
             let hint = "their certificate must hold the card's host under the card's anchor, and they must have added our card";
