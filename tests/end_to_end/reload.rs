@@ -15,12 +15,13 @@ const IQ: &str = "IQ/traffic-police";
 const JO: &str = "JO/public-security";
 const DAY_S: i64 = 86_400;
 
-/// Waits until the running gateway of `home` has taken up what was put into these files, so many times in all.
+/// Waits until the running gateway of `home` has taken up what was put into these files, so many times in all after its first start,
+/// which states what it begins with.
 pub fn taken_up(home: &Home, what: &str, times: usize) {
     let name = format!("{what}_loaded");
     wait_for(&name, || {
         let house = home.log(&["--partner", "house"]);
-        (house.iter().filter(|entry| entry["what"] == name).count() == times).then_some(())
+        (house.iter().filter(|entry| entry["what"] == name).count() == times + 1).then_some(())
     });
 }
 
@@ -81,7 +82,7 @@ fn a_new_certificate_is_shown_at_once_and_open_connections_go_on() {
     put(&pair.jo, "tls", &renewed);
     taken_up(&pair.jo, "tls", 1);
     let house = pair.jo.log(&["--partner", "house"]);
-    let entry = house.iter().find(|entry| entry["what"] == "tls_loaded").unwrap();
+    let entry = house.iter().rfind(|entry| entry["what"] == "tls_loaded").unwrap();
     assert_eq!(entry["digest"], Digest::of(&renewed.certificate_der).to_string());
     assert_eq!(shown(&client).as_ref(), &renewed.certificate_der[..]);
     assert_eq!(ask(), 200, "the connection of before goes on");

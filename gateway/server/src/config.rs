@@ -403,6 +403,11 @@ impl Home {
         self.place(&config.key_store)
     }
 
+    /// What the logs say is in force, and how far they were read for it.
+    pub fn stated(&self) -> PathBuf {
+        self.0.join("stated.json")
+    }
+
     /// How far an interrupted audit came.
     pub fn audit_progress(&self) -> PathBuf {
         self.0.join("audit.progress")

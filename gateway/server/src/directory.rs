@@ -23,11 +23,14 @@ use crate::store::revocation::{self, ListRow};
 use crate::store::{Connection, StoreError};
 use crate::tls::{self, PartnerTrust, Revocation};
 
+/// The state of a partner whose settings no log states.
+pub const HALTED: &str = "halted";
+
 /// A partner in force.
 pub struct Partner {
     /// Its state.
     pub country: Country,
-    /// `active`, `suspended` or `removed`.
+    /// `active`, `suspended` or `removed`; in the running gateway also [`HALTED`].
     pub state: String,
     /// Its card.
     pub card: Card,
@@ -287,6 +290,18 @@ impl Directory {
         let cards = partner::cards(conn).await?;
         let cards = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
         Ok(Self { country: own, generation, partners, clients, back_ends, pushes, cards })
+    }
+
+    /// Goes on with a partner as it was in force before; one that was not is halted: nothing passes until what is stored is what the
+    /// logs say.
+    pub fn hold(&mut self, country: Country, before: Option<&Directory>) {
+        let held =
+            before.and_then(|before| before.partners.get(&country)).filter(|held| held.state != HALTED);
+        if let Some(held) = held {
+            self.partners.insert(country, held.clone());
+        } else if let Some(read) = self.partners.get_mut(&country).and_then(Arc::get_mut) {
+            HALTED.clone_into(&mut read.state);
+        }
     }
 
     /// The partner of that state, in whatever state it is.

@@ -32,6 +32,7 @@ mod send;
 mod simulation;
 mod stamp;
 mod standing;
+mod stated;
 mod store;
 mod submit;
 mod tiles;
