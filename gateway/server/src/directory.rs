@@ -48,6 +48,8 @@ pub struct Partner {
     pub witness_key: WitnessKey,
     /// What its authorities have revoked.
     pub lists: Vec<RevocationList>,
+    /// What it was read from: its row, and the lists.
+    pub stored: (PartnerRow, Vec<ListRow>),
     revocation: Revocation,
     rate: Rate,
     /// Of clauses that have rates of their own.
@@ -104,6 +106,7 @@ impl Partner {
                 grace_s: u64::from(agreement.crl_grace_hours) * 3600,
             },
             state: row.state.clone(),
+            stored: (row.clone(), held.iter().map(|list| (*list).clone()).collect()),
             signing: signing.collect::<Result<_, _>>()?,
             address: match &row.connect {
                 Some(address) => address.clone(),
@@ -292,13 +295,10 @@ impl Directory {
         Ok(Self { country: own, generation, partners, clients, back_ends, pushes, cards })
     }
 
-    /// Goes on with a partner as it was in force before; one that was not is halted: nothing passes until what is stored is what the
-    /// logs say.
-    pub fn hold(&mut self, country: Country, before: Option<&Directory>) {
-        let held =
-            before.and_then(|before| before.partners.get(&country)).filter(|held| held.state != HALTED);
-        if let Some(held) = held {
-            self.partners.insert(country, held.clone());
+    /// Goes on with a partner as the logs state it; without that it is halted: nothing passes until what is stored is what they say.
+    pub fn hold(&mut self, country: Country, stated: Option<Arc<Partner>>) {
+        if let Some(stated) = stated {
+            self.partners.insert(country, stated);
         } else if let Some(read) = self.partners.get_mut(&country).and_then(Arc::get_mut) {
             HALTED.clone_into(&mut read.state);
         }

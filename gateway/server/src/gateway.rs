@@ -198,8 +198,16 @@ impl Gateway {
         }
         let mut directory = Directory::load(&mut tx, self.country(), clock::now()).await?;
         let before = self.directory.load_full();
-        let unstated = self.stated.lock().await.judge(&mut tx, &self.keys().log, self.country()).await?;
-        unstated.keys().for_each(|country| directory.hold(*country, Some(&before)));
+        let unstated = {
+            let mut reader = self.stated.lock().await;
+            let unstated = reader.judge(&mut tx, &self.keys().log, self.country()).await?;
+            for country in unstated.keys() {
+                // What was in force may itself be older than what the logs state by now.
+                let held = before.partner(*country).filter(|held| reader.said().states(&held.stored));
+                directory.hold(*country, held.cloned());
+            }
+            unstated
+        };
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
         if let Err(error) = self.partner_tls.replace(trust) {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");

@@ -122,6 +122,12 @@ impl Said {
         &self.clients
     }
 
+    /// Whether a partner's row and its lists are what the logs say.
+    pub fn states(&self, (row, lists): &(PartnerRow, Vec<ListRow>)) -> bool {
+        let found = self.differences(std::slice::from_ref(row), lists);
+        found.iter().all(|difference| difference.partner != row.country)
+    }
+
     /// Where partners and their lists are not what the logs say.
     pub fn differences(&self, rows: &[PartnerRow], lists: &[ListRow]) -> Vec<Difference> {
         let mut found = Vec::new();

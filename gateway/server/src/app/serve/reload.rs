@@ -87,8 +87,8 @@ pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, st
     }
 }
 
-/// What came into force and has no entry: files that changed while nothing ran, or just before the process ended. The first start states
-/// what it begins with.
+/// What came into force and has no entry: files that changed while nothing ran, or just before the process ended. A home
+/// of before `init` stated them begins so.
 async fn changed_before(gateway: &Gateway) -> VecDeque<Note> {
     let (keys, mut owed) = (gateway.keys(), VecDeque::new());
     for part in Part::ALL {
@@ -111,7 +111,7 @@ async fn changed_before(gateway: &Gateway) -> VecDeque<Note> {
 /// What the house log says of a part that came into force.
 fn loaded(part: Part, digest: Digest) -> Note {
     let mut entry = entry_at(Kind::Admin, clock::now());
-    entry.what = Some(format!("{}_loaded", part.name()));
+    entry.what = Some(part.loaded().to_owned());
     entry.digest = Some(hash(digest));
     Note { log: NoteLog::House, entry }
 }
