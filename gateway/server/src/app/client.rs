@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::{Config, Home};
 use crate::directory::Partner;
 use crate::keys::{self, Identity};
-use crate::tls;
+use crate::tls::{self, Group};
 
 /// The largest answer that is read.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
@@ -36,6 +36,8 @@ pub(super) struct Client {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// In which group keys were exchanged; None: in one that is none of ours.
+    pub(super) group: Option<Group>,
     pub(super) body: Bytes,
 }
 
@@ -90,6 +92,7 @@ impl Client {
         };
         let tls = tokio::time::timeout(CONNECT_WITHIN, dial).await;
         let tls = tls.map_err(|_| anyhow!("{}: no connection within 10 s", self.address))??;
+        let group = Group::negotiated(tls.get_ref().1);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
         let driver = tokio::spawn(connection);
         let request = Request::builder()
@@ -106,6 +109,7 @@ impl Client {
             Ok::<_, anyhow::Error>(Answer {
                 status: parts.status,
                 headers: parts.headers,
+                group,
                 body: body.to_bytes(),
             })
         };
