@@ -132,6 +132,53 @@ fn a_partner_an_erasure_and_an_operator_need_two() {
 }
 
 #[test]
+fn lists_are_taken_away_by_two() {
+    let pair = pair();
+    let iq = &pair.iq;
+    let list = |number: u64, revoked: &[&Home]| {
+        let read = |path: &str| std::fs::read_to_string(pair.jo.path.join(path)).unwrap();
+        let authority =
+            silkgate_certs::Authority::load(&read("certs/tls-ca.pem"), &read("keys/tls-ca.key")).unwrap();
+        let at = |hours: i64| {
+            time::OffsetDateTime::from_unix_timestamp(support::now_ms() / 1000 + hours * 3600).unwrap()
+        };
+        let serial = |home: &&Home| {
+            let gateway = support::wire::certificates(&home.path.join("certs/tls.pem")).remove(0);
+            (silkgate_certs::serial(&gateway).unwrap(), at(-1))
+        };
+        let revoked: Vec<_> = revoked.iter().map(serial).collect();
+        let der = authority.revocation_list(number, &revoked, at(-1), at(9)).unwrap();
+        let file = pair.folder.path().join("jordan.crl");
+        std::fs::write(&file, der).unwrap();
+        iq.ok(&["partner", "crl", "JO", &file.to_string_lossy()]);
+    };
+    let comes_in = || {
+        let answer = pair.jo.as_partner_of(iq).request("GET", "/v1/channel", "application/json", b"");
+        answer.is_ok_and(|answer| answer.status == 200)
+    };
+    // To put one into force one is enough: it cannot wait.
+    list(1, &[&pair.jo]);
+    wait_for("Jordan to be out", || (!comes_in()).then_some(()));
+    let none = ["partner", "crl", "JO", "--none"];
+    let (status, said) = code(iq, &none);
+    assert!(status == Some(2) && said.contains("--as NAME"), "{said}");
+    let held = || iq.json(&["partner", "crl", "JO"])["lists"].as_array().unwrap().len();
+    let stale = propose(iq, &none);
+    assert_eq!((held(), comes_in()), (1, false), "nothing is done yet");
+    // What was revoked meanwhile is not taken away by an older decision.
+    list(2, &[&pair.jo]);
+    let (status, said) = code(iq, &["approve", &stale, "--as", "operator-samira"]);
+    assert!(status == Some(2) && said.contains("have changed since this was proposed"), "{said}");
+    assert_eq!((held(), comes_in()), (1, false));
+    let id = propose(iq, &none);
+    assert_eq!(code(iq, &["approve", &id, "--as", "operator"]).0, Some(1), "not by the same one");
+    assert_eq!(code(iq, &["approve", &id, "--as", "operator-samira"]).0, Some(0));
+    assert_eq!((held(), house(iq, "crl_none").len()), (0, 1));
+    wait_for("Jordan to be in", || comes_in().then_some(()));
+    assert!(iq.audit().is_empty());
+}
+
+#[test]
 fn what_was_changed_in_the_database_is_not_approved() {
     let mut pair = Pair::set_up_files(None);
     let iq = &mut pair.iq;

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["tls", "keys", "standing", "breaker", "admission", "figures", "session"],
     &["store", "http"],
     &["accept", "directory"],
-    &["refusals", "handshakes"],
+    &["refusals", "handshakes", "stated"],
     &["conform", "judge"],
     &["gateway", "audit"],
     &["line", "web"],

@@ -109,6 +109,11 @@ fn two_gateways_speak_it_and_show_it() {
     pair.jo.start();
     let id = submit(&pair);
     assert_eq!(pair.iq.back_end(IQ).outcome(&id)["state"], "receipted");
+    let tested = pair.iq.ok(&["partner", "test", "JO"]);
+    assert!(
+        tested.contains(&format!("exchanged in {HYBRID}, which a quantum computer does not open")),
+        "{tested}"
+    );
     wait_for_line(&pair.iq, &format!("connected partner=JO direction=out group={HYBRID}"));
     wait_for_line(&pair.jo, &format!("connected partner=IQ direction=in group={HYBRID}"));
     for (home, other) in [(&pair.iq, "JO"), (&pair.jo, "IQ")] {
@@ -279,6 +284,8 @@ fn where_every_agreement_says_so_it_is_not_spoken() {
     let (group, answer) = call(&pair.iq, &pair.jo, "default").unwrap();
     assert!(group.eq_ignore_ascii_case("x25519") && answer.starts_with("HTTP/1.1 200"), "{group}: {answer}");
     assert!(call(&pair.iq, &pair.jo, HYBRID).is_err());
+    let tested = pair.iq.ok(&["partner", "test", "JO"]);
+    assert!(tested.contains("exchanged in x25519: they do not offer X25519MLKEM768"), "{tested}");
     let refused = pair.jo.run(&["partner", "allow", "IQ", "--key-exchange", "none"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("hybrid_first, hybrid_only or classical"));
 }

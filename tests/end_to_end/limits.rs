@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::h2::{self, Line, frame, kind};
 use support::home::set;
 use support::wire::read_answer;
@@ -208,4 +208,48 @@ fn one_address_begins_so_many_handshakes_a_second() {
     assert!(begun < 40, "{begun}");
     assert!(refused(&pair, "handshakes_per_second") >= 1.0);
     wait_for("the next second's", || client.connect().ok().map(drop));
+}
+
+#[test]
+fn a_partner_asks_so_many_questions_a_second_and_its_messages_pass() {
+    let mut pair = Pair::set_up(None);
+    set(&pair.jo, "questions_per_second", "1");
+    pair.jo.with_operations();
+    pair.jo.start();
+    let client = pair.iq.as_partner_of(&pair.jo);
+    // A reconciliation needs two questions: so many are left after one second, and it waits for that.
+    let put_off = (0..25).filter(|_| {
+        let answer = client.get("/v1/log/checkpoint");
+        if answer.status == 429 {
+            assert_eq!(
+                (answer.code().as_str(), answer.header("retry-after")),
+                ("questions_exceeded", Some("1"))
+            );
+        }
+        answer.status == 429
+    });
+    assert!(put_off.count() >= 5);
+    still_well(&pair);
+    let asked = |code: &str| {
+        let name = format!("silkgate_questions_total{{partner=\"IQ\",code=\"{code}\"}}");
+        pair.jo.figure(&name).unwrap_or(0.0)
+    };
+    let before = (asked("none"), asked("questions_exceeded"));
+    assert!(before.0 >= 10.0 && before.1 >= 5.0, "{before:?}");
+    // Our own commands and the running gateway wait and go on.
+    let output = pair.iq.run(&["reconcile", "JO", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report: Value = serde_json::from_slice(&output.stdout).expect(&said);
+    assert!(report["entries"].as_u64() > Some(0) && report["inconsistent"] == json!([]), "{report}");
+    assert!(pair.iq.ok(&["partner", "test", "JO"]).contains("signed by the card's log key"));
+    assert!(asked("questions_exceeded") > before.1, "it was put off, and went on");
+    for _ in 0..12 {
+        client.get("/v1/log/checkpoint");
+    }
+    pair.iq.start();
+    wait_for("Jordan's word on Iraq's logs", || {
+        pair.iq.gateway_log().contains("the partner has seen nothing of our logs").then_some(())
+    });
+    assert!(!pair.iq.gateway_log().contains("our logs were not witnessed"), "{}", pair.iq.gateway_log());
+    assert!(pair.iq.audit().is_empty());
 }

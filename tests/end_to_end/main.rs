@@ -6,6 +6,7 @@ mod approval;
 mod backup;
 mod bad_inputs;
 mod catalogue;
+mod certificates;
 mod check;
 mod command;
 mod convert;

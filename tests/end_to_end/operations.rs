@@ -313,7 +313,12 @@ fn lines(pair: &Pair, good: &str, other: &str, by_hand: &str) {
     one(&pair.jo, &[": message received ", by_hand, "verdict=accepted"]);
     one(&pair.jo, &[": message received ", by_hand, "verdict=again"]);
     one(&pair.jo, &[": message refused partner=IQ verdict=refused code=json_invalid"]);
-    one(&pair.jo, &[": connection refused code=tls_stranger reason=\"peer sent no certificates\""]);
+    one(
+        &pair.jo,
+        &[
+            ": connection refused code=tls_stranger fault=certificate_missing reason=\"peer sent no certificates\" from=",
+        ],
+    );
     one(&pair.jo, &[": message delivered partner=IQ id=", good, "recipient=JO/public-security log="]);
     one(&pair.iq, &[": message submitted partner=JO id=", good, "log=gateway.iq.example/IQ/JO entry="]);
     one(&pair.iq, &[": message settled partner=JO id=", good, "verdict=receipted log="]);

@@ -15,12 +15,13 @@ const IQ: &str = "IQ/traffic-police";
 const JO: &str = "JO/public-security";
 const DAY_S: i64 = 86_400;
 
-/// Waits until the running gateway of `home` has taken up what was put into these files, so many times in all.
+/// Waits until the running gateway of `home` has taken up what was put into these files, so many times in all after `init`,
+/// which states what it made.
 pub fn taken_up(home: &Home, what: &str, times: usize) {
     let name = format!("{what}_loaded");
     wait_for(&name, || {
         let house = home.log(&["--partner", "house"]);
-        (house.iter().filter(|entry| entry["what"] == name).count() == times).then_some(())
+        (house.iter().filter(|entry| entry["what"] == name).count() == times + 1).then_some(())
     });
 }
 
@@ -81,7 +82,7 @@ fn a_new_certificate_is_shown_at_once_and_open_connections_go_on() {
     put(&pair.jo, "tls", &renewed);
     taken_up(&pair.jo, "tls", 1);
     let house = pair.jo.log(&["--partner", "house"]);
-    let entry = house.iter().find(|entry| entry["what"] == "tls_loaded").unwrap();
+    let entry = house.iter().rfind(|entry| entry["what"] == "tls_loaded").unwrap();
     assert_eq!(entry["digest"], Digest::of(&renewed.certificate_der).to_string());
     assert_eq!(shown(&client).as_ref(), &renewed.certificate_der[..]);
     assert_eq!(ask(), 200, "the connection of before goes on");
@@ -198,4 +199,47 @@ fn a_wrong_file_is_refused_with_its_reason_and_the_old_one_stays() {
     std::fs::write(pair.jo.path.join("certs/message.pem"), &message).unwrap();
     let sound = support::sign(&pair.iq.message_key(), &event(IQ, JO));
     assert_eq!(client.message(&sound.bytes).status, 200, "what is in force signs and receives");
+}
+
+/// How often the house log states a part of the keys that came into force.
+fn stated(home: &Home) -> Vec<String> {
+    let house = home.log(&["--partner", "house"]);
+    let what = house.iter().filter_map(|entry| entry["what"].as_str()?.strip_suffix("_loaded"));
+    what.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_changed_while_nothing_ran_is_stated_once() {
+    let mut pair = Pair::set_up(None);
+    let jo = &mut pair.jo;
+    jo.start();
+    for part in ["tls", "national", "message", "log", "witness"] {
+        taken_up(jo, part, 0);
+    }
+    // An entry that was lost with the process, or a file that was changed after it: both look alike at a start.
+    jo.kill();
+    let renewed = leaf(&authority(jo), &jo.host);
+    put(jo, "tls", &renewed);
+    jo.start();
+    taken_up(jo, "tls", 1);
+    let house = jo.log(&["--partner", "house"]);
+    let entry = house.iter().rfind(|entry| entry["what"] == "tls_loaded").unwrap();
+    assert_eq!(entry["digest"], Digest::of(&renewed.certificate_der).to_string());
+    wait_for("the line", || {
+        jo.gateway_log().contains("they changed while nothing ran what=\"tls\"").then_some(())
+    });
+    assert_eq!(stated(jo).len(), 6, "{:?}", stated(jo));
+    // A start that finds what is stated, also one that has to read the logs anew, says nothing: what changes after it comes next.
+    for remembered in [true, false] {
+        assert_eq!(jo.stop(), Some(0));
+        if !remembered {
+            std::fs::remove_file(jo.path.join("stated.json")).unwrap();
+        }
+        jo.start();
+        let renewed = leaf(&authority(jo), &jo.host);
+        put(jo, "tls", &renewed);
+        taken_up(jo, "tls", if remembered { 2 } else { 3 });
+    }
+    assert_eq!(stated(jo).len(), 8, "{:?}", stated(jo));
+    assert!(jo.audit().is_empty());
 }

@@ -4,6 +4,7 @@
 
 pub mod balancer;
 pub mod browser;
+pub mod certificates;
 pub mod h2;
 pub mod home;
 pub mod line;

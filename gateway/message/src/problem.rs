@@ -56,6 +56,8 @@ codes! {
     RoleForbidden = "role_forbidden", 403, "The certificate's role may not do this";
     /// More messages a second than agreed.
     RateExceeded = "rate_exceeded", 429, "More messages a second than agreed";
+    /// More questions a second than one partner may ask beside its messages.
+    QuestionsExceeded = "questions_exceeded", 429, "More questions a second than this gateway answers one partner";
     /// More at once than the gateway can take.
     Overloaded = "overloaded", 503, "The gateway has as much as it can take; try again";
     /// The gateway takes nothing new, e.g. after a failed write.

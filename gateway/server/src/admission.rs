@@ -6,10 +6,16 @@
 //! Those answers come after a moment: a flood would otherwise spend on them what the others need.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use governor::state::keyed::HashMapStateStore;
+use governor::{Quota, RateLimiter};
+use silkgate_message::party::Country;
 use tokio::sync::oneshot;
+
+use crate::clock::Steady;
 
 /// The way in to what costs processor time.
 pub struct Admission {
@@ -32,6 +38,24 @@ const BYTES_PER_LANE: usize = 64 << 20;
 
 /// How long whoever is turned away waits for that answer; `Retry-After` asks for more.
 const MOMENT: Duration = Duration::from_millis(250);
+
+/// How often each partner may ask beside its messages. Apart from the rate of messages: neither keeps the other waiting.
+pub struct Questions(RateLimiter<Country, HashMapStateStore<Country>, Steady>);
+
+impl Questions {
+    /// So many a second of each, averaged over ten. Partners are few: none is forgotten.
+    pub fn new(per_second: u32) -> Self {
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(9));
+        let quota = Quota::per_second(per_second).allow_burst(burst);
+        Self(RateLimiter::new(quota, HashMapStateStore::default(), Steady))
+    }
+
+    /// Takes one; false where they are used up.
+    pub fn take(&self, partner: Country) -> bool {
+        self.0.check_key(&partner).is_ok()
+    }
+}
 
 #[derive(Default)]
 struct Lane {

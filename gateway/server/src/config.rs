@@ -137,6 +137,8 @@ pub struct Limits {
     pub idle_seconds: u64,
     /// Under way at once, for each partner and each back end.
     pub requests_per_peer: usize,
+    /// Questions that each partner may ask in a second beside its messages.
+    pub questions_per_second: u32,
     /// Waiting for their commit.
     pub queue_per_partner: usize,
 }
@@ -153,6 +155,7 @@ impl Default for Limits {
             answer_seconds: 60,
             idle_seconds: 600,
             requests_per_peer: 512,
+            questions_per_second: 100,
             queue_per_partner: 1024,
         }
     }
@@ -422,6 +425,11 @@ impl Home {
     /// The key store of the payloads; a file has mode 0600.
     pub fn key_store(&self, config: &Config) -> Place {
         self.place(&config.key_store)
+    }
+
+    /// What the logs say is in force, and how far they were read for it.
+    pub fn stated(&self) -> PathBuf {
+        self.0.join("stated.json")
     }
 
     /// How far an interrupted audit came.

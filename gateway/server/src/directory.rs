@@ -23,11 +23,14 @@ use crate::store::revocation::{self, ListRow};
 use crate::store::{Connection, StoreError};
 use crate::tls::{self, PartnerTrust, Revocation};
 
+/// The state of a partner whose settings no log states.
+pub const HALTED: &str = "halted";
+
 /// A partner in force.
 pub struct Partner {
     /// Its state.
     pub country: Country,
-    /// `active`, `suspended` or `removed`.
+    /// `active`, `suspended` or `removed`; in the running gateway also [`HALTED`].
     pub state: String,
     /// Its card.
     pub card: Card,
@@ -45,6 +48,8 @@ pub struct Partner {
     pub witness_key: WitnessKey,
     /// What its authorities have revoked.
     pub lists: Vec<RevocationList>,
+    /// What it was read from: its row, and the lists.
+    pub stored: (PartnerRow, Vec<ListRow>),
     revocation: Revocation,
     rate: Rate,
     /// Of clauses that have rates of their own.
@@ -101,6 +106,7 @@ impl Partner {
                 grace_s: u64::from(agreement.crl_grace_hours) * 3600,
             },
             state: row.state.clone(),
+            stored: (row.clone(), held.iter().map(|list| (*list).clone()).collect()),
             signing: signing.collect::<Result<_, _>>()?,
             address: match &row.connect {
                 Some(address) => address.clone(),
@@ -287,6 +293,15 @@ impl Directory {
         let cards = partner::cards(conn).await?;
         let cards = cards.iter().filter_map(|(_, bytes)| Card::parse(bytes).ok()).collect();
         Ok(Self { country: own, generation, partners, clients, back_ends, pushes, cards })
+    }
+
+    /// Goes on with a partner as the logs state it; without that it is halted: nothing passes until what is stored is what they say.
+    pub fn hold(&mut self, country: Country, stated: Option<Arc<Partner>>) {
+        if let Some(stated) = stated {
+            self.partners.insert(country, stated);
+        } else if let Some(read) = self.partners.get_mut(&country).and_then(Arc::get_mut) {
+            HALTED.clone_into(&mut read.state);
+        }
     }
 
     /// The partner of that state, in whatever state it is.

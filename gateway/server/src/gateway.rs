@@ -1,6 +1,6 @@
 //! The running gateway: what its parts share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,11 +12,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Accept, Changed, LogKeys};
-use crate::admission::Admission;
+use crate::admission::{Admission, Questions};
 use crate::breaker::Breaker;
 use crate::clock;
 use crate::config::Config;
-use crate::directory::{Directory, Partner};
+use crate::directory::{Directory, HALTED, Partner};
 use crate::figures::Figures;
 use crate::handshakes::Handshakes;
 use crate::keys::{Keys, Part, Reach};
@@ -24,6 +24,7 @@ use crate::refusals::Refusals;
 use crate::roles::{ReadBudget, Streams};
 use crate::session::Sessions;
 use crate::standing::{Flow, Standing};
+use crate::stated::Reader;
 use crate::store::witness::{self, AlarmKind};
 use crate::store::{Connection, Store, StoreError, outbox};
 use crate::tls;
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub accept: Accept,
     /// Who is judged next.
     pub admission: Arc<Admission>,
+    /// How often each partner may ask beside its messages.
+    pub asked: Questions,
     /// Budgets for refusals.
     pub refusals: Refusals,
     /// What each certificate may still read.
@@ -72,11 +75,25 @@ pub struct Gateway {
     pub reach: Reach,
     /// Cancelled when the gateway stops: long polls end at once.
     pub stop: CancellationToken,
+    /// What the logs say is in force, as far as they were read.
+    stated: tokio::sync::Mutex<Reader>,
+    /// Partners whose stored settings are not that, and what it is.
+    unstated: ArcSwap<BTreeMap<Country, String>>,
     bells: Bells,
     directory: ArcSwap<Directory>,
     keys: ArcSwap<Keys>,
     partner_tls: tls::PartnerServer,
     national_tls: ArcSwap<rustls::ServerConfig>,
+}
+
+/// What a start read.
+pub struct InForce {
+    /// Everyone known; who is in `unstated` is halted.
+    pub directory: Directory,
+    /// What the logs say, as far as they were read.
+    pub reader: Reader,
+    /// Partners whose stored settings are not that, and what it is.
+    pub unstated: BTreeMap<Country, String>,
 }
 
 impl Gateway {
@@ -88,14 +105,16 @@ impl Gateway {
         store: Store,
         accept: Accept,
         standing: Arc<Standing>,
-        directory: Directory,
+        in_force: InForce,
     ) -> anyhow::Result<Self> {
+        let InForce { directory, reader, unstated } = in_force;
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
         let partner_tls = tls::PartnerServer::new(keys.tls.chain.clone(), keys.tls.key.clone(), trust)?;
         let national_tls = ArcSwap::new(national_tls(&keys)?);
         let figures = accept.figures().clone();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let admission = Admission::new(processors, config.limits.requests_per_peer);
+        let asked = Questions::new(config.limits.questions_per_second);
         let dispatch = &config.dispatch;
         let breaker = || {
             Breaker::new(dispatch.failures_until_open, dispatch.backoff_first_ms, dispatch.probe_longest_ms)
@@ -111,6 +130,7 @@ impl Gateway {
             store,
             accept,
             admission,
+            asked,
             refusals: Refusals::default(),
             reads: ReadBudget::default(),
             streams: Streams::default(),
@@ -125,6 +145,8 @@ impl Gateway {
             standing,
             reach: Reach::default(),
             stop: CancellationToken::new(),
+            stated: tokio::sync::Mutex::new(reader),
+            unstated: ArcSwap::from_pointee(unstated),
             bells: Bells::default(),
             directory: ArcSwap::from_pointee(directory),
             partner_tls,
@@ -181,12 +203,22 @@ impl Gateway {
         if crate::store::partner::generation(&mut tx).await? == self.directory.load().generation {
             return Ok(false);
         }
-        let directory = Directory::load(&mut tx, self.country(), clock::now()).await?;
+        let mut directory = Directory::load(&mut tx, self.country(), clock::now()).await?;
+        let before = self.directory.load_full();
+        let unstated = {
+            let mut reader = self.stated.lock().await;
+            let unstated = reader.judge(&mut tx, &self.keys().log, self.country()).await?;
+            for country in unstated.keys() {
+                // What was in force may itself be older than what the logs state by now.
+                let held = before.partner(*country).filter(|held| reader.said().states(&held.stored));
+                directory.hold(*country, held.cloned());
+            }
+            unstated
+        };
         let trust: Vec<_> = directory.partners().map(|partner| partner.trust()).collect();
         if let Err(error) = self.partner_tls.replace(trust) {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
         }
-        let before = self.directory.load_full();
         let changes = directory.changes_since(&before);
         // Before the change is taken up: where this fails, all of it is done again.
         for (partner, _) in changes.iter().filter(|(_, what)| *what == "agreement") {
@@ -199,10 +231,42 @@ impl Gateway {
             tracing::info!(%partner, %what, "partner changed");
         }
         self.directory.store(Arc::new(directory));
+        if *self.unstated.swap(Arc::new(unstated.clone())) != unstated {
+            self.tell_unstated();
+        }
         self.read_standing(&mut tx, added).await?;
         // A command may have brought messages and answers: whoever waits looks again.
         self.changed_perhaps();
         Ok(true)
+    }
+
+    /// Partners whose stored settings are not what the logs say, and what it is.
+    pub fn unstated(&self) -> Arc<BTreeMap<Country, String>> {
+        self.unstated.load_full()
+    }
+
+    /// Tells an operator of them.
+    pub fn tell_unstated(&self) {
+        let directory = self.directory();
+        for (partner, what) in self.unstated().iter() {
+            let is_halted = directory.partner(*partner).is_none_or(|partner| partner.state == HALTED);
+            let stands = if is_halted { "nothing passes with it" } else { "those before stay in force" };
+            tracing::error!(
+                %partner, code = %"settings_unstated", what, stands,
+                "ALARM: settings that no log states: somebody has changed the database"
+            );
+        }
+    }
+
+    /// Reads what the logs have grown by, so that a change of settings does not wait for that.
+    pub async fn follow_logs(&self) -> Result<(), StoreError> {
+        let mut tx = self.store.read().await?;
+        self.stated.lock().await.judge(&mut tx, &self.keys().log, self.country()).await.map(drop)
+    }
+
+    /// The digest of what the house log stated last of a part of our keys, as it is written there.
+    pub async fn loaded(&self, part: Part) -> Option<String> {
+        self.stated.lock().await.said().loaded(part.name()).map(str::to_owned)
     }
 
     /// Reads the open alarms and operators' words from the store.

@@ -12,7 +12,7 @@ use silkgate_message::party::Country;
 use crate::accept::{Accept, Answer, Handshake, Work};
 use crate::clock;
 use crate::figures::Figures;
-use crate::tls::{Group, Side};
+use crate::tls::{Fault, Group, Refused, Shown, Side};
 
 /// Lines a minute for each partner and side; all are counted.
 const LINES: u32 = 60;
@@ -78,6 +78,24 @@ impl Handshakes {
             let (direction, group) = (side.as_str(), group.as_str());
             tracing::info!(%partner, %direction, %group, "connected");
         }
+    }
+
+    /// One with a partner's server failed, and nothing was said to it. How often that is told, our own attempts bound.
+    pub fn failed(&self, partner: Country, refused: &Refused) {
+        let Refused { fault, reason, shown } = refused;
+        if *fault == Fault::Broken {
+            // The line went, and nothing was judged: the attempt tells.
+            return;
+        }
+        let (certificate, remedy) = (shown.as_ref().map(Shown::as_str), fault.remedy());
+        tracing::warn!(
+            %partner,
+            fault = %fault.code(),
+            reason,
+            certificate,
+            remedy,
+            "the partner's server is refused"
+        );
     }
 
     /// Brings what changed into the house log.

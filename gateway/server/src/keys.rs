@@ -76,6 +76,17 @@ impl Part {
         }
     }
 
+    /// What the house log calls that it came into force.
+    pub fn loaded(self) -> &'static str {
+        match self {
+            Part::Tls => "tls_loaded",
+            Part::National => "national_loaded",
+            Part::Message => "message_loaded",
+            Part::Log => "log_loaded",
+            Part::Witness => "witness_loaded",
+        }
+    }
+
     /// Its files.
     pub fn files(self, home: &Home) -> Vec<PathBuf> {
         let name = self.name();

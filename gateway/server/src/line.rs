@@ -276,8 +276,13 @@ impl tower::Service<Uri> for Connector {
             let dial = async {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                let connected = connector.tls.connect(connector.name.clone(), stream).await;
-                let line = connected.map_err(|error| connector.explained(error))?;
+                let connected = tls::explained(connector.tls.connect(connector.name.clone(), stream)).await;
+                let line = connected.map_err(|(error, refused)| {
+                    if let Some((partner, _, handshakes)) = &connector.partner {
+                        handshakes.failed(*partner, &refused);
+                    }
+                    connector.explained(error)
+                })?;
                 connector.done(&line)?;
                 Ok::<_, std::io::Error>(line)
             };

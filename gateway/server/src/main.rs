@@ -36,6 +36,7 @@ mod session;
 mod simulation;
 mod stamp;
 mod standing;
+mod stated;
 mod store;
 mod submit;
 mod tiles;

@@ -2,6 +2,7 @@
 //! that whoever sends rubbish cannot fill the logs. The budget is one for the ledger and for event lines.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use silkgate_ledger::entry::Kind;
@@ -15,13 +16,19 @@ use uuid::Uuid;
 use crate::accept::{Accept, Note, NoteLog, Work, entry_at};
 use crate::clock;
 use crate::figures::known_type;
+use crate::http::network;
 use crate::roles::NationalPeer;
 use crate::store::ledger::hash;
+use crate::tls::{Refused, Shown};
 
 /// Entries a minute for each partner, in its channel log.
 const PER_PARTNER: u32 = 60;
 /// Entries a minute for all strangers together, in the house log.
 const STRANGERS: u32 = 10;
+/// Lines a minute for the strangers of one address (IPv6: one /64), so that one who knocks all the time hides no other.
+const PER_ADDRESS: u32 = 10;
+/// Addresses a minute with lines of their own; the rest of the minute's strangers are counted.
+const ADDRESSES_MAX: usize = 256;
 /// Entries a minute for all submissions refused on the national plane, in the house log.
 const SUBMISSIONS: u32 = 60;
 
@@ -52,7 +59,30 @@ pub struct Read {
 
 /// The budgets.
 #[derive(Default)]
-pub struct Refusals(Mutex<HashMap<Account, Minute>>);
+pub struct Refusals(Mutex<HashMap<Account, Minute>>, Mutex<Addresses>);
+
+/// Lines of this minute for the strangers of each address.
+#[derive(Default)]
+struct Addresses {
+    minute: i64,
+    told: HashMap<IpAddr, u32>,
+}
+
+impl Addresses {
+    fn spend(&mut self, from: IpAddr, now: Instant) -> bool {
+        let minute = now.0.div_euclid(60_000);
+        if self.minute != minute {
+            *self = Self { minute, told: HashMap::new() };
+        }
+        let from = network(from);
+        if self.told.len() >= ADDRESSES_MAX && !self.told.contains_key(&from) {
+            return false;
+        }
+        let told = self.told.entry(from).or_default();
+        *told = told.saturating_add(1);
+        *told <= PER_ADDRESS
+    }
+}
 
 #[derive(Default)]
 struct Minute {
@@ -83,15 +113,33 @@ impl Refusals {
         self.note(accept, Account::Partner(partner), code.as_str(), line, entry).await;
     }
 
-    /// A connection refused by TLS. `reason`: the library's own words.
-    pub async fn of_stranger(&self, accept: &Accept, reason: &str) {
+    /// The line of a connection refused by TLS.
+    pub fn tell_stranger(&self, from: IpAddr, refused: &Refused) {
+        if !self.1.lock().unwrap_or_else(PoisonError::into_inner).spend(from, clock::now()) {
+            return;
+        }
+        let Refused { fault, reason, shown } = refused;
+        let (certificate, remedy) = (shown.as_ref().map(Shown::as_str), fault.remedy());
+        tracing::info!(
+            code = %"tls_stranger",
+            fault = %fault.code(),
+            reason,
+            %from,
+            certificate,
+            remedy,
+            "connection refused"
+        );
+    }
+
+    /// The entry of a connection refused by TLS.
+    pub async fn of_stranger(&self, accept: &Accept) {
         let entry = |now: Instant| {
             let mut entry = entry_at(Kind::Refused, now);
             entry.code = Some("tls_stranger".to_owned());
             Note { log: NoteLog::House, entry }
         };
-        let line = || tracing::info!(code = %"tls_stranger", reason, "connection refused");
-        self.note(accept, Account::Strangers, "tls_stranger", line, entry).await;
+        // Its line was written when it came.
+        self.note(accept, Account::Strangers, "tls_stranger", || {}, entry).await;
     }
 
     /// A request of a peer whose certificate is good: it was removed, or is the partner of an agreement that its connection does
@@ -203,6 +251,20 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_per_address_and_not_for_too_many() {
+        let mut addresses = Addresses::default();
+        let mut spent = |from: &str, at| {
+            let from = from.parse().unwrap();
+            (0..100).filter(|_| addresses.spend(from, Instant(at))).count()
+        };
+        assert_eq!((spent("10.0.0.1", 0), spent("10.0.0.2", 0)), (10, 10));
+        assert_eq!((spent("10.0.0.1", 59_999), spent("10.0.0.1", 60_000)), (0, 10));
+        assert_eq!((spent("fd00::1", 60_000), spent("fd00::2", 60_000)), (10, 0), "one network");
+        let many: usize = (0..400).map(|n| spent(&format!("10.1.{}.{}", n / 256, n % 256), 120_000)).sum();
+        assert_eq!(many, 256 * 10);
+    }
 
     #[test]
     fn a_budget_per_minute_and_account() {

@@ -276,6 +276,7 @@ pub const ELSEWHERE: &[(Code, &str)] = &[
     (PartnerUnknown, "national plane: tests/end_to_end/exchange.rs"),
     (ReasonMissing, "national plane: tests/end_to_end/roles.rs"),
     (QueryInvalid, "national plane: tests/end_to_end/roles.rs"),
+    (QuestionsExceeded, "questions beside messages: tests/end_to_end/limits.rs"),
     (ReadsExceeded, "national plane: tests/end_to_end/roles.rs"),
     (SessionMissing, "pages: tests/end_to_end/pages/doors.rs"),
     (LinkUsed, "pages: tests/end_to_end/pages/doors.rs"),

@@ -17,7 +17,6 @@ use time::OffsetDateTime;
 
 use super::draft::Base;
 use super::sound::{envelope, movement};
-use crate::tamper::{open, run};
 
 pub const IQ: &str = "IQ/traffic-police";
 pub const JO: &str = "JO/public-security";
@@ -190,24 +189,16 @@ fn certificates(iq: &Home) -> BTreeMap<Certificate, (Vec<u8>, SigningKey)> {
     made
 }
 
-/// Jordan's agreement with Iraq. No command names the authorities of a clause, so it is written by hand before the
-/// gateway runs; the command that follows puts it into the log.
+/// Jordan's agreement with Iraq.
 fn agree(jo: &Home) {
-    jo.ok(&["partner", "allow", "IQ", "--status", "actual"]);
-    let path = jo.path.join("silkgate.db");
-    run(async {
-        use sqlx::{Connection as _, Row as _};
-        let mut conn = open(&path).await;
-        let row = sqlx::query("SELECT agreement FROM partner").fetch_one(&mut conn).await.unwrap();
-        let mut agreement = Agreement::parse(&row.get::<String, _>(0)).unwrap();
-        for clause in &mut agreement.receive {
-            clause.senders = vec![IQ.parse().unwrap(), IQ_TOO.parse().unwrap()];
-            clause.recipients = vec![JO.parse().unwrap()];
-            clause.handling.retain(|code| code != "H0");
-        }
-        let update = sqlx::query("UPDATE partner SET agreement = $1").bind(agreement.to_toml());
-        update.execute(&mut conn).await.unwrap();
-        conn.close().await.unwrap();
-    });
-    jo.ok(&["partner", "allow", "IQ", "--rate", "50000"]);
+    jo.ok(&["partner", "allow", "IQ", "--status", "actual", "--rate", "50000"]);
+    let mut agreement = Agreement::parse(&jo.ok(&["partner", "show", "IQ", "--agreement"])).unwrap();
+    for clause in &mut agreement.receive {
+        clause.senders = vec![IQ.parse().unwrap(), IQ_TOO.parse().unwrap()];
+        clause.recipients = vec![JO.parse().unwrap()];
+        clause.handling.retain(|code| code != "H0");
+    }
+    let file = jo.path.join("iq.toml");
+    std::fs::write(&file, agreement.to_toml()).unwrap();
+    jo.ok(&["partner", "agree", "IQ", &file.to_string_lossy()]);
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod exchanged;
+mod in_force;
 mod neighbour;
 mod outcomes;
 mod resume;

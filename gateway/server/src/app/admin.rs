@@ -1,6 +1,7 @@
 //! Administration from the command line: a transaction with its log entries, also beside a running
 //! gateway, which sees the change within a moment.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -14,6 +15,7 @@ use crate::accept::{Logs, entry_at};
 use crate::clock;
 use crate::config::Config;
 use crate::keys;
+use crate::stated::Reader;
 use crate::store::ledger::hash;
 use crate::store::witness::{self, AlarmKind};
 use crate::store::{Connection, Open, Store};
@@ -51,6 +53,13 @@ pub(super) async fn open(cx: &Cx) -> Result<(Config, Store)> {
     let (place, keys) = (cx.home.database(&config), cx.home.key_store(&config));
     let store = Store::open(&place, &keys, Open::Existing, Arc::new(|| {})).await?;
     Ok((config, store))
+}
+
+/// Partners whose stored settings are not what the logs say is in force, and what it is.
+pub(super) async fn unstated(cx: &Cx, config: &Config, store: &Store) -> Result<BTreeMap<Country, String>> {
+    let mut tx = store.read().await?;
+    let mut reader = Reader::open(&mut tx, Some(&cx.home.stated()), false).await?;
+    Ok(reader.judge(&mut tx, &keys::log(&cx.home)?, config.country()).await?)
 }
 
 /// Logs `acts` in the transaction and commits it: the change and its entries stand together.

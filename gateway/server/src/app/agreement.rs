@@ -276,7 +276,7 @@ fn sentence(difference: &Difference, country: Country) -> String {
 /// The partner's agreement with us, as its gateway shows it.
 async fn ask(cx: &Cx, partner: &Partner) -> Result<String> {
     let identity = Identity::read(&cx.home.certificate("tls"), &cx.home.key("tls"))?;
-    let answer = Client::of_partner(partner, identity)?.get("/v1/agreement").await?;
+    let answer = Client::of_partner(partner, identity)?.ask("/v1/agreement").await?;
     if answer.status != StatusCode::OK {
         bail!("{} answers {} to GET /v1/agreement", partner.country, answer.status);
     }

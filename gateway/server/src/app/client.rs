@@ -15,11 +15,13 @@ use tokio_rustls::TlsConnector;
 use crate::config::{Config, Home};
 use crate::directory::Partner;
 use crate::keys::{self, Identity};
-use crate::tls;
+use crate::tls::{self, Group};
 
 /// The largest answer that is read.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
 
+/// For how long a question is asked again whose answer is to wait.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// For a connection and its handshake.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,8 @@ pub(super) struct Client {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// In which group keys were exchanged; None: in one that is none of ours.
+    pub(super) group: Option<Group>,
     pub(super) body: Bytes,
 }
 
@@ -88,6 +92,7 @@ impl Client {
         };
         let tls = tokio::time::timeout(CONNECT_WITHIN, dial).await;
         let tls = tls.map_err(|_| anyhow!("{}: no connection within 10 s", self.address))??;
+        let group = Group::negotiated(tls.get_ref().1);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
         let driver = tokio::spawn(connection);
         let request = Request::builder()
@@ -104,6 +109,7 @@ impl Client {
             Ok::<_, anyhow::Error>(Answer {
                 status: parts.status,
                 headers: parts.headers,
+                group,
                 body: body.to_bytes(),
             })
         };
@@ -119,6 +125,18 @@ impl Client {
         self.request(Method::GET, path, "application/json", Vec::new()).await
     }
 
+    /// `GET`, which waits where the other side asks for time.
+    pub(super) async fn ask(&self, path: &str) -> Result<Answer> {
+        let began = tokio::time::Instant::now();
+        loop {
+            let answer = self.get(path).await?;
+            match answer.asks_for().filter(|after| began.elapsed() + *after <= PATIENCE) {
+                Some(after) => tokio::time::sleep(after).await,
+                None => return Ok(answer),
+            }
+        }
+    }
+
     /// `POST`.
     pub(super) async fn post(&self, path: &str, content_type: &str, body: Vec<u8>) -> Result<Answer> {
         self.request(Method::POST, path, content_type, body).await
@@ -126,6 +144,13 @@ impl Client {
 }
 
 impl Answer {
+    /// For how long the other side asks us to wait, a minute at most; None: it does not.
+    fn asks_for(&self) -> Option<Duration> {
+        let busy = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let seconds = self.headers.get(header::RETRY_AFTER).filter(|_| busy)?.to_str().ok()?.parse().ok()?;
+        Some(Duration::from_secs(u64::clamp(seconds, 1, 60)))
+    }
+
     /// The body as JSON.
     pub(super) fn json(&self) -> Result<serde_json::Value> {
         serde_json::from_slice(&self.body)

@@ -12,6 +12,7 @@ use silkgate_message::revocation::{RevocationList, is_issued_by, serial};
 use time::{OffsetDateTime, UtcOffset};
 
 use super::admin::{self, Act, Where};
+use super::approval::{self, Plan};
 use super::init::replace;
 use super::{Cx, Found, both_times};
 use crate::config::Home;
@@ -25,7 +26,7 @@ use crate::{clock, keys, revocation};
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  silkgate -d iq partner crl JO jo-tls.crl\n  silkgate -d iq partner crl JO --url http://crl.jo.example/tls.crl\n  \
-                        silkgate -d iq partner crl JO\n\nFiles are PEM or DER; the list of an authority below the card's needs its certificate in \
+                        silkgate -d iq partner crl JO\n  silkgate -d iq partner crl JO --none --as samira\n\nFiles are PEM or DER; the list of an authority below the card's needs its certificate in \
                         the same PEM file. Once one list is in force every certificate of the partner's chains must stand under one that has \
                         not run out (its agreement's crl_grace_hours longer), or nobody comes in. A running gateway follows within a moment, also \
                         on open connections. A source is asked once an hour. Without file and option it shows what is in force. \
@@ -42,7 +43,8 @@ pub(super) struct PartnerCrl {
     /// The authorities by which an https:// source is known, PEM.
     #[arg(long, value_name = "FILE", requires = "url")]
     roots: Option<PathBuf>,
-    /// Look nothing up any more: takes every list and source away.
+    /// Look nothing up any more: takes every list and source away, and what they revoked comes in again. Where four eyes are needed, two
+    /// operators decide.
     #[arg(long, conflicts_with_all = ["files", "url"])]
     none: bool,
 }
@@ -52,16 +54,7 @@ pub(super) async fn of_partner(cx: &Cx, args: PartnerCrl) -> Result<Found> {
     let (config, db) = admin::open(cx).await?;
     let country = args.country;
     if args.none {
-        let mut tx = db.write().await?;
-        let gone = store::clear(&mut tx, country.as_str()).await?;
-        let digest = Some(Digest::of(b""));
-        let act = |log, about| Act { log, what: kept::NONE, digest, about };
-        admin::commit(cx, tx, &[act(Where::House, Some(country)), act(Where::Channel(country), None)])
-            .await?;
-        cx.print(&json!({ "partner": country, "removed": gone }), || {
-            format!("{gone} lists of {country} are out of force: nothing is looked up any more")
-        })?;
-        return Ok(Found::Good);
+        return none(cx, country, None).await;
     }
     let mut tx = db.write().await?;
     let rows = partner::all(&mut tx).await?;
@@ -109,6 +102,35 @@ pub(super) async fn of_partner(cx: &Cx, args: PartnerCrl) -> Result<Found> {
     }
     let sources = store::sources(&mut db.read().await?).await?;
     show(cx, country, &held, &sources)?;
+    Ok(Found::Good)
+}
+
+/// Takes every list and source of a partner away: what they revoked comes in again. `before`: the lists that were in force when this was
+/// proposed.
+pub(super) async fn none(cx: &Cx, country: Country, before: Option<&[String]>) -> Result<Found> {
+    let (config, db) = admin::open(cx).await?;
+    let mut tx = db.write().await?;
+    partner::all(&mut tx)
+        .await?
+        .iter()
+        .find(|row| row.country == country.as_str())
+        .ok_or_else(|| anyhow!("{country} is no partner"))?;
+    let held = store::lists(&mut tx).await?;
+    let held = held.iter().filter(|list| list.partner == country.as_str());
+    let mut held: Vec<String> = held.map(|list| Digest::of(&list.list).to_string()).collect();
+    held.sort();
+    if before.is_some_and(|before| before != held) {
+        bail!("the revocation lists of {country} have changed since this was proposed: propose it anew");
+    }
+    let plan = Plan::CrlNone { partner: country, lists: held };
+    let Some(mut tx) = approval::stands(cx, &config, tx, &plan).await? else { return Ok(Found::Good) };
+    let gone = store::clear(&mut tx, country.as_str()).await?;
+    let digest = Some(Digest::of(b""));
+    let act = |log, about| Act { log, what: kept::NONE, digest, about };
+    admin::commit(cx, tx, &[act(Where::House, Some(country)), act(Where::Channel(country), None)]).await?;
+    cx.print(&json!({ "partner": country, "removed": gone }), || {
+        format!("{gone} lists of {country} are out of force: nothing is looked up any more")
+    })?;
     Ok(Found::Good)
 }
 

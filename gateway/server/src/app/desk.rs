@@ -29,7 +29,8 @@ impl Desk {
         let standing = Arc::new(Standing::default());
         let keys = Keys::read(&cx.home, &config)?;
         let store = serve::open_store(cx, &config, Open::Existing, &standing).await?;
-        let (gateway, committer) = serve::join(config, keys, store, standing).await?;
+        let (gateway, committer) =
+            serve::join(config, keys, store, standing, Some((&cx.home.stated(), false))).await?;
         let commits = {
             let gateway = gateway.clone();
             tokio::spawn(committer.run(move |changed| gateway.changed(&changed)))

@@ -21,6 +21,7 @@ use super::{Cx, Found};
 use crate::clock;
 use crate::config::{Config, Home, Place};
 use crate::directory::address_of;
+use crate::keys::{Keys, Part};
 use crate::store::partner::{self, ClientRow};
 use crate::store::{Open, Store, ledger};
 
@@ -117,11 +118,16 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
         partner::add_client(&mut tx, &issued.row, clock::now()).await?;
     }
     let entry = |what, digest| Act { log: Where::House, what, digest: Some(digest), about: None };
-    let acts = [
+    let mut acts = vec![
         entry("init", Digest::of(text.as_bytes())),
         entry("client", operator.row.certificate),
         entry("client", back_end.row.certificate),
     ];
+    // What a start finds other than this was changed since.
+    let own = Keys::read(home, &config)?;
+    for part in Part::ALL {
+        acts.extend(own.digest(part, &config).map(|digest| entry(part.loaded(), digest)));
+    }
     admin::commit(cx, tx, &acts).await?;
     store.close().await;
     // Last: a home without configuration is none, and `init` can be repeated on a new folder.

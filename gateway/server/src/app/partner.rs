@@ -115,7 +115,10 @@ pub(crate) async fn run(cx: &Cx, command: Partner) -> Result<Found> {
         Partner::List => list(cx).await,
         Partner::Show { country, agreement } => show(cx, country, agreement).await,
         Partner::Test { country } => probe::run(cx, country).await,
-        Partner::Allow(allow) => change(cx, allow.country, |row| agreement::raise(row, &allow)).await,
+        Partner::Allow(allow) => {
+            as_stated(cx, allow.country).await?;
+            change(cx, allow.country, |row| agreement::raise(row, &allow)).await
+        }
         Partner::Agree { country, file } => agreement::agree(cx, country, &file).await,
         Partner::Diff { country, file } => agreement::differ(cx, country, file.as_deref()).await,
         Partner::Crl(args) => crl::of_partner(cx, args).await,
@@ -193,6 +196,17 @@ pub(super) async fn add(
         )
     })?;
     Ok(Found::Good)
+}
+
+/// Refuses to go on from settings that no log states: the next entry would state what somebody wrote into the database.
+async fn as_stated(cx: &Cx, country: Country) -> Result<()> {
+    let (config, store) = admin::open(cx).await?;
+    let unstated = admin::unstated(cx, &config, &store).await?;
+    let Some(what) = unstated.get(&country) else { return Ok(()) };
+    bail!(
+        "{what}: somebody has changed the database. Nothing was changed. Put the whole agreement into force with `silkgate partner agree`, \
+         or see docs/operations/agreements.md"
+    );
 }
 
 /// A partner's CA can never speak for another: two partners under one anchor are refused.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use silkgate_ledger::{Checkpoint, Note};
+use silkgate_message::agreement::KeyExchange;
 use silkgate_message::party::Country;
 use time::format_description::well_known::Rfc2822;
 use tokio::net::{TcpStream, lookup_host};
@@ -14,6 +15,7 @@ use crate::clock;
 use crate::directory::Partner;
 use crate::keys::Identity;
 use crate::store::{partner, revocation};
+use crate::tls::Group;
 
 #[derive(serde::Serialize)]
 struct Step {
@@ -79,7 +81,7 @@ async fn walk(partner: &Partner, identity: Identity, steps: &mut Vec<Step>) {
             return;
         }
     };
-    let answer = match client.get("/v1/channel").await {
+    let answer = match client.ask("/v1/channel").await {
         Ok(answer) => answer,
         Err(error) => {
             let hint = "their certificate must hold the card's host under the card's anchor, and they must have added our card";
@@ -91,6 +93,7 @@ async fn walk(partner: &Partner, identity: Identity, steps: &mut Vec<Step>) {
         "TLS",
         Ok(format!("mutual TLS 1.3; the certificate is for {} under the card's anchor", content.host)),
     );
+    say("keys", exchanged(answer.group, partner.agreement.key_exchange));
     let said = String::from_utf8_lossy(&answer.body).into_owned();
     if answer.status != 200 {
         say("partner", Err(format!("they answer {}: {said}", answer.status)));
@@ -100,6 +103,21 @@ async fn walk(partner: &Partner, identity: Identity, steps: &mut Vec<Step>) {
     say("clock", skew(&answer.headers));
     say("log", checkpoint(&answer.json().unwrap_or_default(), partner));
     say("agreement", agreement(&answer.json().unwrap_or_default(), partner));
+}
+
+/// In which group keys are exchanged, and whether whoever records the line could read it with a quantum computer one day.
+fn exchanged(group: Option<Group>, agreed: KeyExchange) -> Result<String, String> {
+    let group = group.ok_or("keys were exchanged in a group that is none of ours")?;
+    let name = group.as_str();
+    Ok(if group.is_post_quantum() {
+        format!("exchanged in {name}, which a quantum computer does not open")
+    } else if agreed == KeyExchange::Classical {
+        format!("exchanged in {name}, as agreed: a quantum computer could open it one day")
+    } else {
+        format!(
+            "exchanged in {name}: they do not offer X25519MLKEM768, and a quantum computer could open this one day"
+        )
+    })
 }
 
 /// The difference of the two clocks by their `Date`, which has whole seconds.

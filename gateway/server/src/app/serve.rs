@@ -6,6 +6,7 @@ mod reload;
 mod tokens;
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,13 +23,14 @@ use crate::accept::{Accept, Committer, LogKeys, Logs};
 use crate::clock;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, InForce};
 use crate::http;
 use crate::keys::{self, Keys, Part};
 use crate::line::Lines;
 use crate::send::Sender;
 use crate::stamp::{self, Authority};
 use crate::standing::Standing;
+use crate::stated::Reader;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
 use crate::{deadlines, dispatch, findable, operations, push, retention, revocation, witness};
@@ -169,7 +171,8 @@ async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Optio
     let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
     let standing = Arc::new(Standing::default());
     let store = open_store(cx, &config, Open::Migrate, &standing).await?;
-    let (gateway, committer) = assemble(config, keys, store, standing).await?;
+    let stated = cx.home.stated();
+    let (gateway, committer) = assemble(config, keys, store, standing, Some((&stated, true))).await?;
     keys::begin_overlap(&cx.home, &Part::ALL, overlap_end(&gateway))?;
     Ok((gateway, committer, tsa))
 }
@@ -186,30 +189,38 @@ pub(crate) async fn assemble(
     keys: Keys,
     store: Store,
     standing: Arc<Standing>,
+    stated: Option<(&Path, bool)>,
 ) -> Result<(Arc<Gateway>, Committer)> {
     recover(&store).await?;
-    let (gateway, committer) = join(config, keys, store, standing).await?;
+    let (gateway, committer) = join(config, keys, store, standing, stated).await?;
     retention::encrypt_plain(&gateway.store, &gateway.directory()).await?;
     await_witnesses(&gateway).await?;
     Ok((gateway, committer))
 }
 
-/// The gateway on an open store that may be in use, and a loop that grows its logs in turns with others.
+/// The gateway on an open store that may be in use, and a loop that grows its logs in turns with others. `stated`: the file that says
+/// how far the logs were read for what is in force, and whether this process writes it.
 pub(super) async fn join(
     config: Config,
     keys: Keys,
     store: Store,
     standing: Arc<Standing>,
+    stated: Option<(&Path, bool)>,
 ) -> Result<(Arc<Gateway>, Committer)> {
-    let directory = {
+    let in_force = {
         let mut tx = store.read().await?;
-        Directory::load(&mut tx, config.country(), clock::now()).await?
+        let mut directory = Directory::load(&mut tx, config.country(), clock::now()).await?;
+        let (file, keeps) = stated.unzip();
+        let mut reader = Reader::open(&mut tx, file, keeps == Some(true)).await?;
+        let unstated = reader.judge(&mut tx, &keys.log, config.country()).await?;
+        unstated.keys().for_each(|country| directory.hold(*country, None));
+        InForce { directory, reader, unstated }
     };
     let log_keys = LogKeys::from(keys.log.clone());
     let logs = Logs::new(log_keys.clone());
     let queue = config.limits.queue_per_partner;
     let (accept, committer) = Accept::new(store.clone(), logs, queue, standing.clone());
-    let gateway = Arc::new(Gateway::new(config, keys, log_keys, store, accept, standing, directory)?);
+    let gateway = Arc::new(Gateway::new(config, keys, log_keys, store, accept, standing, in_force)?);
     Ok((gateway, committer))
 }
 
@@ -331,6 +342,7 @@ async fn await_witnesses(gateway: &Gateway) -> Result<()> {
 
 /// Says again what an operator must not miss.
 fn alarm(gateway: &Gateway) {
+    gateway.tell_unstated();
     if let Some(reason) = gateway.standing.read_only() {
         tracing::error!(reason, "ALARM still open");
     }
@@ -364,7 +376,7 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener> {
 }
 
 /// Keeps the directory fresh, and the budgets of refusals.
-async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: CancellationToken) {
+async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<()>, stop: CancellationToken) {
     let mut refresh = tokio::time::interval(REFRESH);
     let mut minute = tokio::time::interval(Duration::from_secs(60));
     let mut claim = tokio::time::interval(CLAIM_EVERY);
@@ -388,11 +400,14 @@ async fn tend(gateway: Arc<Gateway>, mut refused: mpsc::Receiver<String>, stop: 
                 Err(error) => tracing::warn!(%error, "the database cannot be reached"),
             },
             _ = minute.tick() => {
+                if let Err(error) = gateway.follow_logs().await {
+                    tracing::warn!(%error, "our logs could not be read for what is in force");
+                }
                 alarm(&gateway);
                 gateway.refusals.summarise(&gateway.accept).await;
             }
-            Some(reason) = refused.recv() => {
-                gateway.refusals.of_stranger(&gateway.accept, &reason).await;
+            Some(()) = refused.recv() => {
+                gateway.refusals.of_stranger(&gateway.accept).await;
             }
             () = stop.cancelled() => break,
         }

@@ -38,6 +38,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let proposals = proposal::all(&mut tx).await?;
     let proposed = proposals.iter().filter(|row| row.state == "open" && now <= row.until).count();
     let alarms = witness::open_alarms(&mut tx).await?;
+    let unstated = admin::unstated(cx, &config, &store).await.unwrap_or_default();
     let witnessing = witnessing(&mut tx, &logs, &partners).await?;
     let running =
         std::fs::File::open(cx.home.path().join("silkgate.lock")).is_ok_and(|file| file.try_lock().is_err());
@@ -60,7 +61,8 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         "national_plane": { "listen": config.national_plane.listen.to_string() },
         "approval": { "four_eyes": four_eyes, "waiting": proposed, "recommended": !four_eyes },
         "partners": partners.iter().map(|row| json!({
-            "partner": row.country, "state": row.state, "key_exchange": exchanged(&exchanges, &row.country),
+            "partner": row.country, "state": row.state,
+            "unstated": unstated.iter().find(|(country, _)| country.as_str() == row.country).map(|(_, what)| what), "key_exchange": exchanged(&exchanges, &row.country),
         })).collect::<Vec<_>>(),
         "logs": logs.iter().zip(&stamps).map(|(head, stamp)| json!({
             "origin": head.origin, "partner": head.partner, "size": head.size,
@@ -96,6 +98,9 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         for alarm in &alarms {
             lines.push(alarm_text(alarm));
         }
+        lines.extend(unstated.iter().map(|(country, what)| {
+            format!("  ALARM           {country}: {what}; somebody has changed the database (docs/operations/agreements.md)")
+        }));
         lines.push(match (four_eyes, proposed) {
             (false, _) => "  approval        by one operator; RECOMMENDED: [approval] four_eyes = true, with two operators \
                            (docs/operations/approval.md)"

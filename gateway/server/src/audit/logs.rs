@@ -235,7 +235,10 @@ impl Log {
         }
         match self.head.partner {
             None => audit.said.house(&entry),
-            Some(partner) => audit.said.channel(partner.as_str(), index, &entry),
+            Some(partner) => {
+                audit.said.channel(partner.as_str(), &entry);
+                audit.listed.entry(partner.to_string()).or_default().state(index, &entry);
+            }
         }
         if self.head.partner.is_none() {
             audit.house_states(&entry);

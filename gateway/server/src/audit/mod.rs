@@ -28,6 +28,8 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 
 use crate::config::Config;
+use crate::stated::Said;
+use crate::store::kept::Lists;
 use crate::store::ledger::{self, Head, hash};
 use crate::store::message;
 use crate::store::{Connection, Store, StoreError, delivery, erasure, partner};
@@ -84,7 +86,9 @@ struct Audit<'a> {
     /// Reasons for erasures that the house log states: message id and digest.
     reasons: HashSet<(String, Hash)>,
     /// What the logs say is in force.
-    said: settings::Said,
+    said: Said,
+    /// What the channels' logs say of revocation lists, by partner.
+    listed: BTreeMap<String, Lists>,
     /// Cards that the house log states.
     cards: HashSet<Hash>,
     /// Reasons that rows have: place, message id and digest.
@@ -119,7 +123,8 @@ pub async fn verify(
         told_after: 0,
         alarms: Vec::new(),
         reasons: HashSet::new(),
-        said: settings::Said::default(),
+        said: Said::default(),
+        listed: BTreeMap::new(),
         cards: HashSet::new(),
         noted: Vec::new(),
         readings: Readings::new(),
@@ -150,7 +155,8 @@ pub async fn verify(
         audit.reasons.clear();
         audit.noted.clear();
         audit.cards.clear();
-        audit.said = settings::Said::default();
+        audit.said = Said::default();
+        audit.listed.clear();
     }
     audit.resume.done();
     Ok(audit.report)

@@ -46,6 +46,7 @@ pub struct Figures {
     messages: Counts<5>,
     submissions: Counts<4>,
     attempts: Counts<2>,
+    asked: Counts<2>,
     handed_out: Counts<1>,
     acknowledged: Counts<1>,
     pushes: Counts<2>,
@@ -67,6 +68,7 @@ impl Default for Figures {
             messages: Family::default(),
             submissions: Family::default(),
             attempts: Family::default(),
+            asked: Family::default(),
             handed_out: Family::default(),
             acknowledged: Family::default(),
             pushes: Family::default(),
@@ -159,6 +161,12 @@ impl Figures {
         self.receipt.get_or_create(&[("partner", partner.to_owned())]).observe(seconds);
     }
 
+    /// A partner asked beside its messages, and was answered or told to wait.
+    pub fn asked(&self, partner: Country, code: Option<Code>) {
+        let code = code.map_or("none", Code::as_str);
+        self.asked.get_or_create(&[("partner", partner.to_string().into()), ("code", code.into())]).inc();
+    }
+
     /// So many deliveries were given to a back end.
     pub fn handed_out(&self, recipient: &str, count: usize) {
         let labels = [("recipient", Cow::Owned(recipient.to_owned()))];
@@ -221,6 +229,7 @@ impl Figures {
         sheet.add("messages", "Messages by what became of them", self.messages.clone());
         sheet.add("submissions", "Submissions of back ends", self.submissions.clone());
         sheet.add("attempts", "Attempts to send", self.attempts.clone());
+        sheet.add("questions", "Questions of partners beside their messages", self.asked.clone());
         sheet.add(
             "deliveries_handed_out",
             "Deliveries given to a back end, repeats among them",

@@ -82,7 +82,7 @@ fn has_content_type(headers: &HeaderMap, expected: &str) -> bool {
 pub fn problem(problem: &Problem) -> Response {
     let mut response = bytes(problem.status, "application/problem+json", problem.to_json());
     let pause = match problem.code {
-        Code::RateExceeded | Code::Overloaded => Some("1"),
+        Code::RateExceeded | Code::QuestionsExceeded | Code::Overloaded => Some("1"),
         Code::Unavailable | Code::Degraded => Some("5"),
         Code::ReadsExceeded => Some("60"),
         code if code.is_not_yet() => Some("5"),

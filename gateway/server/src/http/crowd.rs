@@ -111,7 +111,7 @@ impl Crowd {
 }
 
 /// An IPv6 host has a network of 2^64 addresses (RFC 4291 §2.5.1): it counts as one.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),

@@ -38,8 +38,9 @@ pub use answer::{
 
 use crate::clock;
 use crate::config::Limits;
-use crate::tls::Group;
+use crate::tls::{self, Group, Refused};
 use answer::closing;
+pub use crowd::network;
 use crowd::{Crowd, Crowded, Entered};
 use guarded::{Guarded, REFUSED, TOO_LARGE};
 use pace::{Pace, Patience, Slow};
@@ -92,7 +93,7 @@ pub trait Plane: Send + Sync + 'static {
     fn name(&self, peer: &Self::Peer) -> String;
 
     /// A handshake that failed: someone who is nobody's partner, or a partner with a bad certificate.
-    fn stranger(&self, reason: String);
+    fn stranger(&self, from: IpAddr, refused: &Refused);
 
     /// A request of a peer that is not heard.
     fn refused(&self, session: &Session, code: Code);
@@ -209,11 +210,11 @@ async fn connection<P: Plane>(
     let _ = stream.set_nodelay(true);
     let (plane, limits) = (&shared.plane, &shared.limits);
     let deadline = Duration::from_secs(limits.handshake_seconds);
-    let handshake = tokio::time::timeout(deadline, TlsAcceptor::from(plane.tls()).accept(stream)).await;
-    let tls = match handshake {
+    let handshake = tls::explained(TlsAcceptor::from(plane.tls()).accept(stream));
+    let tls = match tokio::time::timeout(deadline, handshake).await {
         Ok(Ok(tls)) => tls,
-        Ok(Err(error)) => return plane.stranger(error.to_string()),
-        Err(_) => return plane.stranger("the handshake took too long".to_owned()),
+        Ok(Err((_, refused))) => return plane.stranger(from, &refused),
+        Err(_) => return plane.stranger(from, &Refused::late()),
     };
     entered.shook();
     let connected = tls.get_ref().1;

@@ -175,6 +175,11 @@ fn standing(sheet: &mut Sheet, gateway: &Gateway, stored: Option<&Stored>) {
         (of_partner(partner), i64::from(passes))
     });
     sheet.gauge("messages_pass", "1 where messages pass with the partner at present", passes);
+    let unstated = gateway.unstated();
+    let rows = directory.partners();
+    let rows = rows.map(|partner| (of_partner(partner), i64::from(unstated.contains_key(&partner.country))));
+    let help = "1 where the partner's stored settings are not what our logs say is in force";
+    sheet.gauge("settings_unstated", help, rows.collect::<Vec<_>>());
     let ages = directory.partners().map(|partner| {
         let since = gateway.standing.uncosigned_since(partner.country);
         (of_partner(partner), since.map_or(0, |since| (now.0 - since.0).max(0) / 1000))

@@ -141,7 +141,7 @@ impl State {
         let identity = keys.tls.clone();
         let standing = Arc::new(Standing::default());
         let store = self.open().await?;
-        let (gateway, committer) = assemble(self.config.clone(), keys, store, standing).await?;
+        let (gateway, committer) = assemble(self.config.clone(), keys, store, standing, None).await?;
         let (from, weak): (usize, Weak<World>) = (self.number, Arc::downgrade(&world));
         let carry = move |to: Country, question| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
             let world = weak.upgrade();

@@ -16,6 +16,9 @@ pub enum Unfit {
     /// RFC 5280 §4.2.1.12: a gateway's is for servers and for clients, and says so.
     #[error("the certificate is not for both serverAuth and clientAuth")]
     Purpose,
+    /// RFC 8446 §4.4.2.2: where it says what its key is for, that is digital signatures. webpki does not ask.
+    #[error("the certificate's key usage is not digitalSignature")]
+    Usage,
     /// RFC 5280 §4.2.1.3: who signs certificates says so. webpki does not ask.
     #[error("a certificate behind it is not for signing certificates")]
     Signer,
@@ -31,6 +34,7 @@ pub(super) struct Leaf {
     /// The last second it is valid.
     pub(super) until_s: u64,
     is_for_both: bool,
+    may_sign: bool,
     key: KeyAlgorithm,
 }
 
@@ -41,11 +45,13 @@ impl Leaf {
         let identity = read_identity(certificate).map_err(|_| bad.clone())?;
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| bad.clone())?;
         let usage = parsed.extended_key_usage().map_err(|_| bad.clone())?;
+        let own = parsed.key_usage().map_err(|_| bad.clone())?;
         let until_s = u64::try_from(identity.not_after.unix_timestamp()).map_err(|_| bad)?;
         Ok(Self {
             names: identity.dns,
             until_s,
             is_for_both: usage.is_some_and(|usage| usage.value.server_auth && usage.value.client_auth),
+            may_sign: own.is_none_or(|own| own.value.digital_signature()),
             key: identity.key,
         })
     }
@@ -62,6 +68,9 @@ impl Leaf {
         }
         if !self.is_for_both {
             return unfit(Unfit::Purpose);
+        }
+        if !self.may_sign {
+            return unfit(Unfit::Usage);
         }
         if self.key == KeyAlgorithm::Other {
             return unfit(Unfit::Key);

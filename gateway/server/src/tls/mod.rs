@@ -9,6 +9,7 @@ mod hybrid_tests;
 #[cfg(test)]
 mod matrix;
 mod partner;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -25,6 +26,7 @@ use silkgate_message::agreement::KeyExchange;
 use group::provider_of;
 pub use group::{Group, Side};
 pub use partner::PartnerServer;
+pub use refused::{Fault, Refused, Shown, explained};
 pub use trust::{PartnerTrust, Revocation};
 
 /// Why TLS settings cannot be used.

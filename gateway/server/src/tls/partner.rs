@@ -17,6 +17,7 @@ use rustls_pki_types::CertificateDer;
 use silkgate_message::agreement::KeyExchange;
 
 use super::fit::{Leaf, may_all_sign};
+use super::refused;
 use super::trust::{Pair, PartnerTrust, Revocation};
 use super::{TlsError, identity, provider, provider_of, without_resumption};
 
@@ -247,8 +248,10 @@ impl ClientCertVerifier for Partners {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        refused::judging(end_entity);
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let (partner, until_s) = decide(&known, end_entity, intermediates, now)?;
+        refused::believed();
         // Before the peer proved that it has the key: without that there is no connection to ask about.
         partner.admit(Admitted {
             leaf: end_entity.clone().into_owned(),

@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, ServerName}
 use silkgate_message::agreement::KeyExchange;
 
 use super::fit::{Leaf, may_all_sign};
-use super::{TlsError, provider, roots};
+use super::{TlsError, provider, refused, roots};
 
 /// What TLS knows of a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,11 +109,13 @@ impl ServerCertVerifier for Server {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        refused::judging(end_entity);
         Leaf::read(end_entity)?.fits(&self.host)?;
         let verifier = self.verifiers.at(now);
         let verified =
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         may_all_sign(intermediates)?;
+        refused::believed();
         Ok(verified)
     }
 

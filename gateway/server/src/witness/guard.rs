@@ -16,6 +16,9 @@ use crate::store::ledger::{self, Head};
 use crate::store::witness::{self, Alarm, AlarmKind, Cosigned};
 use crate::store::{Connection, Store, StoreError};
 
+/// How often one question is asked of a partner that asks for time.
+const ASKED_MAX: usize = 5;
+
 /// What a partner has seen of a log of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Seen {
@@ -163,18 +166,25 @@ impl Partnership<'_> {
         }
     }
 
-    /// One question on the partner's line.
+    /// One question on the partner's line; again where the partner has answered enough of them in this second.
     pub(super) async fn ask(&self, method: Method, path: String, body: Vec<u8>) -> Result<Answer, String> {
-        let question = Question {
-            method,
-            path,
-            content_type: "text/plain; charset=utf-8",
-            fields: Vec::new(),
-            body,
-            within: super::show::ANSWER_WITHIN,
-            answer_max_bytes: NOTE_MAX_BYTES,
-        };
-        self.lines.ask(self.partner, self.generation, question).await
+        let mut asked = 0;
+        loop {
+            let question = Question {
+                method: method.clone(),
+                path: path.clone(),
+                content_type: "text/plain; charset=utf-8",
+                fields: Vec::new(),
+                body: body.clone(),
+                within: super::show::ANSWER_WITHIN,
+                answer_max_bytes: NOTE_MAX_BYTES,
+            };
+            let answer = self.lines.ask(self.partner, self.generation, question).await?;
+            asked += 1;
+            let after = answer.retry_after.filter(|_| answer.status == 429 && asked < ASKED_MAX);
+            let Some(after) = after else { return Ok(answer) };
+            tokio::time::sleep(after.min(super::show::PAUSE_MAX)).await;
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::store::{Connection, StoreError, witness};
 /// For one answer of a witness.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The longest pause after a failure.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How often a log is looked at that did not grow here: an operator's command appends to it too.
 const POLL: Duration = Duration::from_secs(3);
 /// For which a gateway keeps the duty of showing; a little longer than its pauses.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
-use super::super::{Cx, Found, clients, erase, partner};
+use super::super::{Cx, Found, clients, crl, erase, partner};
 use crate::roles::Role;
 
 /// What one operator proposes. It holds all that the command needs: files are not read again.
@@ -34,6 +34,13 @@ pub(crate) enum Plan {
         state: String,
         /// The whole agreement, TOML.
         agreement: String,
+    },
+    /// `partner crl --none`
+    CrlNone {
+        /// Whose lists.
+        partner: Country,
+        /// The digests of those in force when this was proposed, sorted.
+        lists: Vec<String>,
     },
     /// `client add operator`
     OperatorAdd {
@@ -78,6 +85,10 @@ impl Plan {
             Plan::Agreement { partner, state, .. } => {
                 format!("change the agreement with {partner}, which is then {state}")
             }
+            Plan::CrlNone { partner, lists } => format!(
+                "take {} revocation lists of {partner} out of force: certificates that they revoked come in again",
+                lists.len()
+            ),
             Plan::OperatorAdd { name } => format!("issue a certificate to {name}, as an operator"),
             Plan::Erase { id, reason } => format!("erase the payload of {id} now: {reason}"),
         }
@@ -101,6 +112,7 @@ impl Plan {
                 Ok("agreement")
             })
             .await,
+            Plan::CrlNone { partner, lists } => crl::none(cx, partner, Some(&lists)).await,
             Plan::OperatorAdd { name } => clients::add(cx, Role::Operator, &name).await,
             Plan::Erase { id, reason } => erase::run(cx, erase::Args { id, reason }).await,
         }

@@ -101,7 +101,7 @@ fn question(
     let (origin, path) =
         (head.origin.clone(), format!("/v1/witness/{}/checkpoint", origin_hash(&head.origin)));
     Ok(async move {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, client.get(&path)).await;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, client.ask(&path)).await;
         let answer = answer.map_err(|_| anyhow!("no answer within {} s", ANSWER_WITHIN.as_secs()))??;
         match answer.status.as_u16() {
             200 => {

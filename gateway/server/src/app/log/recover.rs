@@ -168,7 +168,7 @@ async fn held_by(
     let mut gaps = Vec::new();
     for mut gap in known {
         let path = format!("/v1/log/cosigned/{}", origin_hash(&gap.origin));
-        let answer = client.get(&path).await?;
+        let answer = client.ask(&path).await?;
         gap.goes_on = match answer.status.as_u16() {
             200 => {
                 let note = Note::parse(&answer.body)?;

@@ -161,7 +161,7 @@ fn split(bundle: &[u8], count: usize) -> Option<Vec<&[u8]>> {
 }
 
 async fn get(client: &Client, path: &str) -> Result<Vec<u8>> {
-    let answer = client.get(path).await?;
+    let answer = client.ask(path).await?;
     if answer.status != 200 {
         bail!("{path}: the partner answers {}", answer.status);
     }

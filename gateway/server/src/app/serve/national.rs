@@ -16,6 +16,7 @@ use super::planes::crowded;
 use crate::gateway::Gateway;
 use crate::http::{self, BackEndPeer, Plane, Session};
 use crate::roles::{NationalPeer, Role};
+use crate::tls::Refused;
 use crate::{deliver, operations, pages, reading, submit};
 
 /// A resource, and the roles that may use it.
@@ -153,11 +154,11 @@ async fn only(
 /// The national plane.
 pub(super) struct National {
     gateway: Arc<Gateway>,
-    strangers: mpsc::Sender<String>,
+    strangers: mpsc::Sender<()>,
 }
 
 impl National {
-    pub(super) fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<String>) -> Self {
+    pub(super) fn new(gateway: &Arc<Gateway>, strangers: mpsc::Sender<()>) -> Self {
         Self { gateway: gateway.clone(), strangers }
     }
 }
@@ -182,9 +183,10 @@ impl Plane for National {
         format!("{} {}", peer.role.as_str(), peer.name)
     }
 
-    fn stranger(&self, reason: String) {
+    fn stranger(&self, from: IpAddr, refused: &Refused) {
         self.gateway.figures.connection_refused("national", "tls_stranger");
-        let _ = self.strangers.try_send(reason);
+        self.gateway.refusals.tell_stranger(from, refused);
+        let _ = self.strangers.try_send(());
     }
 
     fn refused(&self, _: &Session, code: Code) {

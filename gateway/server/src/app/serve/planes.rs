@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::gateway::Gateway;
 use crate::http::{self, PartnerPeer, Plane, Session};
-use crate::tls::Side;
+use crate::tls::{Refused, Side};
 use crate::{channel, receive, tiles, witness};
 
 /// What partners are served.
@@ -25,8 +25,10 @@ pub(crate) fn partner_routes(gateway: &Arc<Gateway>) -> Router {
         .route("/v1/log/checkpoint", get(tiles::checkpoint))
         .route("/v1/log/tile/{*path}", get(tiles::tile))
         .route("/v1/log/cosigned/{origin}", get(witness::cosigned))
-        .route("/v1/witness/add-checkpoint", post(witness::add_checkpoint))
         .route("/v1/witness/{origin}/checkpoint", get(witness::newest))
+        .route_layer(middleware::from_fn_with_state(gateway.clone(), within_rate))
+        // It has a rate of its own: questions must not postpone what makes a log evidence.
+        .route("/v1/witness/add-checkpoint", post(witness::add_checkpoint))
         .route_layer(middleware::from_fn_with_state(gateway.clone(), in_place))
         .route("/v1/messages", post(receive::post))
         .fallback(http::not_found)
@@ -48,9 +50,27 @@ async fn in_place(
     let lane = format!("{} asks", peer.0.0);
     let Some(_place) = gateway.admission.enter(&lane, ANSWER_BYTES) else {
         gateway.admission.turn_away(&lane).await;
+        gateway.figures.asked(peer.0.0, Some(Code::Overloaded));
         return http::problem(&Problem::new(Code::Overloaded));
     };
     next.run(request).await
+}
+
+/// So many questions in a second.
+async fn within_rate(
+    State(gateway): State<Arc<Gateway>>,
+    peer: Extension<PartnerPeer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let partner = peer.0.0;
+    if gateway.asked.take(partner) {
+        gateway.figures.asked(partner, None);
+        return next.run(request).await;
+    }
+    gateway.figures.asked(partner, Some(Code::QuestionsExceeded));
+    gateway.admission.turn_away(partner.as_str()).await;
+    http::problem(&Problem::new(Code::QuestionsExceeded))
 }
 
 /// A flood makes one line a minute on each plane; the figures count all of it.
@@ -70,7 +90,7 @@ pub(super) fn crowded(
 /// The partner plane.
 pub(super) struct Partners {
     pub(super) gateway: Arc<Gateway>,
-    pub(super) strangers: mpsc::Sender<String>,
+    pub(super) strangers: mpsc::Sender<()>,
 }
 
 impl Partners {
@@ -106,10 +126,11 @@ impl Plane for Partners {
         peer.0.to_string()
     }
 
-    fn stranger(&self, reason: String) {
+    fn stranger(&self, from: IpAddr, refused: &Refused) {
         self.gateway.figures.connection_refused("partner", "tls_stranger");
+        self.gateway.refusals.tell_stranger(from, refused);
         // A full channel drops the note, never the handshakes of others.
-        let _ = self.strangers.try_send(reason);
+        let _ = self.strangers.try_send(());
     }
 
     fn refused(&self, session: &Session, code: Code) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use silkgate_ledger::entry::Kind;
+use silkgate_message::jws::Digest;
 use tokio_util::sync::CancellationToken;
 
 use super::overlap_end;
@@ -41,7 +42,7 @@ pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, st
             (part.name(), Seen { last: version.clone(), judged: version })
         })
         .into();
-    let mut owed: VecDeque<Note> = VecDeque::new();
+    let mut owed = changed_before(&gateway).await;
     tell_held(&gateway, &home);
     loop {
         tokio::select! {
@@ -84,6 +85,35 @@ pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, st
             owed.pop_front();
         }
     }
+}
+
+/// What came into force and has no entry: files that changed while nothing ran, or just before the process ended. A home
+/// of before `init` stated them begins so.
+async fn changed_before(gateway: &Gateway) -> VecDeque<Note> {
+    let (keys, mut owed) = (gateway.keys(), VecDeque::new());
+    for part in Part::ALL {
+        let Some(digest) = keys.digest(part, &gateway.config) else { continue };
+        let stated = gateway.loaded(part).await;
+        if stated.as_deref() == Some(digest.to_string().as_str()) {
+            continue;
+        }
+        if stated.is_some() {
+            tracing::info!(
+                what = part.name(),
+                "certificates or keys are other than the house log states: they changed while nothing ran"
+            );
+        }
+        owed.push_back(loaded(part, digest));
+    }
+    owed
+}
+
+/// What the house log says of a part that came into force.
+fn loaded(part: Part, digest: Digest) -> Note {
+    let mut entry = entry_at(Kind::Admin, clock::now());
+    entry.what = Some(part.loaded().to_owned());
+    entry.digest = Some(hash(digest));
+    Note { log: NoteLog::House, entry }
 }
 
 /// `key retire` waits for it.
@@ -131,8 +161,5 @@ fn take(gateway: &Gateway, home: &Home, lines: &Lines, part: Part) -> Result<Not
             "the overlap of two keys cannot be noted"
         );
     }
-    let mut entry = entry_at(Kind::Admin, clock::now());
-    entry.what = Some(format!("{}_loaded", part.name()));
-    entry.digest = Some(hash(digest));
-    Ok(Note { log: NoteLog::House, entry })
+    Ok(loaded(part, digest))
 }
