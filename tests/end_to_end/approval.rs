@@ -144,7 +144,7 @@ fn lists_are_taken_away_by_two() {
         };
         let serial = |home: &&Home| {
             let gateway = support::wire::certificates(&home.path.join("certs/tls.pem")).remove(0);
-            (silkgate_certs::serial(&gateway).unwrap(), at(-1))
+            (silkgate_message::revocation::serial(&gateway).unwrap(), at(-1))
         };
         let revoked: Vec<_> = revoked.iter().map(serial).collect();
         let der = authority.revocation_list(number, &revoked, at(-1), at(9)).unwrap();

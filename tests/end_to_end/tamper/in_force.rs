@@ -1,7 +1,8 @@
 //! A database administrator who changes what is in force under a gateway: what the logs do not state has no effect.
 
 use serde_json::json;
-use silkgate_certs::{Authority, serial};
+use silkgate_certs::Authority;
+use silkgate_message::revocation::serial;
 use support::home::Home;
 use support::{Pair, event, now_ms, sign, wait_for};
 use time::OffsetDateTime;
