@@ -10,6 +10,7 @@ mod hybrid;
 mod load;
 mod measure;
 mod overload;
+mod pages;
 mod priority;
 mod replicas;
 mod token;
@@ -54,6 +55,9 @@ fn main() -> Result<()> {
     }
     if std::env::args().any(|argument| argument == "token") {
         return token::run(rounds, as_json);
+    }
+    if std::env::args().any(|argument| argument == "pages") {
+        return pages::run(quick, as_json);
     }
     if std::env::args().any(|argument| argument == "replicas") {
         return replicas::run(rounds, as_json);

@@ -359,7 +359,8 @@ fn what_a_gateway_had_under_way_when_it_died_another_one_finishes() {
     line.hold(false);
     assert_eq!(second.back_end("IQ/traffic-police").outcome(&id)["state"], "receipted");
     println!("taken over {} ms after SIGKILL", died.elapsed().as_millis());
-    assert!(second.gateway_log().contains(&id), "it was the other gateway");
+    // Its line follows the answer.
+    wait_for("the line of the other gateway", || second.gateway_log().contains(&id).then_some(()));
     assert_eq!(pair.jo.log(&["--type", "alert.vehicle"]).len(), 2);
     assert!(second.audit().is_empty() && pair.jo.audit().is_empty());
 }

@@ -251,5 +251,22 @@ pub fn read_answer(stream: &mut impl std::io::Read) -> std::io::Result<Answer> {
             Err(error) => return Err(error),
         }
     }
+    if headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked") {
+        body = unchunked(&body).ok_or_else(|| broken("an answer without its last chunk"))?;
+    }
     Ok(Answer { status, headers, body })
+}
+
+/// A body without its chunks' sizes (RFC 9112 §7.1), if its last chunk is there.
+fn unchunked(mut bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = bytes.windows(2).position(|two| two == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).ok()?, 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(bytes.get(end + 2..end + 2 + size)?);
+        bytes = bytes.get(end + 4 + size..)?;
+    }
 }

@@ -145,6 +145,7 @@ search-for = Message id, record, plate, VIN, document or container
 search = Search
 from-day = From day (UTC)
 to-day = To day (UTC)
+export = All that was found, as a file:
 nothing-found = No message is like that.
 searched-back-to = Searched back to { $value }.
 verdict-accepted = accepted

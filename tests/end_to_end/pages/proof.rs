@@ -33,6 +33,7 @@ fn three_clicks_lead_from_the_overview_to_a_proven_message() {
     // With the content the sender's signature too.
     browser.fill("input[name=reason]", "a proof for the court");
     browser.click("form[method=post] button");
+    wait_for("the content", || browser.has(".jws").then_some(()));
     browser.click(".prove button");
     wait_for("the verdict", || browser.has(".prove[data-done]").then_some(()));
     let steps = browser.text(".steps");
@@ -53,6 +54,7 @@ fn three_clicks_lead_from_the_overview_to_a_proven_message() {
     browser.go(&office.page(&format!("/messages/{sent}")));
     browser.fill("input[name=reason]", "a proof for the court");
     browser.click("form[method=post] button");
+    wait_for("the content", || browser.has(".jws").then_some(()));
     browser.click(".prove button");
     wait_for("the verdict", || browser.has(".prove[data-done]").then_some(()));
     assert!(
@@ -71,6 +73,7 @@ fn whatever_is_altered_is_found_by_the_browser() {
     browser.go(&office.page(&format!("/messages/{id}")));
     browser.fill("input[name=reason]", "a test of the proof");
     browser.click("form[method=post] button");
+    wait_for("the content", || browser.has(".jws").then_some(()));
     // What the server would have to lie about, one after the other, as the browser would be told it.
     let wrong = [
         "p.entry = p.entry.replace('\"received\"', '\"rejected\"')",

@@ -128,6 +128,25 @@ fn a_message_is_found_by_what_is_known_of_it() {
         let answer = auditor.get(&format!("/messages?{bad}"));
         assert_eq!((answer.status, answer.code().as_str()), (400, "query_invalid"), "{bad}");
     }
+    // All of it as a file, and what the filters leave of it.
+    let lines = |query: &str| -> Vec<Value> {
+        let answer = auditor.get(&format!("/messages/export?format=jsonl{query}"));
+        assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"messages.jsonl\""));
+        let text = String::from_utf8(answer.body).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let ids = |query: &str| -> Vec<String> {
+        lines(query).iter().map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(""), [refused.clone(), id.clone()], "the newest first");
+    assert_eq!(ids("&verdict=rejected"), std::slice::from_ref(&refused));
+    assert_eq!(lines("&verdict=rejected")[0]["code"], "schema_invalid");
+    let csv = String::from_utf8(auditor.get("/messages/export?format=csv").body).unwrap();
+    let rows: Vec<&str> = csv.split_terminator("\r\n").collect();
+    assert_eq!(rows.len(), 3, "{csv}");
+    assert!(rows[0].starts_with("\"committed_at\",\"direction\"") && rows[2].contains(&id), "{csv}");
+    assert!(!csv.contains("1HGCM82633A004352"), "never what a message says");
+    assert_eq!(auditor.get("/messages/export").code(), "query_invalid");
     // Who looked for what stands in the row beside the entry.
     let reads = auditor.get("/v1/audit/reads?from=0").json();
     let what: Vec<&str> =
@@ -224,10 +243,11 @@ fn a_pasted_message_is_judged_as_the_command_judges_it() {
     let text = serde_json::to_string_pretty(&wrong_one).unwrap();
     browser.run("document.querySelector('textarea').value = arguments[0]", &[json!(text)]);
     browser.click("main form button");
+    wait_for("the verdict", || browser.has("p.state.bad").then_some(()));
     let shown = browser.text("main");
     assert!(shown.contains("It does not conform.") && shown.contains("/data/vin"), "{shown}");
     assert!(said.contains("/data/vin"), "{said}");
     browser.run("document.querySelector('textarea').value = arguments[0]", &[json!(alert().to_string())]);
     browser.click("main form button");
-    assert!(browser.text("main").contains("It conforms."), "{}", browser.text("main"));
+    wait_for("the other verdict", || browser.text("main").contains("It conforms.").then_some(()));
 }

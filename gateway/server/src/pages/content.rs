@@ -2,6 +2,7 @@
 //! calendars.
 
 use serde_json::{Map, Value};
+use silkgate_message::instant::Instant;
 use silkgate_message::values::plate::Script;
 use silkgate_message::values::transliteration;
 
@@ -135,14 +136,17 @@ fn direction(script: &str) -> &'static str {
 fn text(f: &Frame, value: &Value) -> String {
     match value {
         Value::String(text) if is_day(text) => f.language.day(text),
-        Value::String(text) => f.name("value", text),
+        Value::String(text) => match Instant::parse(text) {
+            Some(at) => f.language.instant(at),
+            None => f.name("value", text),
+        },
         Value::Bool(yes) => f.say(if *yes { "yes" } else { "no" }),
         value => value.to_string(),
     }
 }
 
 fn is_day(text: &str) -> bool {
-    text.len() == 10 && silkgate_message::instant::Instant::parse(&format!("{text}T00:00:00Z")).is_some()
+    text.len() == 10 && Instant::parse(&format!("{text}T00:00:00Z")).is_some()
 }
 
 /// A member's name; where the language has none, its words apart.

@@ -119,7 +119,7 @@ impl Frame {
 
     /// What a code means: in English where the language has no words of its own.
     pub fn code_title(&self, code: &str) -> String {
-        let own = self.language.text(&format!("problem-{}", code.replace('_', "-")), &[]);
+        let own = self.language.text(&format!("code-{}", code.replace('_', "-")), &[]);
         own.or_else(|| Code::parse(code).map(|code| code.title().to_owned())).unwrap_or_default()
     }
 

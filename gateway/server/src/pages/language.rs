@@ -155,6 +155,8 @@ impl Language {
 mod tests {
     use std::collections::BTreeSet;
 
+    use silkgate_message::problem::Code;
+
     use super::*;
 
     fn keys(language: &Language) -> BTreeSet<String> {
@@ -165,7 +167,19 @@ mod tests {
             .filter_map(|line| line.split_once(" ="))
             .filter(|(key, _)| key.starts_with(|c: char| c.is_ascii_lowercase()))
             .map(|(key, _)| key.to_owned())
+            // Of codes the program has English titles itself, and members have English names.
+            .filter(|key| !key.starts_with("code-") && !key.starts_with("member-"))
             .collect()
+    }
+
+    #[test]
+    fn every_code_has_a_meaning_in_every_language() {
+        for language in Language::all().iter().filter(|language| language.code != "en") {
+            for code in Code::ALL {
+                let key = format!("code-{}", code.as_str().replace('_', "-"));
+                assert!(language.text(&key, &[]).is_some(), "{}: {key}", language.code);
+            }
+        }
     }
 
     #[test]

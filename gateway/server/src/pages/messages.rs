@@ -49,11 +49,13 @@ pub struct Asked {
     from: String,
     to: String,
     /// The page begins with the newest message before this one.
-    before: Option<i64>,
+    pub(super) before: Option<i64>,
+    /// Of a file: `csv` or `jsonl`.
+    pub(super) format: String,
 }
 
 impl Asked {
-    fn filter(&self) -> Result<Filter, &'static str> {
+    pub(super) fn filter(&self) -> Result<Filter, &'static str> {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let texts =
             [&self.q, &self.partner, &self.direction, &self.r#type, &self.verdict, &self.from, &self.to];
@@ -86,7 +88,20 @@ impl Asked {
     }
 
     /// The address of the page before `before` with the same filters.
-    fn address(&self, before: i64) -> String {
+    pub(super) fn address(&self, before: i64) -> String {
+        let mut query = self.query();
+        query.append_pair("before", &before.to_string());
+        format!("/messages?{}", query.finish())
+    }
+
+    /// The address of a file with all that the search finds.
+    fn file(&self, format: &str) -> String {
+        let mut query = self.query();
+        query.append_pair("format", format);
+        format!("/messages/export?{}", query.finish())
+    }
+
+    fn query(&self) -> form_urlencoded::Serializer<'static, String> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in [
             ("q", &self.q),
@@ -102,8 +117,7 @@ impl Asked {
                 query.append_pair(name, value);
             }
         }
-        query.append_pair("before", &before.to_string());
-        format!("/messages?{}", query.finish())
+        query
     }
 }
 
@@ -160,7 +174,7 @@ pub async fn messages(
     let what = format!("messages {}", asked.address(asked.before.unwrap_or(0)));
     let _place = logged(&gateway, &peer, About { act: "read_messages", what, reason: None }).await?;
     let mut tx = gateway.store.read().await.map_err(failed)?;
-    let found = find(&gateway, &mut tx, &asked, filter).await.map_err(failed)?;
+    let found = Search::new(filter, asked.before).page(&gateway, &mut tx, PAGE).await.map_err(failed)?;
     let directory = gateway.directory();
     let mut kinds: Vec<String> =
         Catalogue::embedded().types().iter().map(|kind| kind.name().to_owned()).collect();
@@ -184,56 +198,80 @@ fn agreed_purposes(agreement: &Agreement) -> Vec<String> {
         .collect()
 }
 
-struct Found {
-    rows: Vec<Message>,
-    next: Option<i64>,
+/// A search that goes on where its last page ended.
+pub(super) struct Search {
+    filter: Filter,
+    before: Option<i64>,
+}
+
+/// A page of a search.
+pub(super) struct Found {
+    /// The messages, newest first.
+    pub(super) rows: Vec<Message>,
+    /// Before which message the next page begins; None: nothing is left.
+    pub(super) next: Option<i64>,
+    /// How far was looked, where the page is not full.
     reached: Option<Instant>,
 }
 
-async fn find(
-    gateway: &Gateway,
-    conn: &mut Connection,
-    asked: &Asked,
-    mut filter: Filter,
-) -> Result<Found, StoreError> {
-    if let Some(id) = filter.record.as_deref().and_then(event::uuid_v7) {
-        return Ok(Found { rows: message::by_id(conn, &id).await?, next: None, reached: None });
+impl Search {
+    /// From the newest message on, or from the one before `before`.
+    pub(super) fn new(filter: Filter, before: Option<i64>) -> Self {
+        Self { filter, before }
     }
-    let mut before = match filter.until {
-        Some(until) => search::seq_at(conn, until).await?.saturating_add(SLACK),
-        None => i64::MAX,
-    };
-    before = before.min(asked.before.unwrap_or(i64::MAX)).min(message::next_seq(conn).await?);
-    let end = match filter.since {
-        Some(since) => (search::seq_at(conn, since).await? - SLACK).max(0),
-        None => 0,
-    };
-    let limit = PAGE as usize + 1;
-    let (mut rows, after) = match filter.record.clone() {
-        // One record has an index of its own, and so has what messages hold.
-        Some(text) => {
-            let held = gateway.store.holding(conn, &terms::meant(&text), before, limit).await?;
-            let mut rows = search::newest(conn, &filter, end, before, PAGE + 1).await?;
-            filter.record = None;
-            rows.extend(search::among(conn, &filter, &held).await?);
-            rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
-            rows.dedup_by_key(|row| row.seq);
-            (rows, end)
+
+    /// Takes the next page.
+    pub(super) fn go_on(&mut self, before: i64) {
+        self.before = Some(before);
+    }
+
+    /// At most `size` messages; fewer, where as many were looked at as one page may.
+    pub(super) async fn page(
+        &self,
+        gateway: &Gateway,
+        conn: &mut Connection,
+        size: u32,
+    ) -> Result<Found, StoreError> {
+        let filter = &self.filter;
+        if let Some(id) = filter.record.as_deref().and_then(event::uuid_v7) {
+            return Ok(Found { rows: message::by_id(conn, &id).await?, next: None, reached: None });
         }
-        None => {
-            let after = (before - 1 - SCAN).max(end);
-            (search::newest(conn, &filter, after, before, PAGE + 1).await?, after)
-        }
-    };
-    let is_full = rows.len() > PAGE as usize;
-    rows.truncate(PAGE as usize);
-    let next = match rows.last() {
-        Some(last) if is_full => Some(last.seq),
-        _ => (after > end).then_some(after + 1),
-    };
-    let reached = match next {
-        Some(seq) if !is_full => message::by_seq(conn, seq).await?.map(|row| row.at),
-        _ => None,
-    };
-    Ok(Found { rows, next, reached })
+        let mut before = match filter.until {
+            Some(until) => search::seq_at(conn, until).await?.saturating_add(SLACK),
+            None => i64::MAX,
+        };
+        before = before.min(self.before.unwrap_or(i64::MAX)).min(message::next_seq(conn).await?);
+        let end = match filter.since {
+            Some(since) => (search::seq_at(conn, since).await? - SLACK).max(0),
+            None => 0,
+        };
+        let limit = size as usize + 1;
+        let (mut rows, after) = match &filter.record {
+            // One record has an index of its own, and so has what messages hold.
+            Some(text) => {
+                let held = gateway.store.holding(conn, &terms::meant(text), before, limit).await?;
+                let mut rows = search::newest(conn, filter, end, before, size + 1).await?;
+                let others = Filter { record: None, ..filter.clone() };
+                rows.extend(search::among(conn, &others, &held).await?);
+                rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
+                rows.dedup_by_key(|row| row.seq);
+                (rows, end)
+            }
+            None => {
+                let after = (before - 1 - SCAN).max(end);
+                (search::newest(conn, filter, after, before, size + 1).await?, after)
+            }
+        };
+        let is_full = rows.len() > size as usize;
+        rows.truncate(size as usize);
+        let next = match rows.last() {
+            Some(last) if is_full => Some(last.seq),
+            _ => (after > end).then_some(after + 1),
+        };
+        let reached = match next {
+            Some(seq) if !is_full => message::by_seq(conn, seq).await?.map(|row| row.at),
+            _ => None,
+        };
+        Ok(Found { rows, next, reached })
+    }
 }

@@ -66,6 +66,7 @@ fn resources() -> Vec<Resource> {
         write("/v1/pages/link", &[Operator, Auditor, DataProtection], pages::link),
         page(read("/", &[Operator, Auditor, DataProtection], pages::overview)),
         page(read("/messages", &[Auditor], pages::messages)),
+        page(read("/messages/export", &[Auditor], pages::export)),
         page(read("/messages/{id}", &[Auditor], pages::message)),
         page(write("/messages/{id}", &[Auditor], pages::opened)),
         page(read("/messages/{id}/proof", &[Auditor], pages::proof)),

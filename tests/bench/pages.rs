@@ -1,0 +1,280 @@
+//! How long a reader waits for a page: each page and each search over a store of millions of messages.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use silkgate_ledger::entry::{Entry, Kind, UtcMillis, Verdict};
+use silkgate_ledger::tree::{Hash, TileId};
+use silkgate_ledger::{Checkpoint, Edge, NoteSigner, leaf_hash, sign_checkpoint};
+use silkgate_message::catalogue::Catalogue;
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _};
+use support::{Home, Pair, now_ms, wire};
+
+use crate::load::{self, Shape};
+use crate::measure::memory_mb;
+
+/// Messages in one statement.
+const AT_ONCE: u64 = 1000;
+/// Messages between two transactions.
+const TRANSACTION: u64 = 100_000;
+/// Requests for each page.
+const REQUESTS: usize = 100;
+
+/// Measures every page and prints it. `quick`: over fewer messages.
+pub fn run(quick: bool, as_json: bool) -> Result<()> {
+    let messages = if quick { 200_000 } else { 10_000_000 };
+    let mut pair = Pair::set_up_files(None);
+    pair.jo.start();
+    pair.jo.stop();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let seeded = Instant::now();
+    runtime.block_on(seed(&pair.jo, messages))?;
+    eprintln!("{messages} messages in {:.0} s", seeded.elapsed().as_secs_f64());
+    let started = Instant::now();
+    pair.jo.start();
+    let start_s = started.elapsed().as_secs_f64();
+    // The newest ones with all that a message has.
+    let shape = Shape { connections: 32, streams: 1, h2: false };
+    let time = std::time::Duration::from_secs(if quick { 2 } else { 20 });
+    let newest =
+        runtime.block_on(load::round(&pair, shape, load::sign_bodies(&pair, shape.bodies(time)), time))?;
+    let old = old_id(messages / 2);
+    let day = |ms: i64| silkgate_message::instant::Instant(ms).date();
+    let (from, to) = (day(now_ms() - 200 * 86_400_000), day(now_ms() - 199 * 86_400_000));
+    let paths = [
+        ("overview", "/".to_owned()),
+        ("messages", "/messages".to_owned()),
+        ("one type", "/messages?type=risk.notice".to_owned()),
+        ("refused", "/messages?verdict=rejected".to_owned()),
+        ("refused of one type", "/messages?type=risk.notice&verdict=rejected".to_owned()),
+        ("waiting: none", "/messages?verdict=waiting".to_owned()),
+        ("a day long ago", format!("/messages?from={from}&to={to}")),
+        ("a record", format!("/messages?q=R-{}", messages / 3)),
+        ("a vehicle", "/messages?q=1HGCM82633A004352".to_owned()),
+        ("a vehicle that nobody named", "/messages?q=1M8GDM9AXKP042788".to_owned()),
+        ("an old message", format!("/messages/{old}")),
+        ("its proof", format!("/messages/{old}/proof")),
+        ("logs", "/ledger".to_owned()),
+        ("entries", "/ledger/IQ".to_owned()),
+        ("partners", "/partners".to_owned()),
+        ("who read what", "/reads".to_owned()),
+        ("message types", "/schemas".to_owned()),
+    ];
+    let mut rows = Vec::new();
+    for (number, (name, path)) in paths.iter().enumerate() {
+        // One certificate looks at so many pages a minute.
+        let person = format!("reader{number}");
+        pair.jo.ok(&["client", "add", "auditor", &person]);
+        let client = pair.jo.national(&format!("auditor-{person}"));
+        let began = Instant::now();
+        while client.get("/schemas").status != 200 {
+            ensure!(began.elapsed().as_secs() < 30, "the certificate is not known");
+        }
+        let (mut times, mut bytes) = (Vec::new(), 0);
+        for _ in 0..REQUESTS {
+            let began = Instant::now();
+            let answer = client.get(path);
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+            ensure!(answer.status == 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
+            bytes = answer.body.len();
+        }
+        times.sort_by(f64::total_cmp);
+        rows.push(json!({
+            "page": name, "bytes": bytes, "p50_ms": times[REQUESTS / 2], "p95_ms": times[REQUESTS * 95 / 100],
+        }));
+    }
+    let report = json!({
+        "messages": messages, "newest": newest.accepted, "start_seconds": start_s,
+        "memory_mb": memory_mb(pair.jo.pid())?, "pages": rows,
+    });
+    if as_json {
+        println!("{report}");
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+fn print(report: &Value) {
+    println!(
+        "{} messages, {} of them with content; the gateway starts in {:.1} s and takes {:.0} MB",
+        report["messages"],
+        report["newest"],
+        report["start_seconds"].as_f64().unwrap_or_default(),
+        report["memory_mb"].as_f64().unwrap_or_default()
+    );
+    println!("{:<30} {:>9} {:>9} {:>9}", "page", "p50 ms", "p95 ms", "bytes");
+    for row in report["pages"].as_array().into_iter().flatten() {
+        let number = |name: &str| row[name].as_f64().unwrap_or_default();
+        let name = row["page"].as_str().unwrap_or_default();
+        println!("{name:<30} {:>9.1} {:>9.1} {:>9}", number("p50_ms"), number("p95_ms"), row["bytes"]);
+    }
+}
+
+/// The id of the message of that number: in the order of arrival, as UUIDv7 are.
+fn id_of(number: u64, at_ms: i64) -> uuid::Uuid {
+    let mut tail = [0; 10];
+    tail[2..].copy_from_slice(&number.to_be_bytes());
+    uuid::Builder::from_unix_timestamp_millis(at_ms as u64, &tail).into_uuid()
+}
+
+/// When the message of that number came in: over the last year.
+fn at_of(number: u64, of: u64, now: i64) -> i64 {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    now - YEAR_MS as i64 + (YEAR_MS / of * number) as i64
+}
+
+/// The id of that number, in a store that [`seed`] filled: its time is cut to what `seed` used.
+fn old_id(number: u64) -> uuid::Uuid {
+    id_of(number, SEEDED_AT.get().map_or(0, |(of, now)| at_of(number, *of, *now)))
+}
+
+/// How many were seeded, and as of when.
+static SEEDED_AT: std::sync::OnceLock<(u64, i64)> = std::sync::OnceLock::new();
+
+/// Writes messages with their entries, tiles and one checkpoint, as the gateway would have: real entries of a real tree, whose
+/// contents were erased long ago.
+async fn seed(home: &Home, count: u64) -> Result<()> {
+    let now = now_ms();
+    let _ = SEEDED_AT.set((count, now));
+    let options = SqliteConnectOptions::new().filename(home.path.join("silkgate.db")).foreign_keys(false);
+    let mut conn = options.connect().await?;
+    let log =
+        sqlx::query("SELECT id, origin FROM log WHERE partner IS NOT NULL").fetch_one(&mut conn).await?;
+    let (log, origin): (i64, String) = (log.get(0), log.get(1));
+    let rows = sqlx::query("SELECT body FROM entry WHERE log = $1 ORDER BY idx").bind(log);
+    let mut edge = Edge::empty();
+    for row in rows.fetch_all(&mut conn).await? {
+        edge.append(leaf_hash(&row.get::<Vec<u8>, _>(0)));
+    }
+    let before = edge.size();
+    let size = i64::try_from(before + count)?;
+    let kinds: Vec<&str> = Catalogue::embedded().types().iter().map(|kind| kind.name()).collect();
+    for first in (0..count).step_by(TRANSACTION as usize) {
+        let mut tx = conn.begin().await?;
+        let last = (first + TRANSACTION).min(count);
+        for start in (first..last).step_by(AT_ONCE as usize) {
+            let numbers = start..(start + AT_ONCE).min(last);
+            let made = numbers.map(|number| message(number, at_of(number, count, now), &kinds, before));
+            write(&mut tx, log, size, made.collect::<Result<Vec<_>>>()?, &mut edge).await?;
+        }
+        for (TileId { level, index }, tile) in edge.take_changed() {
+            sqlx::query("INSERT OR REPLACE INTO tile (log, level, idx, hashes) VALUES ($1, $2, $3, $4)")
+                .bind(log)
+                .bind(i64::from(level))
+                .bind(i64::try_from(index)?)
+                .bind(tile.to_bytes())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        if last % 1_000_000 == 0 {
+            eprintln!("{last} of {count} messages");
+        }
+    }
+    let pkcs8 = wire::private_key(&home.path.join("keys/log.key"));
+    let signer = NoteSigner::from_pkcs8(&origin, pkcs8.secret_der())?;
+    let checkpoint = Checkpoint { origin: origin.parse()?, size: edge.size(), root: edge.root() };
+    let note = sign_checkpoint(&checkpoint, &signer)?.encode();
+    let mut tx = conn.begin().await?;
+    sqlx::query("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
+        .bind(log)
+        .bind(size)
+        .bind(note)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3")
+        .bind(size)
+        .bind(edge.root().as_bytes().to_vec())
+        .bind(log)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO tally (hour, partner, direction, type, outcome, messages)
+         SELECT at_ms / 3600000, partner, direction, type, coalesce(code, 'accepted'), count(*) FROM message GROUP BY 1, 2, 3, 4, 5",
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    conn.close().await?;
+    Ok(())
+}
+
+/// A message to be written.
+struct Made {
+    seq: i64,
+    id: uuid::Uuid,
+    kind: String,
+    at: i64,
+    index: i64,
+    digest: Hash,
+    code: Option<&'static str>,
+    body: Vec<u8>,
+}
+
+fn message(number: u64, at: i64, kinds: &[&str], before: u64) -> Result<Made> {
+    // One in fifty is refused; types take turns, but for a rare one.
+    let code = (number % 50 == 7).then_some("rules_violated");
+    let kind = if number % 1000 == 3 { "risk.notice" } else { kinds[(number % 5) as usize] };
+    let id = id_of(number, at);
+    let digest = Hash::of(&number.to_be_bytes());
+    let mut entry = Entry::new(
+        if code.is_some() { Kind::Rejected } else { Kind::Received },
+        UtcMillis::from_unix_ms(at).context("a time")?,
+    );
+    entry.from = Some("IQ/traffic-police".to_owned());
+    entry.to = Some("JO/public-security".to_owned());
+    entry.id = Some(id.to_string());
+    entry.message_type = Some(kind.to_owned());
+    entry.jws = Some(digest);
+    entry.cert = Some(Hash::of(b"certificate"));
+    entry.schema = Some(Hash::of(b"edition"));
+    entry.verdict = code.map(|_| Verdict::Rejected);
+    entry.code = code.map(str::to_owned);
+    let index = i64::try_from(before + number)?;
+    let body = entry.encode()?;
+    Ok(Made { seq: i64::try_from(number + 1)?, id, kind: kind.to_owned(), at, index, digest, code, body })
+}
+
+async fn write(
+    conn: &mut SqliteConnection,
+    log: i64,
+    size: i64,
+    made: Vec<Made>,
+    edge: &mut Edge,
+) -> Result<()> {
+    let mut entries = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, idx, body) ");
+    entries.push_values(&made, |mut row, one| {
+        row.push_bind(log).push_bind(one.index).push_bind(one.body.clone());
+    });
+    entries.build().execute(&mut *conn).await?;
+    let mut messages = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO message (seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, expires_ms, at_ms, \
+         log, entry, checkpoint, state, code, purpose) ",
+    );
+    messages.push_values(&made, |mut row, one| {
+        row.push_bind(one.seq)
+            .push("'received', 'IQ', 'IQ/traffic-police', 'JO/public-security'")
+            .push_bind(one.id.as_bytes().to_vec())
+            .push_bind(one.kind.clone())
+            .push("1")
+            .push_bind(format!("R-{}", one.seq))
+            .push_bind(one.digest.as_bytes().to_vec())
+            .push_bind(one.at)
+            .push_bind(one.at + 3_600_000)
+            .push_bind(one.at)
+            .push_bind(log)
+            .push_bind(one.index)
+            .push_bind(size)
+            .push_bind(if one.code.is_some() { "rejected" } else { "accepted" })
+            .push_bind(one.code)
+            .push("'border-management'");
+    });
+    messages.build().execute(&mut *conn).await?;
+    for one in &made {
+        edge.append(leaf_hash(&one.body));
+    }
+    Ok(())
+}
