@@ -170,7 +170,7 @@ async fn seed(home: &Home, count: u64) -> Result<()> {
                 .await?;
         }
         tx.commit().await?;
-        if last % 1_000_000 == 0 {
+        if last.is_multiple_of(1_000_000) {
             eprintln!("{last} of {count} messages");
         }
     }
