@@ -231,7 +231,7 @@ fn message(number: u64, at: i64, kinds: &[&str], before: u64) -> Result<Made> {
     entry.jws = Some(digest);
     entry.cert = Some(Hash::of(b"certificate"));
     entry.schema = Some(Hash::of(b"edition"));
-    entry.verdict = code.map(|_| Verdict::Rejected);
+    entry.verdict = Some(if code.is_some() { Verdict::Rejected } else { Verdict::Accepted });
     entry.code = code.map(str::to_owned);
     let index = i64::try_from(before + number)?;
     let body = entry.encode()?;
