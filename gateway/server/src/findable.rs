@@ -21,8 +21,8 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
     let mut count = 0;
     while !stop.is_cancelled() {
         match some(&gateway).await {
-            Ok(0) => break,
-            Ok(more) => count += more,
+            Ok(Some(0)) => break,
+            Ok(more) => count += more.unwrap_or(0),
             Err(error) => tracing::warn!(%error, "older messages are not findable yet"),
         }
         tokio::select! {
@@ -35,10 +35,14 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
     }
 }
 
-/// The next ones; how many places in the order of arrival were looked at.
-async fn some(gateway: &Gateway) -> Result<i64, StoreError> {
+/// The next ones; how many places in the order of arrival were looked at. None: not now.
+async fn some(gateway: &Gateway) -> Result<Option<i64>, StoreError> {
+    if gateway.standing.closed(None).is_some() {
+        // Another database may be in its place: nothing is written until that is known.
+        return Ok(None);
+    }
     let mut tx = gateway.store.write().await?;
-    let Some((after, upto)) = gateway.store.unmatched(&mut tx, AT_ONCE).await? else { return Ok(0) };
+    let Some((after, upto)) = gateway.store.unmatched(&mut tx, AT_ONCE).await? else { return Ok(Some(0)) };
     let terms_of = |bytes: &[u8]| {
         let jws = Jws::parse(bytes).ok()?;
         let envelope = event::read(&jws.event).ok()?;
@@ -46,5 +50,5 @@ async fn some(gateway: &Gateway) -> Result<i64, StoreError> {
     };
     gateway.store.match_older(&mut tx, (after, upto), terms_of).await?;
     tx.commit().await?;
-    Ok(upto - after)
+    Ok(Some(upto - after))
 }

@@ -53,6 +53,11 @@ const OTHER_KEYS: &str = "another gateway uses this database with another key st
 /// How often that is renewed.
 const CLAIM_EVERY: Duration = Duration::from_secs(5);
 
+/// For a connection of the operations plane: a reading takes moments, and whoever needs longer connects again.
+const READING: Duration = Duration::from_secs(60);
+/// For one of a browser: it may take all that a search finds.
+const EXPORT: Duration = Duration::from_secs(3600);
+
 /// How often changes to partners and clients are looked for.
 const REFRESH: Duration = Duration::from_millis(250);
 
@@ -95,11 +100,17 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     if let Some(listener) = operations_listener {
         // It outlives the other planes: a stop is watched to its end.
         let limits = gateway.config.limits.clone();
-        tokio::spawn(http::serve_plain(listener, operations::routes(&gateway), limits, watched.clone()));
+        tokio::spawn(http::serve_plain(
+            listener,
+            operations::routes(&gateway),
+            limits,
+            READING,
+            watched.clone(),
+        ));
     }
     if let Some(listener) = pages_listener {
         let (routes, limits) = (page_routes(&gateway), gateway.config.limits.clone());
-        tokio::spawn(http::serve_plain(listener, routes, limits, stop.clone()));
+        tokio::spawn(http::serve_plain(listener, routes, limits, EXPORT, stop.clone()));
     }
     let limits = gateway.config.limits.clone();
     let commits = {

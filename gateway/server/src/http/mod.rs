@@ -168,7 +168,14 @@ pub async fn serve<P: Plane>(
 const PLAIN_MAX: usize = 32;
 
 /// Serves `router` in plain HTTP until `stop`, with the same bounds in time.
-pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+/// `longest`: for a whole connection.
+pub async fn serve_plain(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    longest: Duration,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(PLAIN_MAX));
     loop {
         let accepted = tokio::select! {
@@ -192,8 +199,7 @@ pub async fn serve_plain(listener: TcpListener, router: Router, limits: Limits, 
                     }
                 });
             let serving = builder.serve_connection(TokioIo::new(Guarded::one(stream, pace)), service);
-            // A reading takes moments; whoever keeps a connection open longer connects again.
-            let _ = tokio::time::timeout(Duration::from_secs(60), serving).await;
+            let _ = tokio::time::timeout(longest, serving).await;
             drop(slot);
         });
     }

@@ -155,8 +155,8 @@ impl Asked {
     /// Its answer: from now on it is the peer's to read.
     pub fn answered(self, response: Response) -> Response {
         let pace = self.0.clone();
-        let bytes = hyper::body::Body::size_hint(response.body()).upper().unwrap_or(0);
-        let until = Instant::now() + pace.patience.answer + Duration::from_secs(bytes / SLOWEST);
+        let length = hyper::body::Body::size_hint(response.body()).upper();
+        let until = Instant::now() + pace.patience.answer + worth(length.unwrap_or(0));
         let id = pace.change(|state| {
             let id = state.next;
             state.next += 1;
@@ -164,7 +164,7 @@ impl Asked {
             id
         });
         drop(self);
-        response.map(|body| Body::new(Read { body, pace, id }))
+        response.map(|body| Body::new(Read { body, pace, id, grows: length.is_none() }))
     }
 }
 
@@ -182,6 +182,13 @@ struct Read {
     body: Body,
     pace: Arc<Pace>,
     id: u64,
+    /// Whether its length is not known: then each part brings the time that it is worth.
+    grows: bool,
+}
+
+/// The time in which a peer reads so many bytes.
+fn worth(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST)
 }
 
 impl hyper::body::Body for Read {
@@ -192,7 +199,22 @@ impl hyper::body::Body for Read {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if self.grows
+            && let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(part) = frame.data_ref()
+        {
+            let more = worth(part.len() as u64);
+            let answer = |state: &mut State| {
+                state
+                    .answers
+                    .iter_mut()
+                    .filter(|(id, _)| *id == self.id)
+                    .for_each(|(_, until)| *until += more);
+            };
+            self.pace.change(answer);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -22,7 +22,10 @@ use crate::http;
 use crate::roles::NationalPeer;
 use crate::session::Opened;
 
-const SESSION: &str = "silkgate_session";
+/// The session's cookie. Cookies know no ports (RFC 6265 §8.5): two gateways on one machine must not take each other's place.
+fn session_cookie(gateway: &Gateway) -> String {
+    format!("silkgate_session_{}", gateway.config.pages.listen.map_or(0, |address| address.port()))
+}
 
 /// `POST /v1/pages/link`: a link that opens the pages once, in a browser on this machine, as whoever asks.
 pub async fn link(State(gateway): State<Arc<Gateway>>, Extension(peer): Extension<NationalPeer>) -> Response {
@@ -42,10 +45,11 @@ pub async fn enter(
     Path(link): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    match gateway.sessions.open(&link, cookie(&headers, SESSION), clock::now()) {
+    let name = session_cookie(&gateway);
+    match gateway.sessions.open(&link, cookie(&headers, &name), clock::now()) {
         // `Lax`: the link is opened from wherever it was written to. No `Secure`: it is plain HTTP, on the loopback.
         Opened::New(secret) => {
-            let cookie = format!("{SESSION}={secret}; Path=/; HttpOnly; SameSite=Lax");
+            let cookie = format!("{name}={secret}; Path=/; HttpOnly; SameSite=Lax");
             see_other("/", Some(cookie))
         }
         Opened::Again => see_other("/", None),
@@ -60,7 +64,8 @@ pub async fn of_session(State(gateway): State<Arc<Gateway>>, mut request: Reques
     if host != gateway.config.pages.listen.map(|address| address.to_string()).as_deref() {
         return http::problem(&Problem::new(Code::RequestMalformed).detail("the Host is another one"));
     }
-    let session = cookie(request.headers(), SESSION);
+    let name = session_cookie(&gateway);
+    let session = cookie(request.headers(), &name);
     let peer = session.and_then(|session| gateway.sessions.peer(session, clock::now()));
     let peer = peer.filter(|peer| gateway.directory().is_registered(&peer.certificate));
     match peer {

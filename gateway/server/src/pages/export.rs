@@ -13,13 +13,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Frame as BodyFrame;
 use serde_json::json;
-use silkgate_message::problem::{Code, Problem};
 use tokio::sync::mpsc;
 
 use super::messages::{Asked, Search};
 use crate::gateway::Gateway;
-use crate::http;
-use crate::reading::{About, logged};
+use crate::reading::{About, logged, parameters, unfit};
 use crate::roles::NationalPeer;
 use crate::store::StoreError;
 use crate::store::message::Message;
@@ -130,8 +128,7 @@ pub async fn export(
     Extension(peer): Extension<NationalPeer>,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Response> {
-    let unfit = |what: &str| http::problem(&Problem::new(Code::QueryInvalid).detail(what));
-    let Query(asked) = query.map_err(|error| unfit(&error.body_text()))?;
+    let asked = parameters(query)?;
     let form = Form::of(&asked.format).ok_or_else(|| unfit("format: csv or jsonl"))?;
     let filter = asked.filter().map_err(unfit)?;
     let what = format!("export of messages {}", asked.address(asked.before.unwrap_or(0)));

@@ -10,13 +10,12 @@ use axum::response::Response;
 use serde::Deserialize;
 use silkgate_ledger::{Entry, Note};
 use silkgate_message::instant::Instant;
-use silkgate_message::problem::{Code, Problem};
 
 use super::frame::Frame;
 use super::{failed, page};
 use crate::gateway::Gateway;
 use crate::http;
-use crate::reading::{About, Which, logged};
+use crate::reading::{About, Which, logged, parameters};
 use crate::roles::NationalPeer;
 use crate::store::witness::{self, Alarm};
 use crate::store::{StoreError, ledger as stored, timestamp};
@@ -128,8 +127,7 @@ pub async fn log(
     Path(name): Path<String>,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Response> {
-    let unfit = |what: String| http::problem(&Problem::new(Code::QueryInvalid).detail(what));
-    let Query(asked) = query.map_err(|error| unfit(error.body_text()))?;
+    let asked = parameters(query)?;
     let which = Which::of(&gateway, &peer, &name).await?;
     let what = format!("log {which}, entries");
     let _place = logged(&gateway, &peer, About { act: "read_entries", what, reason: None }).await?;

@@ -13,13 +13,11 @@ use silkgate_message::agreement::{Agreement, Direction};
 use silkgate_message::catalogue::{Catalogue, terms};
 use silkgate_message::event;
 use silkgate_message::instant::Instant;
-use silkgate_message::problem::{Code, Problem};
 
 use super::frame::Frame;
 use super::{failed, page};
 use crate::gateway::Gateway;
-use crate::http;
-use crate::reading::{About, logged};
+use crate::reading::{About, logged, parameters, unfit};
 use crate::roles::NationalPeer;
 use crate::store::message::{self, Message, Way};
 use crate::store::search::{self, Filter, Verdict};
@@ -167,9 +165,8 @@ pub async fn messages(
     f: Frame,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Response> {
-    let unfit = |what: String| http::problem(&Problem::new(Code::QueryInvalid).detail(what));
-    let Query(asked) = query.map_err(|error| unfit(error.body_text()))?;
-    let filter = asked.filter().map_err(|what| unfit(what.to_owned()))?;
+    let asked = parameters(query)?;
+    let filter = asked.filter().map_err(unfit)?;
     // The terms stand in the row beside the entry, where they can be taken away.
     let what = format!("messages {}", asked.address(asked.before.unwrap_or(0)));
     let _place = logged(&gateway, &peer, About { act: "read_messages", what, reason: None }).await?;

@@ -10,13 +10,11 @@ use axum::response::Response;
 use serde::Deserialize;
 use silkgate_ledger::Entry;
 use silkgate_message::instant::Instant;
-use silkgate_message::problem::{Code, Problem};
 
 use super::frame::Frame;
 use super::{failed, page};
 use crate::gateway::Gateway;
-use crate::http;
-use crate::reading::{About, logged};
+use crate::reading::{About, logged, parameters};
 use crate::roles::NationalPeer;
 use crate::store::reading::{self, Reading};
 use crate::store::{StoreError, ledger};
@@ -55,8 +53,7 @@ pub async fn reads(
     f: Frame,
     query: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Response> {
-    let unfit = |what: String| http::problem(&Problem::new(Code::QueryInvalid).detail(what));
-    let Query(Asked { before }) = query.map_err(|error| unfit(error.body_text()))?;
+    let Asked { before } = parameters(query)?;
     let about = About { act: "read_reads", what: "reads".to_owned(), reason: None };
     let _place = logged(&gateway, &peer, about).await?;
     let read = async {

@@ -68,11 +68,12 @@ pub async fn logged(gateway: &Gateway, peer: &NationalPeer, about: About) -> Res
 }
 
 /// The parameters, or what is wrong with them.
-fn parameters<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Response> {
+pub fn parameters<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, Response> {
     query.map(|Query(parameters)| parameters).map_err(|error| unfit(error.body_text()))
 }
 
-fn unfit(what: impl Into<String>) -> Response {
+/// A parameter that this resource does not take.
+pub fn unfit(what: impl Into<String>) -> Response {
     http::problem(&Problem::new(Code::QueryInvalid).detail(what.into()))
 }
 

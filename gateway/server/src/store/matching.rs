@@ -2,11 +2,13 @@
 //! the message's payload: who holds the database alone cannot guess what it stands for, and nobody can once the day key is
 //! destroyed, in backups either.
 
+use std::collections::HashMap;
+
 use ring::hmac;
 use sqlx::AssertSqlSafe;
 
-use super::keys::DayKey;
-use super::sql::{Value, insert_all, sql};
+use super::keys::{DayKey, Found};
+use super::sql::{Value, either, insert_all, sql};
 use super::{Connection, Store, StoreError};
 
 /// Bytes of a match key: enough that none is met by chance.
@@ -14,13 +16,20 @@ const KEY_LEN: usize = 16;
 /// Match keys that one statement looks for.
 const AT_ONCE: usize = 400;
 
-/// The match key of a term under a day key.
-fn match_key(day_key: &DayKey, term: &str) -> Vec<u8> {
-    // A key for this alone: what is derived for one use says nothing of another (NIST SP 800-108).
-    let of_day = hmac::Key::new(hmac::HMAC_SHA256, day_key.key.as_slice());
-    let of_terms = hmac::sign(&of_day, b"silkgate match key");
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, of_terms.as_ref()), term.as_bytes());
-    tag.as_ref()[..KEY_LEN].to_vec()
+/// Makes the match keys of one day key.
+struct MatchKeys(hmac::Key);
+
+impl MatchKeys {
+    /// A key for this alone: what is derived for one use says nothing of another (NIST SP 800-108).
+    fn of(day_key: &DayKey) -> Self {
+        let of_day = hmac::Key::new(hmac::HMAC_SHA256, day_key.key.as_slice());
+        let of_terms = hmac::sign(&of_day, b"silkgate match key");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, of_terms.as_ref()))
+    }
+
+    fn of_term(&self, term: &str) -> Vec<u8> {
+        hmac::sign(&self.0, term.as_bytes()).as_ref()[..KEY_LEN].to_vec()
+    }
 }
 
 /// Keeps the match keys of messages: `seq`, the day key of its payload, its terms.
@@ -29,9 +38,11 @@ pub(super) async fn insert(
     of: impl Iterator<Item = (i64, &DayKey, &[String])>,
 ) -> Result<(), StoreError> {
     let mut rows = Vec::new();
+    // Most of a batch are of one day.
+    let mut known: HashMap<i64, MatchKeys> = HashMap::new();
     for (seq, day_key, terms) in of {
-        let values = |term: &String| vec![day_key.id.into(), match_key(day_key, term).into(), seq.into()];
-        rows.extend(terms.iter().map(values));
+        let keys = known.entry(day_key.id).or_insert_with(|| MatchKeys::of(day_key));
+        rows.extend(terms.iter().map(|term| vec![day_key.id.into(), keys.of_term(term).into(), seq.into()]));
     }
     let head = "INSERT INTO match_key (key_id, key, seq)";
     insert_all(conn, head, "ON CONFLICT (key_id, key, seq) DO NOTHING", rows).await?;
@@ -55,8 +66,9 @@ impl Store {
     ) -> Result<Vec<i64>, StoreError> {
         let mut wanted = Vec::new();
         for (id, _) in self.keys.live(i64::MAX).await? {
-            if let super::keys::Found::Key(day_key) = self.keys.find(id).await? {
-                wanted.extend(terms.iter().map(|term| (id, match_key(&day_key, term))));
+            if let Found::Key(day_key) = self.keys.find(id).await? {
+                let keys = MatchKeys::of(&day_key);
+                wanted.extend(terms.iter().map(|term| (id, keys.of_term(term))));
             }
         }
         let mut found = Vec::new();
@@ -64,10 +76,11 @@ impl Store {
             let places: Vec<String> =
                 (0..chunk.len()).map(|n| format!("(${}, ${})", 2 * n + 2, 2 * n + 3)).collect();
             let text = format!(
-                "SELECT DISTINCT seq FROM match_key WHERE seq < $1 AND (key_id, key) IN (VALUES {})",
+                "SELECT DISTINCT seq FROM match_key WHERE seq < $1 AND (key_id, key) IN (VALUES {})
+                 ORDER BY seq DESC LIMIT {limit}",
                 places.join(", ")
             );
-            // Numbers of placeholders only.
+            // Numbers only.
             let mut query = sql(AssertSqlSafe(text)).bind(before);
             for (id, key) in chunk {
                 query = query.bind(Value::from(*id)).bind(Value::from(key.as_slice()));
@@ -100,8 +113,10 @@ impl Store {
         for (seq, payload) in self.payloads(conn, after, upto).await? {
             // One that cannot be read is the audit's finding, not this one's.
             let Some((terms, purpose)) = payload.ok().as_deref().and_then(&terms_of) else { continue };
-            let Some(key_id) = super::payload::key_of(conn, seq).await? else { continue };
-            if let super::keys::Found::Key(day_key) = self.keys.find(key_id).await? {
+            // On a server it may be erased at this moment: its row is held, or is gone.
+            let text = either!(conn, "SELECT key_id FROM payload WHERE seq = $1", " FOR UPDATE", "");
+            let Some(key_id) = sql(text).bind(seq).first::<i64>(conn).await? else { continue };
+            if let Found::Key(day_key) = self.keys.find(key_id).await? {
                 insert(conn, [(seq, &day_key, terms.as_slice())].into_iter()).await?;
             }
             let query = sql("UPDATE message SET purpose = $1 WHERE seq = $2 AND purpose IS NULL");

@@ -91,7 +91,11 @@ fn page(resource: Resource) -> Resource {
 
 /// What the national plane serves.
 pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
-    routes(gateway, resources())
+    let (for_people, others): (Vec<_>, Vec<_>) =
+        resources().into_iter().partition(|resource| resource.is_page);
+    let humane = middleware::from_fn_with_state(gateway.clone(), pages::humane);
+    routes(gateway, others)
+        .merge(routes(gateway, for_people).layer(humane))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .with_state(gateway.clone())
@@ -111,13 +115,9 @@ pub(super) fn page_routes(gateway: &Arc<Gateway>) -> Router {
 
 fn routes(gateway: &Arc<Gateway>, resources: Vec<Resource>) -> Router<Arc<Gateway>> {
     let mut routes = Router::new();
-    for Resource { method, path, roles, is_page, service } in resources {
+    for Resource { method, path, roles, service, .. } in resources {
         let door = Door { gateway: gateway.clone(), method, path, roles };
-        let mut service = service.route_layer(middleware::from_fn_with_state(door, only));
-        if is_page {
-            service = service.route_layer(middleware::from_fn_with_state(gateway.clone(), pages::humane));
-        }
-        routes = routes.route(path, service);
+        routes = routes.route(path, service.route_layer(middleware::from_fn_with_state(door, only)));
     }
     routes
 }
