@@ -115,7 +115,7 @@ fn math_us(size: u64) -> Result<f64> {
     Ok((process_cpu() - start).as_secs_f64() * 1e6 / f64::from(made))
 }
 
-fn log_signer(home: &Home) -> Result<NoteSigner> {
+pub fn log_signer(home: &Home) -> Result<NoteSigner> {
     let key = wire::private_key(&home.path.join("keys/log.key"));
     Ok(NoteSigner::from_pkcs8(&format!("{}/JO/IQ", home.host), key.secret_der())?)
 }
@@ -138,39 +138,50 @@ async fn lengthen(home: &Home, size: u64) -> Result<()> {
             let filler = Hash::of(&edge.size().to_be_bytes());
             edge.append(filler);
         }
-        for (TileId { level, index }, tile) in edge.take_changed() {
-            sqlx::query("INSERT OR REPLACE INTO tile (log, level, idx, hashes) VALUES ($1, $2, $3, $4)")
-                .bind(log)
-                .bind(i64::from(level))
-                .bind(i64::try_from(index)?)
-                .bind(tile.to_bytes())
-                .execute(&mut *tx)
-                .await?;
-        }
+        put_tiles(&mut tx, log, &mut edge).await?;
     }
-    let signer = log_signer(home)?;
-    let checkpoint = Checkpoint { origin: signer.name().parse()?, size, root: edge.root() };
-    let note = sign_checkpoint(&checkpoint, &signer)?.encode();
-    let size = i64::try_from(size)?;
-    sqlx::query("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
-        .bind(log)
-        .bind(size)
-        .bind(note)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3")
-        .bind(size)
-        .bind(edge.root().as_bytes().to_vec())
-        .bind(log)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE message SET checkpoint = $1").bind(size).execute(&mut *tx).await?;
+    put_head(&mut tx, log, &edge, &log_signer(home)?).await?;
+    sqlx::query("UPDATE message SET checkpoint = $1").bind(i64::try_from(size)?).execute(&mut *tx).await?;
     tx.commit().await?;
     conn.close().await?;
     Ok(())
 }
 
-async fn open(path: &Path) -> Result<SqliteConnection> {
+/// Writes the tiles of a log that have changed, as the gateway does.
+pub async fn put_tiles(conn: &mut SqliteConnection, log: i64, edge: &mut Edge) -> Result<()> {
+    for (TileId { level, index }, tile) in edge.take_changed() {
+        sqlx::query("INSERT OR REPLACE INTO tile (log, level, idx, hashes) VALUES ($1, $2, $3, $4)")
+            .bind(log)
+            .bind(i64::from(level))
+            .bind(i64::try_from(index)?)
+            .bind(tile.to_bytes())
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Signs a checkpoint over the whole log, and makes it the head.
+pub async fn put_head(conn: &mut SqliteConnection, log: i64, edge: &Edge, signer: &NoteSigner) -> Result<()> {
+    let checkpoint = Checkpoint { origin: signer.name().parse()?, size: edge.size(), root: edge.root() };
+    let note = sign_checkpoint(&checkpoint, signer)?.encode();
+    let size = i64::try_from(edge.size())?;
+    sqlx::query("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
+        .bind(log)
+        .bind(size)
+        .bind(note)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3")
+        .bind(size)
+        .bind(edge.root().as_bytes().to_vec())
+        .bind(log)
+        .execute(&mut *conn)
+        .await?;
+    Ok(())
+}
+
+pub async fn open(path: &Path) -> Result<SqliteConnection> {
     Ok(SqliteConnectOptions::new().filename(path).foreign_keys(false).connect().await?)
 }
 

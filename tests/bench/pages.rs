@@ -5,13 +5,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis, Verdict};
-use silkgate_ledger::tree::{Hash, TileId};
-use silkgate_ledger::{Checkpoint, Edge, NoteSigner, leaf_hash, sign_checkpoint};
+use silkgate_ledger::tree::Hash;
+use silkgate_ledger::{Edge, leaf_hash};
 use silkgate_message::catalogue::Catalogue;
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row as _};
-use support::{Home, Pair, now_ms, wire};
+use sqlx::sqlite::{Sqlite, SqliteConnection};
+use sqlx::{Connection as _, QueryBuilder, Row as _};
+use support::{Home, Pair, now_ms};
 
+use crate::evidence::{log_signer, open, put_head, put_tiles};
 use crate::load::{self, Shape};
 use crate::measure::memory_mb;
 
@@ -139,11 +140,9 @@ static SEEDED_AT: std::sync::OnceLock<(u64, i64)> = std::sync::OnceLock::new();
 async fn seed(home: &Home, count: u64) -> Result<()> {
     let now = now_ms();
     let _ = SEEDED_AT.set((count, now));
-    let options = SqliteConnectOptions::new().filename(home.path.join("silkgate.db")).foreign_keys(false);
-    let mut conn = options.connect().await?;
-    let log =
-        sqlx::query("SELECT id, origin FROM log WHERE partner IS NOT NULL").fetch_one(&mut conn).await?;
-    let (log, origin): (i64, String) = (log.get(0), log.get(1));
+    let mut conn = open(&home.path.join("silkgate.db")).await?;
+    let log: i64 =
+        sqlx::query("SELECT id FROM log WHERE partner IS NOT NULL").fetch_one(&mut conn).await?.get(0);
     let rows = sqlx::query("SELECT body FROM entry WHERE log = $1 ORDER BY idx").bind(log);
     let mut edge = Edge::empty();
     for row in rows.fetch_all(&mut conn).await? {
@@ -160,37 +159,14 @@ async fn seed(home: &Home, count: u64) -> Result<()> {
             let made = numbers.map(|number| message(number, at_of(number, count, now), &kinds, before));
             write(&mut tx, log, size, made.collect::<Result<Vec<_>>>()?, &mut edge).await?;
         }
-        for (TileId { level, index }, tile) in edge.take_changed() {
-            sqlx::query("INSERT OR REPLACE INTO tile (log, level, idx, hashes) VALUES ($1, $2, $3, $4)")
-                .bind(log)
-                .bind(i64::from(level))
-                .bind(i64::try_from(index)?)
-                .bind(tile.to_bytes())
-                .execute(&mut *tx)
-                .await?;
-        }
+        put_tiles(&mut tx, log, &mut edge).await?;
         tx.commit().await?;
         if last.is_multiple_of(1_000_000) {
             eprintln!("{last} of {count} messages");
         }
     }
-    let pkcs8 = wire::private_key(&home.path.join("keys/log.key"));
-    let signer = NoteSigner::from_pkcs8(&origin, pkcs8.secret_der())?;
-    let checkpoint = Checkpoint { origin: origin.parse()?, size: edge.size(), root: edge.root() };
-    let note = sign_checkpoint(&checkpoint, &signer)?.encode();
     let mut tx = conn.begin().await?;
-    sqlx::query("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
-        .bind(log)
-        .bind(size)
-        .bind(note)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3")
-        .bind(size)
-        .bind(edge.root().as_bytes().to_vec())
-        .bind(log)
-        .execute(&mut *tx)
-        .await?;
+    put_head(&mut tx, log, &edge, &log_signer(home)?).await?;
     sqlx::query(
         "INSERT INTO tally (hour, partner, direction, type, outcome, messages)
          SELECT at_ms / 3600000, partner, direction, type, coalesce(code, 'accepted'), count(*) FROM message GROUP BY 1, 2, 3, 4, 5",
