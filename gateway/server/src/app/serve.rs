@@ -74,6 +74,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let stopped = stop_signal();
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
+    let files = reload::Files::now(&cx.home);
     let (gateway, committer, tsa) = open(cx, config).await?;
     let (strangers, refused) = mpsc::channel(64);
     let partner_plane = Arc::new(Partners { gateway: gateway.clone(), strangers: strangers.clone() });
@@ -141,7 +142,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         )),
         tokio::spawn(revocation::run(gateway.clone(), stop.clone())),
         tokio::spawn(push::run(gateway.clone(), cx.home.clone(), stop.clone())),
-        tokio::spawn(reload::run(gateway.clone(), cx.home.clone(), lines.clone(), stop.clone())),
+        tokio::spawn(reload::run(gateway.clone(), cx.home.clone(), files, lines.clone(), stop.clone())),
         tokio::spawn(tokens::run(gateway.clone(), stop.clone())),
         tokio::spawn(witness::run(gateway.clone(), lines, stop.clone())),
         tokio::spawn(reconcile::regularly(gateway.clone())),

@@ -34,14 +34,28 @@ struct Seen {
     judged: Version,
 }
 
-/// Looks for changed files until `stop`.
-pub(super) async fn run(gateway: Arc<Gateway>, home: Home, lines: Arc<Lines>, stop: CancellationToken) {
-    let mut seen: HashMap<&str, Seen> = Part::ALL
-        .map(|part| {
-            let version = version(&home, part);
+/// The files as they stand, by part.
+pub(super) struct Files(HashMap<&'static str, Seen>);
+
+impl Files {
+    /// To be asked for before the keys are read: what is put there between the two would else be taken for what was read.
+    pub(super) fn now(home: &Home) -> Self {
+        let seen = Part::ALL.map(|part| {
+            let version = version(home, part);
             (part.name(), Seen { last: version.clone(), judged: version })
-        })
-        .into();
+        });
+        Self(seen.into())
+    }
+}
+
+/// Looks until `stop` for files that are other than those that were read.
+pub(super) async fn run(
+    gateway: Arc<Gateway>,
+    home: Home,
+    Files(mut seen): Files,
+    lines: Arc<Lines>,
+    stop: CancellationToken,
+) {
     let mut owed = changed_before(&gateway).await;
     tell_held(&gateway, &home);
     loop {
