@@ -1,17 +1,12 @@
 //! What checking costs: each type's own example, judged by the catalogue and by the bare `jsonschema` crate in
 //! turn, in one process and on the same bytes. Processor time, one core.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use silkgate_message::catalogue::{Catalogue, MessageType};
 
-use crate::measure::{Spread, process_cpu};
-
-/// Processor time of one measurement.
-const SLICE: Duration = Duration::from_millis(150);
+use crate::measure::{Spread, cost_us};
 
 /// Measures every type; prints a table or one object.
 pub fn run(rounds: usize, as_json: bool) -> Result<()> {
@@ -70,19 +65,4 @@ fn by_us(message_type: &MessageType, bytes: &[u8]) -> bool {
 
 fn by_bare(validator: &Validator, bytes: &[u8]) -> bool {
     serde_json::from_slice::<Value>(bytes).is_ok_and(|event| validator.validate(&event["data"]).is_ok())
-}
-
-/// Microseconds of processor time for one call.
-fn cost_us(call: impl Fn() -> bool) -> f64 {
-    let (mut calls, start) = (0_u32, process_cpu());
-    loop {
-        for _ in 0..50 {
-            std::hint::black_box(call());
-        }
-        calls += 50;
-        let spent = process_cpu() - start;
-        if spent >= SLICE {
-            return spent.as_secs_f64() * 1e6 / f64::from(calls);
-        }
-    }
 }

@@ -14,6 +14,7 @@ use support::{Home, Pair, event, sign, wire};
 
 use crate::load::{self, Shape};
 use crate::measure::{Spread, cpu_seconds, process_cpu};
+use crate::submit;
 
 /// Sizes of a log.
 const SIZES: [u64; 3] = [1_000, 100_000, 10_000_000];
@@ -238,7 +239,7 @@ fn reconcile(messages: u64) -> Result<Value> {
     let mut pair = Pair::set_up_files(None);
     pair.iq.start();
     pair.jo.start();
-    runtime()?.block_on(load::submit_many(&pair.iq, messages))?;
+    runtime()?.block_on(submit::submit_many(&pair.iq, messages))?;
     let started = Instant::now();
     while pair.iq.json(&["status"])["queues"]["outbox"].as_array().is_some_and(|queues| !queues.is_empty()) {
         ensure!(started.elapsed() < Duration::from_secs(1800), "the outbox does not empty");

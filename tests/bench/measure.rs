@@ -5,10 +5,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+/// Processor time that [`cost_us`] measures for.
+const SLICE: Duration = Duration::from_millis(150);
+
 /// Median with the least and the greatest.
 pub(crate) struct Spread {
     min: f64,
-    median: f64,
+    pub(crate) median: f64,
     max: f64,
 }
 
@@ -18,6 +21,12 @@ impl Spread {
         figures.sort_by(f64::total_cmp);
         let at = |place: usize| figures.get(place).copied().unwrap_or(0.0);
         Self { min: at(0), median: at(figures.len() / 2), max: at(figures.len().saturating_sub(1)) }
+    }
+
+    /// What [`Spread::json`] wrote.
+    pub(crate) fn read(written: &Value) -> Self {
+        let figure = |name: &str| written[name].as_f64().unwrap_or_default();
+        Self { min: figure("min"), median: figure("median"), max: figure("max") }
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -56,10 +65,32 @@ pub(crate) fn cpu_seconds_of_family(pid: u32) -> Result<f64> {
     Ok(total / 100.0)
 }
 
+/// Resident memory of a process and of its children.
+pub(crate) fn memory_mb_of_family(pid: u32) -> Result<f64> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.map(memory_mb).try_fold(memory_mb(pid)?, |total, one| Ok(total + one?))
+}
+
 /// CPU time of this process's first thread (proc(5), `/proc/self/schedstat`, nanoseconds).
 pub(crate) fn process_cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
     Duration::from_nanos(stat.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Microseconds of processor time for one call.
+pub(crate) fn cost_us(call: impl Fn() -> bool) -> f64 {
+    let (mut calls, start) = (0_u32, process_cpu());
+    loop {
+        for _ in 0..50 {
+            std::hint::black_box(call());
+        }
+        calls += 50;
+        let spent = process_cpu() - start;
+        if spent >= SLICE {
+            return spent.as_secs_f64() * 1e6 / f64::from(calls);
+        }
+    }
 }
 
 /// Resident memory of a process.

@@ -3,8 +3,6 @@
 //! The flood keeps twice as many requests under way as the gateway takes from one partner. The quiet partner's pace is fixed, so
 //! that what the flood costs it shows as messages that came late or not at all. All of it shares the machine's processors.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -17,7 +15,7 @@ use support::{Home, Pair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::load::{self, Client, Sender};
+use crate::load::{self, Bodies, Client, Line, Sender};
 use crate::measure::memory_mb;
 
 /// `requests_per_peer` of the default configuration.
@@ -64,7 +62,7 @@ pub(crate) fn run(quick: bool, as_json: bool) -> Result<()> {
     })?;
     let after = runtime.block_on(paced(&sa, &pair.jo, quiet(), seconds.min(10)))?;
     let before_mb = memory_mb(pair.jo.pid())?;
-    let connections = runtime.block_on(idle_connections(&pair, idle))?;
+    let connections = runtime.block_on(idle_connections(&pair, &pair.jo.partner_plane, idle))?;
     let idle_mb = memory_mb(pair.jo.pid())?;
     drop(connections);
     let report = json!({
@@ -92,15 +90,14 @@ fn of_pace(client: &Client, seconds: u64) -> Value {
 }
 
 fn percentile_ms(client: &Client, part: f64) -> f64 {
-    let mut all = client.latencies.clone();
-    all.sort();
+    let all = &client.latencies;
     let place = ((all.len() as f64 * part) as usize).min(all.len().saturating_sub(1));
     all.get(place).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
 }
 
 /// Sends at a fixed pace; what is accepted within the time counts.
 async fn paced(from: &Home, to: &Home, bodies: Vec<Bytes>, seconds: u64) -> Result<Client> {
-    let bodies = Arc::new(Mutex::new(VecDeque::from(bodies)));
+    let bodies = Bodies::once(bodies);
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut lines = Vec::new();
     for _ in 0..LINES {
@@ -110,7 +107,7 @@ async fn paced(from: &Home, to: &Home, bodies: Vec<Bytes>, seconds: u64) -> Resu
         let mut sender = Sender::H1(sender);
         let bodies = bodies.clone();
         lines.push(tokio::spawn(async move {
-            let mut total = Client::default();
+            let mut total = Client::of(load::MESSAGES);
             let mut pace = tokio::time::interval(Duration::from_millis(1000 * LINES / PACE));
             // A message that comes late is sent late, and the next ones with it: the pace is not made up for.
             pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -121,12 +118,12 @@ async fn paced(from: &Home, to: &Home, bodies: Vec<Bytes>, seconds: u64) -> Resu
             Ok::<_, anyhow::Error>(total)
         }));
     }
-    sum(lines).await
+    Client::sum(lines).await
 }
 
 /// Twice what the gateway takes from one partner at once.
 async fn flooding(pair: &Pair, bodies: Vec<Bytes>, seconds: u64) -> Result<Client> {
-    let bodies = Arc::new(Mutex::new(VecDeque::from(bodies)));
+    let bodies = Bodies::once(bodies);
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut clients = Vec::new();
     for _ in 0..2 * LIMIT / STREAMS {
@@ -137,41 +134,32 @@ async fn flooding(pair: &Pair, bodies: Vec<Bytes>, seconds: u64) -> Result<Clien
         let (sender, connection) = handshake.await?;
         tokio::spawn(connection);
         for _ in 0..STREAMS {
-            clients.push(tokio::spawn(load::run(bodies.clone(), until, Sender::H2(sender.clone()))));
+            let client = Client::of(load::MESSAGES);
+            clients.push(tokio::spawn(load::run(client, bodies.clone(), until, Sender::H2(sender.clone()))));
         }
     }
-    let total = sum(clients).await?;
-    ensure!(!bodies.lock().is_ok_and(|left| left.is_empty()), "the bodies ran out: sign more");
+    let total = Client::sum(clients).await?;
+    ensure!(!bodies.ran_out(), "the bodies ran out: sign more");
     Ok(total)
 }
-
-async fn sum(clients: Vec<tokio::task::JoinHandle<Result<Client>>>) -> Result<Client> {
-    let mut total = Client::default();
-    for client in clients {
-        let client = client.await??;
-        total.latencies.extend(client.latencies);
-        total.refused += client.refused;
-        if total.first_refusal.is_empty() {
-            total.first_refusal = client.first_refusal;
-        }
-    }
-    Ok(total)
-}
-
-type Line = TokioIo<tokio_rustls::client::TlsStream<TcpStream>>;
 
 async fn line(from: &Home, to: &Home, h2: bool) -> Result<Line> {
-    let stream = TcpStream::connect(&to.partner_plane).await?;
+    line_at(&to.partner_plane, from, to, h2).await
+}
+
+/// The same at another address, where `to`'s certificate is shown.
+async fn line_at(address: &str, from: &Home, to: &Home, h2: bool) -> Result<Line> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(to.host.clone())?;
     Ok(TokioIo::new(load::connector(from, to, h2)?.connect(name, stream).await?))
 }
 
 /// Connections that are open and do nothing.
-async fn idle_connections(pair: &Pair, count: usize) -> Result<Vec<Line>> {
+pub(crate) async fn idle_connections(pair: &Pair, address: &str, count: usize) -> Result<Vec<Line>> {
     let mut lines = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut line = line(&pair.iq, &pair.jo, false).await?;
+        let mut line = line_at(address, &pair.iq, &pair.jo, false).await?;
         // Who asks nothing at all loses the connection.
         line.inner_mut().write_all(b"GET /v1/channel HTTP/1.1\r\nHost: x\r\n\r\n").await?;
         ensure!(line.inner_mut().read(&mut [0; 4096]).await? > 0, "an answer");

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use support::{Pair, event, example};
 
-use crate::load;
+use crate::submit;
 
 /// Manifests in the queue.
 const MANIFESTS: u64 = 100_000;
@@ -27,7 +27,7 @@ pub fn run(quick: bool, as_json: bool) -> Result<()> {
     pair.iq.start();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let started = Instant::now();
-    runtime.block_on(load::submit_each(&pair.iq, manifests, manifest))?;
+    runtime.block_on(submit::submit_each(&pair.iq, manifests, manifest))?;
     eprintln!("{manifests} manifests queued in {:.0} s", started.elapsed().as_secs_f64());
     let police = pair.iq.back_end("IQ/traffic-police");
     // The partner is found again by the next probe, which may be as far off as the longest pause: from then on the queue drains.

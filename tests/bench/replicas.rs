@@ -11,7 +11,7 @@ use support::home::Backend;
 use support::postgres::Cluster;
 use support::{Home, Pair};
 
-use crate::load::{self, Shape};
+use crate::load::{self, Bodies, Shape, Target};
 use crate::measure::{Spread, cpu_seconds_of_family};
 
 const ROUND: Duration = Duration::from_secs(5);
@@ -40,9 +40,10 @@ pub(crate) fn run(rounds: usize, as_json: bool) -> Result<()> {
     for round in 0..=rounds {
         for (count, figures) in COUNTS.iter().zip(&mut figures) {
             let gateways: Vec<&Home> = std::iter::once(&pair.jo).chain(&others).take(*count).collect();
+            let target = Target::gateways(&pair, gateways);
             let bodies = load::sign_bodies(&pair, SHAPE.bodies(ROUND));
             let before = cpu_seconds_of_family(server)?;
-            let done = runtime.block_on(load::round_on(&pair, &gateways, SHAPE, bodies, ROUND))?;
+            let done = runtime.block_on(load::round_on(&target, SHAPE, Bodies::once(bodies), ROUND))?;
             let server_s = cpu_seconds_of_family(server)? - before;
             ensure!(done.refused == 0, "{} messages were refused: {}", done.refused, done.first_refusal);
             if round > 0 {
