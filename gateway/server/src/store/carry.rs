@@ -10,10 +10,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::sync::Semaphore;
 
+use super::bulk::insert_all;
 use super::database::{self, Database};
 use super::payload::{is_encrypted, note_encrypted};
 use super::shape::{self, Table, quoted};
-use super::sql::{insert_all, sql};
+use super::sql::sql;
 use super::walk::{Summing, Walk};
 use super::{Connection, StoreError};
 use crate::config::Place;

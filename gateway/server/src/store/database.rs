@@ -196,6 +196,8 @@ async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
         .pragma("secure_delete", "ON")
         .page_size(16_384)
         .foreign_keys(true)
+        // Each table's rows come in pieces of seven sizes.
+        .statement_cache_capacity(256)
         .busy_timeout(Duration::from_secs(10));
     let writer = SqlitePoolOptions::new()
         .max_connections(1)

@@ -2,9 +2,12 @@
 //!
 //! As in the outbox, only the first open hand-over of each record can be leased: the later ones `wait`.
 
+use std::collections::{HashMap, HashSet};
+
 use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 
+use super::bulk::{fetch_among, insert_all};
 use super::message::State;
 use super::outbox::{Lease, rank};
 use super::sql::{Row, either, sql};
@@ -128,23 +131,57 @@ pub struct Waiting {
     pub notice: Option<Notice>,
 }
 
-/// Puts a message up for hand-over; behind what of its record is still open.
-pub async fn insert(conn: &mut Connection, row: &Waiting) -> Result<(), StoreError> {
-    sql(
-        "INSERT INTO delivery (seq, n, recipient, partner, subject, notice, priority, waits)
-         VALUES ($1, (SELECT count(*) + 1 FROM delivery WHERE seq = $1), $2, $3, $4, $5, $6, (SELECT count(*) FROM (
-             SELECT 1 FROM delivery e WHERE e.partner = $3 AND e.subject = $4 AND e.recipient = $2 AND e.done_ms IS NULL
-             LIMIT 1) AS open))",
-    )
-    .bind(row.seq)
-    .bind(row.recipient.as_str())
-    .bind(row.partner.as_str())
-    .bind(row.subject.as_str())
-    .bind(row.notice.map(Notice::as_str))
-    .bind(rank(row.priority))
-    .execute(conn)
-    .await?;
+/// Hand-overs of one lane go one after another: the partner, the record, the recipient.
+type Lane = (String, String, String);
+
+impl Waiting {
+    fn lane(&self) -> Lane {
+        (self.partner.clone(), self.subject.clone(), self.recipient.clone())
+    }
+}
+
+/// Puts messages up for hand-over, in this order; each behind what of its record is still open.
+pub async fn insert_many(conn: &mut Connection, rows: &[Waiting]) -> Result<(), StoreError> {
+    let (mut counts, mut open) = (counted(conn, rows).await?, open_lanes(conn, rows).await?);
+    let mut made = Vec::with_capacity(rows.len());
+    for row in rows {
+        let n = counts.entry(row.seq).or_insert(0);
+        *n += 1;
+        let waits = !open.insert(row.lane());
+        made.push(vec![
+            row.seq.into(),
+            (*n).into(),
+            row.recipient.as_str().into(),
+            row.partner.as_str().into(),
+            row.subject.as_str().into(),
+            row.notice.map(Notice::as_str).into(),
+            rank(row.priority).into(),
+            i64::from(waits).into(),
+        ]);
+    }
+    let head = "INSERT INTO delivery (seq, n, recipient, partner, subject, notice, priority, waits)";
+    insert_all(conn, head, "", made).await?;
     Ok(())
+}
+
+/// How many hand-overs these messages have already, of those that have any.
+async fn counted(conn: &mut Connection, rows: &[Waiting]) -> Result<HashMap<i64, i64>, StoreError> {
+    let keys = rows.iter().map(|row| vec![row.seq.into()]).collect();
+    let head = "SELECT seq, count(*) FROM delivery WHERE seq IN";
+    let found = fetch_among(conn, head, keys, "GROUP BY seq").await?;
+    found.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
+
+/// Those of their lanes in which something is still to be taken over.
+async fn open_lanes(conn: &mut Connection, rows: &[Waiting]) -> Result<HashSet<Lane>, StoreError> {
+    let lanes = rows.iter().map(|row| {
+        let (partner, subject, recipient) = row.lane();
+        vec![partner.into(), subject.into(), recipient.into()]
+    });
+    let head = "SELECT DISTINCT partner, subject, recipient FROM delivery
+                WHERE done_ms IS NULL AND (partner, subject, recipient) IN";
+    let found = fetch_among(conn, head, lanes.collect(), "").await?;
+    found.iter().map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).collect()
 }
 
 /// A hand-over that a back end holds.

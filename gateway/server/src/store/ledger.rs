@@ -4,7 +4,8 @@ use silkgate_ledger::tree::{Hash, Tile, TileId, Tiles};
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
-use super::sql::{insert_all, sql};
+use super::bulk::insert_all;
+use super::sql::sql;
 use super::{Connection, StoreError, ascending, bytes32};
 
 /// A log and how far it has come.

@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use ring::hmac;
 use sqlx::AssertSqlSafe;
 
+use super::bulk::insert_all;
 use super::keys::{DayKey, Found};
-use super::sql::{Value, either, insert_all, sql};
+use super::sql::{Value, either, sql};
 use super::{Connection, Store, StoreError};
 
 /// Bytes of a match key: enough that none is met by chance.

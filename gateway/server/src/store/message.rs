@@ -5,8 +5,9 @@ use silkgate_message::jws::Digest;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
+use super::bulk::{fetch_among, insert_all};
 use super::ledger::signed;
-use super::sql::{Query, Row, insert_all, sql};
+use super::sql::{Query, Row, sql};
 use super::{Connection, StoreError, ascending, bytes32};
 
 /// Which way a message went.
@@ -221,6 +222,24 @@ pub async fn find(
     query.fetch_optional(conn).await?.as_ref().map(from_row).transpose()
 }
 
+/// Under what a message is known: the way it went, the partner, its id and its source.
+pub type Key = (Way, String, Uuid, String);
+
+/// The messages under these keys; those that have no row are left out.
+pub async fn find_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<Message>, StoreError> {
+    let key = |(way, partner, id, source): &Key| {
+        vec![
+            partner.as_str().into(),
+            way.as_str().into(),
+            id.as_bytes().as_slice().into(),
+            source.as_str().into(),
+        ]
+    };
+    let head = format!("SELECT {COLUMNS} FROM message WHERE (partner, direction, id, source) IN");
+    let rows = fetch_among(conn, &head, keys.iter().map(key).collect(), "").await?;
+    rows.iter().map(from_row).collect()
+}
+
 /// Every message of that id, both ways and of all partners. Each pair of the two is looked up in the index of
 /// ids, which begins with them.
 pub async fn by_id(conn: &mut Connection, id: &Uuid) -> Result<Vec<Message>, StoreError> {
@@ -341,10 +360,10 @@ pub async fn dead_ones(conn: &mut Connection, limit: u32) -> Result<Vec<Message>
     query.fetch_all(conn).await?.iter().map(from_row).collect()
 }
 
-/// Keeps the problem document of a refusal.
-pub async fn put_refusal(conn: &mut Connection, seq: i64, problem: &[u8]) -> Result<(), StoreError> {
-    let query = sql("INSERT INTO refusal (seq, problem) VALUES ($1, $2)").bind(seq).bind(problem.to_vec());
-    query.execute(conn).await?;
+/// Keeps the problem documents of refusals.
+pub async fn put_refusals(conn: &mut Connection, refusals: Vec<(i64, Vec<u8>)>) -> Result<(), StoreError> {
+    let rows = refusals.into_iter().map(|(seq, problem)| vec![seq.into(), problem.into()]);
+    insert_all(conn, "INSERT INTO refusal (seq, problem)", "", rows.collect()).await?;
     Ok(())
 }
 

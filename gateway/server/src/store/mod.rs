@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod bell;
+mod bulk;
 pub mod carry;
 pub mod courier;
 mod database;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use silkgate_message::jws::Digest;
 use sqlx::AssertSqlSafe;
 
+use super::bulk::insert_all;
 use super::database::Database;
 use super::keys::{DayKey, Found, KeyStore};
 use super::matching;
 use super::message::Way;
 use super::seal::{self, Bound, Sealed};
-use super::sql::{Row, insert_all, sql};
+use super::sql::{Row, sql};
 use super::{Connection, Store, StoreError, bytes32};
 use crate::clock;
 

@@ -1,11 +1,14 @@
 //! Table `record`: the last version of each record.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use silkgate_message::jws::Digest;
 use silkgate_message::lifecycle::{Facts, RecordState};
 
+use super::bulk::{fetch_among, insert_all};
 use super::message::Way;
-use super::sql::sql;
+use super::sql::{Value, sql};
 use super::{Connection, StoreError};
 
 /// The key of a record: one channel, one direction, one subject.
@@ -17,6 +20,13 @@ pub struct RecordKey {
     pub way: Way,
     /// `subject`.
     pub subject: String,
+}
+
+impl RecordKey {
+    /// In the order of the primary key.
+    fn values(&self) -> Vec<Value> {
+        vec![self.partner.as_str().into(), self.way.as_str().into(), self.subject.as_str().into()]
+    }
 }
 
 /// What is known of a record. For messages received `head` and `settled` are the same.
@@ -43,37 +53,45 @@ struct Stored {
 
 /// Reads a record; an unknown one is empty.
 pub async fn load(conn: &mut Connection, key: &RecordKey) -> Result<Record, StoreError> {
-    let query =
-        sql("SELECT head, settled FROM record WHERE partner = $1 AND direction = $2 AND subject = $3");
-    let row = query.bind(key.partner.clone()).bind(key.way.as_str()).bind(key.subject.clone());
-    match row.fetch_optional(conn).await? {
-        Some(row) => Ok(Record { head: from_text(row.get(0)?)?, settled: from_text(row.get(1)?)? }),
-        None => Ok(Record::default()),
-    }
+    Ok(load_all(conn, std::slice::from_ref(key)).await?.remove(key).unwrap_or_default())
 }
 
-/// Writes a record; one without any version is removed.
-pub async fn save(conn: &mut Connection, key: &RecordKey, record: &Record) -> Result<(), StoreError> {
-    if record.head.is_none() && record.settled.is_none() {
-        sql("DELETE FROM record WHERE partner = $1 AND direction = $2 AND subject = $3")
-            .bind(key.partner.clone())
-            .bind(key.way.as_str())
-            .bind(key.subject.clone())
-            .execute(conn)
-            .await?;
-        return Ok(());
+/// Reads records; unknown ones are left out.
+pub async fn load_all(
+    conn: &mut Connection,
+    keys: &[RecordKey],
+) -> Result<HashMap<RecordKey, Record>, StoreError> {
+    let head = "SELECT partner, direction, subject, head, settled FROM record WHERE (partner, direction, subject) IN";
+    let mut records = HashMap::new();
+    for row in fetch_among(conn, head, keys.iter().map(RecordKey::values).collect(), "").await? {
+        let way: String = row.get(1)?;
+        let way = [Way::Received, Way::Sent].into_iter().find(|known| known.as_str() == way);
+        let way = way.ok_or_else(|| StoreError::Corrupt("record.direction".into()))?;
+        let key = RecordKey { partner: row.get(0)?, way, subject: row.get(2)? };
+        records.insert(key, Record { head: from_text(row.get(3)?)?, settled: from_text(row.get(4)?)? });
     }
-    sql(
-        "INSERT INTO record (partner, direction, subject, head, settled) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (partner, direction, subject) DO UPDATE SET head = excluded.head, settled = excluded.settled",
-    )
-    .bind(key.partner.clone())
-    .bind(key.way.as_str())
-    .bind(key.subject.clone())
-    .bind(to_text(record.head.as_ref()))
-    .bind(to_text(record.settled.as_ref()))
-    .execute(conn)
-    .await?;
+    Ok(records)
+}
+
+/// Writes records; one without any version is removed.
+pub async fn save_all(conn: &mut Connection, records: &HashMap<RecordKey, Record>) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(records.len());
+    for (key, record) in records {
+        if record.head.is_none() && record.settled.is_none() {
+            sql("DELETE FROM record WHERE partner = $1 AND direction = $2 AND subject = $3")
+                .bind_all(key.values())
+                .execute(conn)
+                .await?;
+            continue;
+        }
+        let mut row = key.values();
+        row.push(to_text(record.head.as_ref()).into());
+        row.push(to_text(record.settled.as_ref()).into());
+        rows.push(row);
+    }
+    let head = "INSERT INTO record (partner, direction, subject, head, settled)";
+    let tail = "ON CONFLICT (partner, direction, subject) DO UPDATE SET head = excluded.head, settled = excluded.settled";
+    insert_all(conn, head, tail, rows).await?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Transaction};
+use sqlx::{Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Transaction};
 
 use super::StoreError;
 #[cfg(test)]
@@ -145,6 +145,12 @@ pub fn sql(text: impl SqlSafeStr) -> Query {
 }
 
 impl Query {
+    /// Gives the next placeholders their values.
+    pub(super) fn bind_all(mut self, values: impl IntoIterator<Item = Value>) -> Self {
+        self.values.extend(values);
+        self
+    }
+
     /// Gives the next placeholder its value.
     pub fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
@@ -246,84 +252,16 @@ impl Query {
     }
 }
 
-/// Inserts rows of equal kinds with few statements. `head` is `INSERT INTO table (columns)`, `tail` what follows the rows,
-/// such as `ON CONFLICT DO NOTHING`; both are constants of the caller, or names out of our own schema. The number of rows
-/// inserted or updated.
-pub async fn insert_all(
-    conn: &mut Connection,
-    head: &str,
-    tail: &str,
-    rows: Vec<Vec<Value>>,
-) -> Result<u64, StoreError> {
-    let Some(width) = rows.first().map(Vec::len) else { return Ok(0) };
-    if let Connection::Postgres(tx) = conn {
-        return insert_columns(tx, head, tail, width, rows).await;
-    }
-    let mut inserted = 0;
-    let mut rows = rows.into_iter();
-    // Pieces of four sizes only, so that the statements stay in the connection's cache.
-    while let Some(size) = [64, 16, 4, 1].into_iter().find(|size| *size <= rows.len()) {
-        let tuple = |n: usize| {
-            let places = (n * width + 1..=(n + 1) * width).map(|place| format!("${place}"));
-            format!("({})", places.collect::<Vec<_>>().join(", "))
-        };
-        let tuples = (0..size).map(tuple).collect::<Vec<_>>().join(", ");
-        // No outside text reaches the statement: it is made of constants and numbers.
-        let mut query = sql(AssertSqlSafe(format!("{head} VALUES {tuples} {tail}")));
-        query.values = rows.by_ref().take(size).flatten().collect();
-        inserted += query.execute(conn).await?;
-    }
-    Ok(inserted)
-}
-
-/// PostgreSQL takes each column as one array: one statement, whatever the number of rows.
-async fn insert_columns(
-    tx: &mut Transaction<'static, Postgres>,
-    head: &str,
-    tail: &str,
-    width: usize,
-    rows: Vec<Vec<Value>>,
-) -> Result<u64, StoreError> {
-    let mut columns: Vec<Vec<Value>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
-    for row in rows {
-        for (column, value) in columns.iter_mut().zip(row) {
-            column.push(value);
-        }
-    }
-    let kind = |column: &Vec<Value>| match column.first() {
-        Some(Value::Text(_)) => "text",
-        Some(Value::Bytes(_)) => "bytea",
-        Some(Value::Int(_)) | None => "bigint",
-    };
-    let places = columns.iter().enumerate().map(|(n, column)| format!("${}::{}[]", n + 1, kind(column)));
-    let places = places.collect::<Vec<_>>().join(", ");
-    let text = AssertSqlSafe(format!("{head} SELECT * FROM unnest({places}) {tail}"));
-    let mut query = sqlx::query(text.into_sql_str());
-    for column in columns {
-        query = match column.first() {
-            Some(Value::Text(_)) => query.bind(column.into_iter().map(Value::text).collect::<Vec<_>>()),
-            Some(Value::Bytes(_)) => query.bind(column.into_iter().map(Value::bytes).collect::<Vec<_>>()),
-            Some(Value::Int(_)) | None => query.bind(column.into_iter().map(Value::int).collect::<Vec<_>>()),
-        };
-    }
-    #[cfg(test)]
-    let fate = fault::write(head).await?;
-    let inserted = query.execute(&mut **tx).await?.rows_affected();
-    #[cfg(test)]
-    fate.report().await?;
-    Ok(inserted)
-}
-
 impl Value {
-    fn int(self) -> Option<i64> {
+    pub(super) fn int(self) -> Option<i64> {
         if let Value::Int(value) = self { value } else { None }
     }
 
-    fn text(self) -> Option<String> {
+    pub(super) fn text(self) -> Option<String> {
         if let Value::Text(value) = self { value } else { None }
     }
 
-    fn bytes(self) -> Option<Vec<u8>> {
+    pub(super) fn bytes(self) -> Option<Vec<u8>> {
         if let Value::Bytes(value) = self { value } else { None }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::sql::{insert_all, sql};
+use super::bulk::insert_all;
+use super::sql::sql;
 use super::{Connection, StoreError};
 
 /// Milliseconds of an hour.

@@ -15,7 +15,7 @@ use crate::store::delivery::{Notice, Waiting};
 use crate::store::ledger::hash;
 use crate::store::message::{Message, State, Way};
 use crate::store::record::{Record, RecordKey};
-use crate::store::{Connection, StoreError, partner, revocation};
+use crate::store::{Connection, StoreError, revocation};
 
 impl Batch<'_> {
     pub(super) async fn receive(
@@ -126,7 +126,7 @@ impl Batch<'_> {
         conn: &mut Connection,
         received: &Received,
     ) -> Result<Option<bool>, StoreError> {
-        if partner::generation(conn).await? == received.generation {
+        if self.seen.generation == received.generation {
             return Ok(None);
         }
         let lists = revocation::lists(conn).await?;

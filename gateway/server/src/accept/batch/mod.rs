@@ -6,6 +6,7 @@ mod incoming;
 mod outgoing;
 mod reading;
 mod relation;
+mod seen;
 mod witness;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +17,8 @@ use silkgate_message::instant::Instant;
 use silkgate_message::lifecycle::{self, RecordState, Step};
 use silkgate_message::problem::{Code, Problem};
 use uuid::Uuid;
+
+use seen::Seen;
 
 use super::Changed;
 use super::append::{Growth, Logs, Signed};
@@ -67,6 +70,7 @@ pub(super) async fn run(
         refusals: Vec::new(),
         owed: Vec::new(),
         taken: HashMap::new(),
+        seen: Seen::of(conn, works).await?,
         records: HashMap::new(),
         deliveries: Vec::new(),
         questions: HashMap::new(),
@@ -115,8 +119,6 @@ enum Draft {
     Rejected { log: i64, index: u64, problem: Box<Problem> },
 }
 
-type MessageKey = (Way, String, Uuid, String);
-
 struct Batch<'a> {
     standing: &'a Standing,
     now: Instant,
@@ -129,7 +131,8 @@ struct Batch<'a> {
     /// Messages that came by courier.
     owed: Vec<i64>,
     /// Messages of this batch, which the database does not show yet.
-    taken: HashMap<MessageKey, Message>,
+    taken: HashMap<message::Key, Message>,
+    seen: Seen,
     records: HashMap<RecordKey, Record>,
     deliveries: Vec<Waiting>,
     /// Questions that this batch asked, answered or closed.
@@ -272,16 +275,10 @@ impl Batch<'_> {
         message::insert(conn, &messages).await?;
         tally::add(conn, &counted(&changed.events, now)).await?;
         payload::insert(conn, keys, &payloads).await?;
-        for (seq, problem) in &refusals {
-            message::put_refusal(conn, *seq, problem).await?;
-        }
+        message::put_refusals(conn, refusals).await?;
         courier::note_owed(conn, &owed).await?;
-        for (key, record) in &records {
-            record::save(conn, key, record).await?;
-        }
-        for waiting in &deliveries {
-            delivery::insert(conn, waiting).await?;
-        }
+        record::save_all(conn, &records).await?;
+        delivery::insert_many(conn, &deliveries).await?;
         for (seq, question) in &questions {
             question::put(conn, *seq, question).await?;
         }
@@ -332,9 +329,12 @@ impl Batch<'_> {
         }
     }
 
-    async fn find(&self, conn: &mut Connection, key: MessageKey) -> Result<Option<Message>, StoreError> {
+    async fn find(&self, conn: &mut Connection, key: message::Key) -> Result<Option<Message>, StoreError> {
         if let Some(message) = self.taken.get(&key) {
             return Ok(Some(message.clone()));
+        }
+        if let Some(known) = self.seen.messages.get(&key) {
+            return Ok(known.clone());
         }
         message::find(conn, key.0, &key.1, &key.2, &key.3).await
     }
@@ -342,7 +342,10 @@ impl Batch<'_> {
     async fn record(&self, conn: &mut Connection, key: &RecordKey) -> Result<Record, StoreError> {
         match self.records.get(key) {
             Some(record) => Ok(record.clone()),
-            None => record::load(conn, key).await,
+            None => match self.seen.records.get(key) {
+                Some(record) => Ok(record.clone()),
+                None => record::load(conn, key).await,
+            },
         }
     }
 

@@ -148,18 +148,18 @@ async fn two_processes_never_lease_the_same(base: &Base, store: Store) {
 async fn deliver(store: &Store, subjects: &[&str]) {
     let mut tx = store.write().await.unwrap();
     put(&mut tx, Way::Received, subjects).await.unwrap();
-    for (subject, seq) in subjects.iter().zip(1..) {
+    let waiting = subjects.iter().zip(1..).map(|(subject, seq)| {
         let notice = (seq == 2).then_some(delivery::Notice::AnswerLate);
-        let row = delivery::Waiting {
+        delivery::Waiting {
             seq,
             recipient: "IQ/traffic-police".to_owned(),
             partner: "JO".to_owned(),
             subject: (*subject).to_owned(),
             priority: priority(subject),
             notice,
-        };
-        delivery::insert(&mut tx, &row).await.unwrap();
-    }
+        }
+    });
+    delivery::insert_many(&mut tx, &waiting.collect::<Vec<_>>()).await.unwrap();
     tx.commit().await.unwrap();
 }
 

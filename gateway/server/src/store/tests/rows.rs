@@ -6,10 +6,11 @@ use silkgate_message::jws::Digest;
 
 use super::{Base, CHANNEL, HOUSE, on_every_database, put, sample};
 use crate::clock;
+use crate::store::bulk::insert_all;
 use crate::store::ledger::{self, EntryRow};
 use crate::store::message::{self, Message, Way};
 use crate::store::payload::{self, Payload};
-use crate::store::sql::{Value, insert_all, sql};
+use crate::store::sql::{Value, sql};
 use crate::store::{Open, Store, StoreError};
 
 on_every_database! {
@@ -192,7 +193,7 @@ async fn notes_on_messages_are_found_by_their_place(_: &Base, store: Store) {
     put(&mut tx, Way::Sent, &["A", "B", "C"]).await.unwrap();
     message::put_receipt(&mut tx, 1, b"receipt").await.unwrap();
     message::put_receipt(&mut tx, 3, b"another").await.unwrap();
-    message::put_refusal(&mut tx, 2, b"problem").await.unwrap();
+    message::put_refusals(&mut tx, vec![(2, b"problem".to_vec())]).await.unwrap();
     message::set_state(&mut tx, 2, message::State::Rejected, Some("expired")).await.unwrap();
     assert_eq!(message::receipts(&mut tx, 1, 3).await.unwrap().len(), 1);
     assert_eq!(message::receipt(&mut tx, 3).await.unwrap().as_deref(), Some(b"another".as_slice()));

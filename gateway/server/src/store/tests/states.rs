@@ -39,15 +39,16 @@ async fn a_record_is_replaced_and_removed(base: &Base, store: Store) {
     let mut tx = store.write().await.unwrap();
     assert_eq!(record::load(&mut tx, &one).await.unwrap(), Record::default());
     let queued = Record { head: Some(state(1)), settled: None };
-    record::save(&mut tx, &one, &queued).await.unwrap();
-    record::save(&mut tx, &two, &Record { head: Some(state(3)), settled: Some(state(3)) }).await.unwrap();
+    let other = Record { head: Some(state(3)), settled: Some(state(3)) };
+    let both = [(one.clone(), queued.clone()), (two.clone(), other)].into();
+    record::save_all(&mut tx, &both).await.unwrap();
     assert_eq!(record::load(&mut tx, &one).await.unwrap(), queued);
     let settled = Record { head: Some(state(2)), settled: Some(state(1)) };
-    record::save(&mut tx, &one, &settled).await.unwrap();
+    record::save_all(&mut tx, &[(one.clone(), settled.clone())].into()).await.unwrap();
     tx.commit().await.unwrap();
     let mut tx = base.open(Open::Existing).await.write().await.unwrap();
     assert_eq!(record::load(&mut tx, &one).await.unwrap(), settled);
-    record::save(&mut tx, &one, &Record::default()).await.unwrap();
+    record::save_all(&mut tx, &[(one.clone(), Record::default())].into()).await.unwrap();
     assert_eq!(record::load(&mut tx, &one).await.unwrap(), Record::default());
     assert!(record::load(&mut tx, &two).await.unwrap().head.is_some(), "the other way is another record");
 }
