@@ -60,6 +60,8 @@ pub struct Config {
     /// Who decides.
     #[serde(default)]
     pub approval: Approval,
+    /// Where the logs are sent; None: nowhere.
+    pub syslog: Option<Syslog>,
     /// A time-stamping authority; None: none is asked.
     pub timestamp: Option<Timestamp>,
     /// Where keys in hardware are; None: every key is a file.
@@ -268,6 +270,21 @@ impl Default for Retention {
 pub struct Approval {
     /// Whether a second operator approves what cannot be taken back.
     pub four_eyes: bool,
+}
+
+/// `[syslog]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// The collector, `host:port`.
+    pub address: String,
+    /// Its CA certificates, PEM, relative to the home.
+    pub anchors: PathBuf,
+    /// What is shown to it, PEM, relative to the home; the key is keys/syslog.key.
+    pub certificate: Option<PathBuf>,
+    /// How long a connection must stand after an entry was written on it.
+    #[serde(default = "half_a_minute")]
+    pub confirm_seconds: u64,
 }
 
 /// `[timestamp]`.
@@ -515,6 +532,17 @@ mod tests {
         let all = Config::parse(&all).unwrap().timestamp.unwrap();
         assert!(all.roots.is_some());
         assert_eq!(format!("{minimal:?}"), format!("{:?}", Timestamp { roots: None, ..all }));
+        assert!(config.syslog.is_none());
+        let uncommented = text.replace("\n#[syslog]", "\n[syslog]").replace("\n#address", "\naddress");
+        let uncommented = uncommented.replacen("\n#anchors", "\nanchors", 1);
+        let minimal = Config::parse(&uncommented).unwrap().syslog.unwrap();
+        let all = ["certificate", "confirm_seconds"];
+        let all = all
+            .iter()
+            .fold(uncommented, |text, name| text.replace(&format!("\n#{name}"), &format!("\n{name}")));
+        let all = Config::parse(&all).unwrap().syslog.unwrap();
+        assert!(all.certificate.is_some());
+        assert_eq!(format!("{minimal:?}"), format!("{:?}", Syslog { certificate: None, ..all }));
         assert!(config.token.is_none());
         let uncommented = text.replace("\n#[token]", "\n[token]").replace("\n#module", "\nmodule");
         let minimal = Config::parse(&uncommented).unwrap().token.unwrap();

@@ -34,6 +34,7 @@ pub mod search;
 mod shape;
 mod sql;
 pub mod staged;
+pub mod syslog;
 pub mod tally;
 #[cfg(test)]
 mod tests;
