@@ -33,6 +33,8 @@ const WRITE_WITHIN: Duration = Duration::from_secs(10);
 const PART_WITHIN: Duration = Duration::from_secs(1);
 /// The longest pause between two looks at what has grown, and for the duty.
 const LOOK_MAX: Duration = Duration::from_secs(5);
+/// Between two questions for the duty where another gateway has it.
+const ASK: Duration = Duration::from_secs(2);
 /// Longer than a look and a write.
 const DUTY_MS: i64 = 15_000;
 /// The first pause after a failure and the longest one; they double.
@@ -73,7 +75,7 @@ pub async fn run(gateway: Arc<Gateway>, collector: Collector, stop: Cancellation
         stream.gateway.figures.syslog_connected(false);
         let pause = match left {
             Ok(()) | Err(Left::Stopped) => return,
-            Err(Left::OtherSends) => LOOK_MAX,
+            Err(Left::OtherSends) => ASK,
             Err(Left::Down(down)) => stream.is_down(&down),
         };
         tokio::select! {
