@@ -108,7 +108,8 @@ fn every_entry_comes_in_order_as_the_cursor_gives_it() {
 fn a_collector_that_dies_in_the_middle_of_a_frame_misses_nothing() {
     let mut pair = Pair::set_up(None);
     let collector = Collector::start(pair.folder.path());
-    collector.configure(&pair.jo, "");
+    pair.jo.with_operations();
+    collector.configure(&pair.jo, "confirm_seconds = 10");
     collector.does(Mood::Breaks(3));
     pair.jo.start();
     for _ in 0..3 {
@@ -118,16 +119,18 @@ fn a_collector_that_dies_in_the_middle_of_a_frame_misses_nothing() {
         collector.does(Mood::Breaks(5));
         wait_for("it to have read on", || (collector.messages().len() > broken).then_some(()));
     }
-    // What was written while it read nothing, and died with it: the system here had sent it, and nobody there had read it.
-    let before = collector.connections();
-    collector.does(Mood::Stalls);
-    wait_for("a connection", || (collector.connections() > before).then_some(()));
-    send(&pair);
+    // What was written while it read nothing died with it, on a connection that had stood for a moment: the system here had sent it.
     collector.does(Mood::Away);
-    send(&pair);
+    let before = collector.connections();
     wait_for("the gateway to say so", || {
         pair.jo.gateway_log().contains("entries are not sent to the collector; they wait").then_some(())
     });
+    collector.does(Mood::Stalls);
+    send(&pair);
+    wait_for("a connection", || (collector.connections() > before).then_some(()));
+    wait_for("it to have stood", || (pair.jo.figure("silkgate_syslog_connected") == Some(1.0)).then_some(()));
+    collector.does(Mood::Away);
+    send(&pair);
     collector.does(Mood::Reads);
     wait_for_all(&collector, &pair.jo);
     assert!(pair.jo.audit().is_empty());

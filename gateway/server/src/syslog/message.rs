@@ -146,6 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn every_collector_takes_the_longest_message() {
+        let mut longest = entry(Kind::Refused);
+        let (party, code) = (format!("IQ/{}", "a".repeat(40)), Some("a".repeat(48)));
+        (longest.from, longest.to, longest.what) = (Some(party.clone()), Some(party), code.clone());
+        (longest.code, longest.role) = (code.clone(), code);
+        let body = longest.encode().unwrap();
+        assert!(body.len() > 400, "{}", body.len());
+        let host = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        let head = Head { origin: format!("{host}/IQ/house"), ..head(None) };
+        let told = message(&host, &head, u64::MAX, Some(body));
+        // RFC 5425 §4.3.1, with room for the longest entry that there can be.
+        assert!(told.contains("refused") && told.len() + (511 - 400) < 2048, "{}", told.len());
+    }
+
+    #[test]
     fn what_is_out_of_the_ordinary_is_more_than_informational() {
         let mut alarm = entry(Kind::Admin);
         alarm.what = Some("alarm".to_owned());
