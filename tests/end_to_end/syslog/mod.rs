@@ -31,6 +31,12 @@ fn waiting(home: &Home) -> u64 {
     logs.iter().map(|log| log["waiting"].as_u64().unwrap()).sum()
 }
 
+/// Entries that do.
+fn counted(home: &Home) -> u64 {
+    let status = home.json(&["status"]);
+    status["syslog"]["logs"].as_array().unwrap().iter().map(|log| log["next"].as_u64().unwrap()).sum()
+}
+
 #[test]
 fn every_entry_comes_in_order_as_the_cursor_gives_it() {
     let mut pair = Pair::set_up(None);
@@ -112,7 +118,7 @@ fn a_collector_that_dies_in_the_middle_of_a_frame_misses_nothing() {
     collector.configure(&pair.jo, "confirm_seconds = 10");
     collector.does(Mood::Breaks(3));
     pair.jo.start();
-    for _ in 0..3 {
+    for _ in 0..2 {
         send(&pair);
         wait_for("it to die", || (collector.mood() == Mood::Away).then_some(()));
         let broken = collector.messages().len();
@@ -170,7 +176,7 @@ fn a_collector_that_reads_nothing_holds_nothing_up_and_nothing_counts_as_sent() 
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // More is written than there is room for: the connection ends before anything counts.
     wait_for("the gateway to leave it", || (collector.connections() > 2).then_some(()));
-    assert_eq!(waiting(&pair.jo), sizes(&pair.jo), "nothing counts");
+    assert_eq!(counted(&pair.jo), 0);
     let stopping = Instant::now();
     assert_eq!(pair.jo.stop(), Some(0));
     assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
@@ -180,12 +186,6 @@ fn a_collector_that_reads_nothing_holds_nothing_up_and_nothing_counts_as_sent() 
     let texts: Vec<String> = collector.messages().into_iter().map(|message| message.text).collect();
     assert!(ids.iter().all(|id| texts.iter().any(|text| text.contains(id))));
     assert!(pair.jo.audit().is_empty());
-}
-
-/// Entries of all logs.
-fn sizes(home: &Home) -> u64 {
-    let status = home.json(&["status"]);
-    status["logs"].as_array().unwrap().iter().map(|log| log["size"].as_u64().unwrap()).sum()
 }
 
 #[test]
@@ -210,5 +210,5 @@ fn an_entry_that_was_damaged_is_told_and_the_stream_goes_on() {
     let damaged =
         damaged.map(|message| (message.pri, message.json()["damaged"].as_str().unwrap().to_owned()));
     assert_eq!(damaged.collect::<Vec<_>>(), [(105, "missing".to_owned()), (105, "unreadable".to_owned())]);
-    assert_eq!(pair.jo.audit().is_empty(), false, "the audit finds it too");
+    assert!(!pair.jo.audit().is_empty(), "the audit finds it too");
 }

@@ -6,7 +6,7 @@ use support::collector::{Collector, Mood, Server};
 use support::receiver::{certificate_of, server_certificate};
 use support::{Home, Pair, wait_for, wire};
 
-use super::{send, sizes, wait_for_all, waiting};
+use super::{counted, send, wait_for_all};
 
 const DOWN: &str = "entries are not sent to the collector; they wait in the logs";
 
@@ -50,7 +50,7 @@ fn a_server_that_is_not_the_collector_is_told_nothing() {
         let line = wait_for(what, || lines(&pair.jo).pop());
         assert!(line.contains(fault) && line.contains("remedy") && line.contains("reason"), "{what}: {line}");
         send(&pair);
-        assert_eq!(waiting(&pair.jo), sizes(&pair.jo), "{what}: nothing counts");
+        assert_eq!(counted(&pair.jo), 0, "{what}");
         assert!(collector.messages().is_empty(), "{what}");
         assert_eq!(pair.jo.stop(), Some(0));
         assert_eq!(lines(&pair.jo).len(), 1, "{what}: told once");
