@@ -47,23 +47,19 @@ pub(super) fn message(host: &str, head: &Head, index: u64, body: Option<Vec<u8>>
     let log = head.partner.map_or_else(|| "house".to_owned(), |partner| partner.to_string());
     let index_text = index.to_string();
     let mut params = vec![("log", log.as_str()), ("index", &index_text)];
-    let read = match &body {
+    let told = match body {
         None => Err("missing"),
-        Some(body) => Entry::parse(body).map_err(|_| "unreadable"),
+        Some(body) => {
+            let entry = Entry::parse(&body).ok();
+            entry.zip(reading::line(&head.origin, index, body).ok()).ok_or("unreadable")
+        }
     };
-    let line = match (&read, body) {
-        (Ok(_), Some(body)) => reading::line(&head.origin, index, body).map_err(|_| "unreadable"),
-        _ => Err("missing"),
-    };
-    let (entry, line) = match (read, line) {
-        (Ok(entry), Ok(line)) => (entry, line),
-        (Err(why), _) | (Ok(_), Err(why)) => {
+    let (entry, line) = match told {
+        Ok(told) => told,
+        Err(why) => {
+            let (pri, data) = (pri(Severity::Alert), structured(&params));
             let line = format!(r#"{{"log":"{}","index":{index},"damaged":"{why}"}}"#, head.origin);
-            let data = structured(&params);
-            return format!(
-                "<{}>1 {NIL} {host} silkgate {NIL} {DAMAGED} {data} {line}",
-                pri(Severity::Alert)
-            );
+            return format!("<{pri}>1 {NIL} {host} silkgate {NIL} {DAMAGED} {data} {line}");
         }
     };
     params.extend(entry.what.as_deref().map(|what| ("what", what)));
