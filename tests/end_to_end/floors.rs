@@ -32,7 +32,7 @@ const FLOORS: &[&[&str]] = &[
         "revocation",
         "stamp",
     ],
-    &["push", "pages"],
+    &["push", "pages", "syslog"],
     &["app"],
     &["simulation"],
 ];

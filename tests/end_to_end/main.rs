@@ -45,6 +45,7 @@ mod smuggling;
 mod strangers;
 mod supply_chain;
 mod surroundings;
+mod syslog;
 mod tamper;
 mod threats;
 mod tiles;

@@ -31,7 +31,7 @@ async fn shape(conn: &mut SqliteConnection) -> Vec<(String, String)> {
 }
 
 /// Every migration with its version, oldest first.
-const MIGRATIONS: [(usize, &str); 16] = [
+const MIGRATIONS: [(usize, &str); 17] = [
     (1, include_str!("../../gateway/server/src/store/migrations/sqlite/0001_first.sql")),
     (2, include_str!("../../gateway/server/src/store/migrations/sqlite/0002_questions.sql")),
     (3, include_str!("../../gateway/server/src/store/migrations/sqlite/0003_witness.sql")),
@@ -48,6 +48,7 @@ const MIGRATIONS: [(usize, &str); 16] = [
     (14, include_str!("../../gateway/server/src/store/migrations/sqlite/0014_reading.sql")),
     (15, include_str!("../../gateway/server/src/store/migrations/sqlite/0015_lists.sql")),
     (16, include_str!("../../gateway/server/src/store/migrations/sqlite/0016_search.sql")),
+    (17, include_str!("../../gateway/server/src/store/migrations/sqlite/0017_syslog.sql")),
 ];
 
 const UNDO_SEARCH: &[&str] = &[
@@ -62,6 +63,7 @@ const UNDO_SEARCH: &[&str] = &[
 fn undo(version: usize) -> &'static [&'static str] {
     match version {
         15 => &["DROP TABLE revocation_history", "ALTER TABLE log DROP COLUMN lists_from"],
+        17 => &["DROP TABLE syslog_position"],
         16 => UNDO_SEARCH,
         14 => &["DROP TABLE reading"],
         13 => &[
@@ -460,7 +462,8 @@ fn an_upgrade_is_told_first_and_done_behind_a_backup() {
 }
 
 /// What takes a server's database back to its first schema, newest first.
-const UNDO_POSTGRES: [(u64, &[&str]); 11] = [
+const UNDO_POSTGRES: [(u64, &[&str]); 12] = [
+    (17, &["DROP TABLE syslog_position"]),
     (16, UNDO_SEARCH),
     (15, &["DROP TABLE revocation_history", "ALTER TABLE log DROP COLUMN lists_from"]),
     (14, &["DROP TABLE reading"]),
@@ -527,7 +530,7 @@ fn a_home_on_postgres_migrates_from_its_first_schema() {
     let report = checked(&pair.jo, 1);
     assert_eq!(
         (versions(&report), &report["room"]),
-        (vec![6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16], &Value::Null)
+        (vec![6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17], &Value::Null)
     );
     let done = pair.jo.json(&["upgrade"]);
     assert_eq!(checked(&pair.jo, 0)["verdict"], "nothing");

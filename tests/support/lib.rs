@@ -5,6 +5,7 @@
 pub mod balancer;
 pub mod browser;
 pub mod certificates;
+pub mod collector;
 pub mod h2;
 pub mod home;
 pub mod line;

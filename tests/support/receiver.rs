@@ -104,11 +104,17 @@ impl Receiver {
 
 /// An authority and a server of `localhost` under it: the authority's certificate, the server's, and its key, as files in `folder`.
 pub fn server_certificate(folder: &Path, name: &str) -> (PathBuf, PathBuf, PathBuf) {
+    certificate_of(folder, name, "localhost", 0)
+}
+
+/// The same for a server of any name, issued so many days ago: after 398 it has expired.
+pub fn certificate_of(folder: &Path, name: &str, host: &str, days_ago: i64) -> (PathBuf, PathBuf, PathBuf) {
     let now = OffsetDateTime::from_unix_timestamp(crate::now_ms() / 1000).expect("an instant");
     let (authority, own) = Authority::create(name, now).expect("an authority");
     let addresses = vec!["127.0.0.1".parse().expect("an address")];
-    let profile = Profile::NationalServer { host: "localhost".to_owned(), addresses };
-    let Issued { certificate_pem, key_pem, .. } = authority.issue(&profile, now).expect("a certificate");
+    let profile = Profile::NationalServer { host: host.to_owned(), addresses };
+    let issued = authority.issue(&profile, now - time::Duration::days(days_ago));
+    let Issued { certificate_pem, key_pem, .. } = issued.expect("a certificate");
     let file = |ending: &str, text: &str| {
         let path = folder.join(format!("{name}-{ending}.pem"));
         std::fs::write(&path, text).expect("the file is written");

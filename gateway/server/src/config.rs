@@ -60,6 +60,8 @@ pub struct Config {
     /// Who decides.
     #[serde(default)]
     pub approval: Approval,
+    /// Where the logs are sent; None: nowhere.
+    pub syslog: Option<Syslog>,
     /// A time-stamping authority; None: none is asked.
     pub timestamp: Option<Timestamp>,
     /// Where keys in hardware are; None: every key is a file.
@@ -268,6 +270,21 @@ impl Default for Retention {
 pub struct Approval {
     /// Whether a second operator approves what cannot be taken back.
     pub four_eyes: bool,
+}
+
+/// `[syslog]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// The collector, `host:port`.
+    pub address: String,
+    /// Its CA certificates, PEM, relative to the home.
+    pub anchors: PathBuf,
+    /// What is shown to it, PEM, relative to the home; the key is keys/syslog.key.
+    pub certificate: Option<PathBuf>,
+    /// How long a connection must stand after an entry was written on it.
+    #[serde(default = "half_a_minute")]
+    pub confirm_seconds: u64,
 }
 
 /// `[timestamp]`.
@@ -504,22 +521,27 @@ mod tests {
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::parse(short).unwrap()));
         assert!(Config::parse(&text.replace("connections", "conections")).is_err());
         // What stands there commented out holds once it is not.
-        assert!(config.timestamp.is_none());
-        let uncommented = text.replace("\n#[timestamp]", "\n[timestamp]").replace("\n#url", "\nurl");
-        let minimal =
-            Config::parse(&uncommented.replace("\n#anchors", "\nanchors")).unwrap().timestamp.unwrap();
-        let all = ["anchors", "roots", "every_seconds", "timeout_seconds"];
-        let all = all
-            .iter()
-            .fold(uncommented, |text, name| text.replace(&format!("\n#{name}"), &format!("\n{name}")));
-        let all = Config::parse(&all).unwrap().timestamp.unwrap();
+        assert!(config.syslog.is_none() && config.timestamp.is_none() && config.token.is_none());
+        let with = |table: &str, names: &[&str]| {
+            let (before, rest) = text.split_once(&format!("\n#[{table}]\n")).unwrap();
+            let taken = |rest: String, name: &&str| {
+                assert!(rest.contains(&format!("\n#{name} =")), "{name}");
+                rest.replacen(&format!("\n#{name} ="), &format!("\n{name} ="), 1)
+            };
+            let rest = names.iter().fold(rest.to_owned(), taken);
+            Config::parse(&format!("{before}\n[{table}]\n{rest}")).unwrap()
+        };
+        let minimal = with("syslog", &["address", "anchors"]).syslog.unwrap();
+        let all = with("syslog", &["address", "anchors", "certificate", "confirm_seconds"]).syslog.unwrap();
+        assert!(all.certificate.is_some());
+        assert_eq!(format!("{minimal:?}"), format!("{:?}", Syslog { certificate: None, ..all }));
+        let minimal = with("timestamp", &["url", "anchors"]).timestamp.unwrap();
+        let all = ["url", "anchors", "roots", "every_seconds", "timeout_seconds"];
+        let all = with("timestamp", &all).timestamp.unwrap();
         assert!(all.roots.is_some());
         assert_eq!(format!("{minimal:?}"), format!("{:?}", Timestamp { roots: None, ..all }));
-        assert!(config.token.is_none());
-        let uncommented = text.replace("\n#[token]", "\n[token]").replace("\n#module", "\nmodule");
-        let minimal = Config::parse(&uncommented).unwrap().token.unwrap();
-        let all = uncommented.replace("\n#label", "\nlabel").replace("\n#pin_file", "\npin_file");
-        let all = Config::parse(&all).unwrap().token.unwrap();
+        let minimal = with("token", &["module"]).token.unwrap();
+        let all = with("token", &["module", "label", "pin_file"]).token.unwrap();
         assert_eq!(format!("{minimal:?}"), format!("{all:?}"));
     }
 }

@@ -39,6 +39,7 @@ mod standing;
 mod stated;
 mod store;
 mod submit;
+mod syslog;
 mod tiles;
 mod tls;
 mod web;

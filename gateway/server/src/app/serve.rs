@@ -33,7 +33,8 @@ use crate::standing::Standing;
 use crate::stated::Reader;
 use crate::store::bell::{Ear, Heard};
 use crate::store::{Open, Store, StoreError, delivery, outbox, witness as store_witness};
-use crate::{deadlines, dispatch, findable, operations, push, retention, revocation, witness};
+use crate::syslog::Collector;
+use crate::{deadlines, dispatch, findable, operations, push, retention, revocation, syslog, witness};
 pub(crate) use national::national_routes;
 use national::{National, page_routes};
 use planes::Partners;
@@ -75,6 +76,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let config = cx.home.config()?;
     let _lock = lock(cx)?;
     let files = reload::Files::now(&cx.home);
+    let collector = config.syslog.as_ref().map(|settings| Collector::new(&cx.home, settings)).transpose()?;
     let (gateway, committer, tsa) = open(cx, config).await?;
     let (strangers, refused) = mpsc::channel(64);
     let partner_plane = Arc::new(Partners { gateway: gateway.clone(), strangers: strangers.clone() });
@@ -152,6 +154,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(tend(gateway.clone(), refused, stop.clone())),
         tokio::spawn(hear(gateway.clone(), stop.clone())),
         tokio::spawn(time_stamps(gateway.clone(), tsa, stop.clone())),
+        tokio::spawn(collect(gateway.clone(), collector, stop.clone())),
     ];
     let mut commits = commits;
     let ended = tokio::select! {
@@ -314,6 +317,13 @@ async fn hear(gateway: Arc<Gateway>, stop: CancellationToken) {
 async fn time_stamps(gateway: Arc<Gateway>, tsa: Option<Authority>, stop: CancellationToken) {
     if let Some(tsa) = tsa {
         stamp::run(gateway, tsa, stop).await;
+    }
+}
+
+/// Nothing to do where no collector is configured.
+async fn collect(gateway: Arc<Gateway>, collector: Option<Collector>, stop: CancellationToken) {
+    if let Some(collector) = collector {
+        syslog::run(gateway, collector, stop).await;
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::Place;
 use crate::keys;
 use crate::store::key_exchange::{self, ExchangeRow};
 use crate::store::witness::{self, Alarm, AlarmKind};
-use crate::store::{Connection, delivery, ledger, message, outbox, partner, proposal, timestamp};
+use crate::store::{Connection, delivery, ledger, message, outbox, partner, proposal, syslog, timestamp};
 use crate::tls::Group;
 
 #[derive(clap::Args)]
@@ -40,6 +40,8 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     let alarms = witness::open_alarms(&mut tx).await?;
     let unstated = admin::unstated(cx, &config, &store).await.unwrap_or_default();
     let witnessing = witnessing(&mut tx, &logs, &partners).await?;
+    let behind = syslog::behind(&mut tx).await?;
+    let collector = config.syslog.as_ref();
     let running =
         std::fs::File::open(cx.home.path().join("silkgate.lock")).is_ok_and(|file| file.try_lock().is_err());
     let certificates = certificates(cx)?;
@@ -73,6 +75,13 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
             "ours": String::from_utf8_lossy(&alarm.ours), "theirs": String::from_utf8_lossy(&alarm.theirs),
         })).collect::<Vec<_>>(),
         "witness": witnessing,
+        "syslog": collector.map(|collector| json!({
+            "address": collector.address,
+            "logs": behind.iter().map(|log| json!({
+                "origin": log.origin, "next": log.next, "waiting": log.entries(),
+                "oldest_at": log.oldest.map(|at| at.to_string()),
+            })).collect::<Vec<_>>(),
+        })),
         "certificates": certificates.iter().map(|(name, until, days)| {
             json!({ "name": name, "until": until.to_string(), "days_left": days })
         }).collect::<Vec<_>>(),
@@ -128,6 +137,17 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
                 None => "nothing yet".to_owned(),
             };
             format!("  witness         {} has cosigned {state} of {}", cosigned.partner, cosigned.origin)
+        }));
+        lines.extend(collector.iter().flat_map(|collector| {
+            let address = &collector.address;
+            behind.iter().map(move |log| {
+                let since = log.oldest.map(|at| format!(", the oldest since {}", both_times(at)));
+                let waits = match log.entries() {
+                    0 => "has all".to_owned(),
+                    count => format!("waits for {count} entries{}", since.unwrap_or_default()),
+                };
+                format!("  syslog          {address} {waits} of {}", log.origin)
+            })
         }));
         lines.extend(certificates.iter().map(|(name, until, days)| {
             let alarm = if *days < 30 { "  RENEW NOW" } else { "" };

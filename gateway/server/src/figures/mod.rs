@@ -53,6 +53,8 @@ pub struct Figures {
     refused_connections: Counts<2>,
     refused_files: Family<[(&'static str, &'static str); 1], Gauge>,
     handshakes: Counts<3>,
+    syslog_connected: Gauge,
+    syslog_sent: Counter,
     receive: Histogram,
     commit: Histogram,
     batch: Histogram,
@@ -75,6 +77,8 @@ impl Default for Figures {
             refused_connections: Family::default(),
             refused_files: Family::default(),
             handshakes: Family::default(),
+            syslog_connected: Gauge::default(),
+            syslog_sent: Counter::default(),
             receive: moments(),
             commit: moments(),
             // 1 to 64 jobs, the most that one batch has.
@@ -202,6 +206,16 @@ impl Figures {
         self.handshakes.get_or_create(&labels).inc();
     }
 
+    /// Whether the collector of syslog is reached by this gateway.
+    pub fn syslog_connected(&self, is_connected: bool) {
+        self.syslog_connected.set(i64::from(is_connected));
+    }
+
+    /// So many entries were written to it.
+    pub fn syslog_sent(&self, entries: u64) {
+        self.syslog_sent.inc_by(entries);
+    }
+
     /// A partner's message was answered after so long.
     pub fn answered(&self, took: Duration) {
         self.receive.observe(took.as_secs_f64());
@@ -248,6 +262,10 @@ impl Figures {
         sheet.add("files_refused", help, self.refused_files.clone());
         let help = "Handshakes with partners, by who called and the group in which keys were exchanged";
         sheet.add("handshakes", help, self.handshakes.clone());
+        let help = "1 where this gateway has a connection to the collector of syslog";
+        sheet.add("syslog_connected", help, self.syslog_connected.clone());
+        let help = "Entries written to the collector of syslog, repeats among them";
+        sheet.add("syslog_entries", help, self.syslog_sent.clone());
         sheet.add(
             "receive_duration_seconds",
             "From the head of a partner's message to its answer",

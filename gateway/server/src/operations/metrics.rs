@@ -13,7 +13,7 @@ use crate::figures::{Labels, Reconciled, Sheet};
 use crate::gateway::Gateway;
 use crate::standing::Flow;
 use crate::store::witness::{self, Alarm, AlarmKind};
-use crate::store::{StoreError, delivery, ledger, message, outbox, timestamp};
+use crate::store::{StoreError, delivery, ledger, message, outbox, syslog, timestamp};
 
 /// How long a reading waits for the store; the rest is told without it.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ struct Stored {
     /// By log and partner: entries under the newest cosignature.
     cosigned: Vec<(Labels, i64)>,
     stamped: Vec<(Labels, i64)>,
+    /// Where there is a collector.
+    behind: Vec<syslog::Behind>,
     alarms: Vec<Alarm>,
     sending: Vec<(String, i64, Instant)>,
     delivering: Vec<(String, i64, Instant)>,
@@ -82,7 +84,9 @@ async fn stored(gateway: &Gateway) -> Result<Stored, StoreError> {
         let size = ledger::signed(newest.map_or(0, |stamp| stamp.size));
         stamped.push((vec![("origin", head.origin.clone())], size));
     }
+    let has_collector = gateway.config.syslog.is_some();
     Ok(Stored {
+        behind: if has_collector { syslog::behind(&mut tx).await? } else { Vec::new() },
         cosigned,
         stamped,
         alarms: witness::open_alarms(&mut tx).await?,
@@ -103,6 +107,15 @@ fn logs(sheet: &mut Sheet, stored: Option<&Stored>) {
     sheet.gauge("log_cosigned_entries", help, stored.cosigned.clone());
     let help = "Entries under the newest time-stamp";
     sheet.gauge("log_timestamped_entries", help, stored.stamped.clone());
+    let origin = |behind: &syslog::Behind| vec![("origin", behind.origin.clone())];
+    let rows = stored.behind.iter().map(|behind| (origin(behind), ledger::signed(behind.entries())));
+    let help = "Entries that do not count as sent to the collector of syslog yet";
+    sheet.gauge("syslog_waiting_entries", help, rows);
+    let age =
+        |behind: &syslog::Behind| behind.oldest.map_or(0, |oldest| (clock::now().0 - oldest.0).max(0) / 1000);
+    let rows = stored.behind.iter().map(|behind| (origin(behind), age(behind)));
+    let help = "Age of the oldest of them";
+    sheet.gauge("syslog_oldest_age_seconds", help, rows);
 }
 
 /// Waiting messages and the age of the oldest, with zeros for those who have none: a line that goes away tells nothing.

@@ -100,13 +100,17 @@ async fn lines(gateway: &Gateway, which: Which, from: u64) -> Result<Option<(Vec
     let mut tx = gateway.store.read().await?;
     let Some(head) = which.head(&mut tx).await? else { return Ok(None) };
     let rows = ledger::entries(&mut tx, head.id, from, PAGE_MAX).await?;
-    let (mut text, mut next) = (Vec::new(), from);
+    let (mut text, mut next) = (String::new(), from);
     for (index, body) in rows {
-        let line = Line { log: &head.origin, index, entry: raw(body)? };
-        let unwritten = |error: serde_json::Error| StoreError::Corrupt(format!("an event: {error}"));
-        serde_json::to_writer(&mut text, &line).map_err(unwritten)?;
-        text.push(b'\n');
+        text.push_str(&line(&head.origin, index, body)?);
+        text.push('\n');
         next = index + 1;
     }
-    Ok(Some((text, next)))
+    Ok(Some((text.into_bytes(), next)))
+}
+
+/// One event, as this resource and the collector of syslog get it.
+pub fn line(log: &str, index: u64, body: Vec<u8>) -> Result<String, StoreError> {
+    let line = Line { log, index, entry: raw(body)? };
+    serde_json::to_string(&line).map_err(|error| StoreError::Corrupt(format!("an event: {error}")))
 }

@@ -15,7 +15,7 @@ use axum::response::Response;
 use silkgate_message::problem::{Code, Problem};
 
 pub use checks::checks;
-pub use events::events;
+pub use events::{events, line};
 pub use log::{Which, checkpoint, entries};
 pub use message::{content, fit_reason, message};
 pub use reads::reads;

@@ -47,6 +47,7 @@ pub(super) const SQLITE: History = &[
     (14, "reading", include_str!("migrations/sqlite/0014_reading.sql")),
     (15, "lists", include_str!("migrations/sqlite/0015_lists.sql")),
     (16, "search", include_str!("migrations/sqlite/0016_search.sql")),
+    (17, "syslog", include_str!("migrations/sqlite/0017_syslog.sql")),
 ];
 const POSTGRES: History = &[
     (5, "first", include_str!("migrations/postgres/0005_first.sql")),
@@ -61,6 +62,7 @@ const POSTGRES: History = &[
     (14, "reading", include_str!("migrations/postgres/0014_reading.sql")),
     (15, "lists", include_str!("migrations/postgres/0015_lists.sql")),
     (16, "search", include_str!("migrations/postgres/0016_search.sql")),
+    (17, "syslog", include_str!("migrations/postgres/0017_syslog.sql")),
 ];
 pub(super) const SQLITE_KEYS: History =
     &[(1, "day_keys", include_str!("migrations/sqlite_keys/0001_day_keys.sql"))];

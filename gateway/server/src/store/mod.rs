@@ -35,6 +35,7 @@ pub mod search;
 mod shape;
 mod sql;
 pub mod staged;
+pub mod syslog;
 pub mod tally;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ use silkgate_message::agreement::KeyExchange;
 use group::provider_of;
 pub use group::{Group, Side};
 pub use partner::PartnerServer;
-pub use refused::{Fault, Refused, Shown, explained};
+pub use refused::{Fault, Refused, Shown, explained, fault};
 pub use trust::{PartnerTrust, Revocation};
 
 /// Why TLS settings cannot be used.
@@ -159,6 +159,23 @@ pub fn client(
         .with_root_certificates(roots(anchors)?)
         .with_client_cert_resolver(identity(chain, key)?);
     Ok(as_a_client(config, true))
+}
+
+/// A client of a collector of syslog: TLS 1.2 too, which RFC 5425 asks for, with the suites that RFC 9662 wants. It shows a certificate where
+/// there is one.
+pub fn collector_client(
+    anchors: &[CertificateDer<'static>],
+    shown: Option<(Vec<CertificateDer<'static>>, Arc<dyn SigningKey>)>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_root_certificates(roots(anchors)?);
+    let mut config = match shown {
+        Some((chain, key)) => config.with_client_cert_resolver(identity(chain, key)?),
+        None => config.with_no_client_auth(),
+    };
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
 }
 
 /// A client without a certificate, for a server that is no partner: also TLS 1.2, which we do not choose for others.

@@ -183,7 +183,8 @@ fn short(text: &str, most: usize) -> String {
     kept
 }
 
-fn fault(error: &Error) -> Fault {
+/// What is wrong, by the library's error.
+pub fn fault(error: &Error) -> Fault {
     match error {
         Error::NoCertificatesPresented => Fault::Missing,
         Error::PeerIncompatible(_) => Fault::Unlike,
