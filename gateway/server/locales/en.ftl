@@ -237,6 +237,9 @@ not-yet = not yet
 
 # Logs
 ledger-what = Each log only grows. Its checkpoints are signed by this gateway and cosigned by the neighbours, who would notice if anything were changed or taken away.
+growth = Entries of the last fourteen days:
+new-entries = New entries
+entries-in-all = In all
 house-log = House log: administration, reads, refused strangers
 channel-with = Channel with { $value }
 checkpoints = Checkpoints

@@ -154,6 +154,31 @@ fn a_message_is_found_by_what_is_known_of_it() {
     assert!(what.iter().any(|what| what.contains(&format!("q={id}"))), "{what:?}");
 }
 
+#[test]
+fn the_growth_of_each_log_is_drawn_and_stands_in_a_table() {
+    let office = Office::open();
+    office.send(&alert());
+    let browser = office.browser("operator-omar", "en");
+    browser.go(&office.page("/ledger"));
+    // Of each log: entries, bars that are drawn, and the last day of the table.
+    let logs = browser.run(
+        "return [...document.querySelectorAll('section.card')].map(card => [
+           card.querySelector('dl.facts div:nth-child(2) dd').textContent.trim(),
+           [...card.querySelectorAll('rect.grown')].filter(bar => bar.height.baseVal.value > 0).length,
+           [...card.querySelectorAll('tbody tr:last-child td')].map(cell => cell.textContent)])",
+        &[],
+    );
+    let logs = logs.as_array().unwrap();
+    assert_eq!(logs.len(), 2, "the house log and the channel");
+    for log in logs {
+        let size = log[0].as_str().unwrap();
+        // All of it was made today; a day may end in between.
+        let bars = log[1].as_u64().unwrap();
+        assert!(size != "0" && (1..=2).contains(&bars), "{log}");
+        assert!(log[2][1] == size && (log[2][0] == size || bars == 2), "{log}");
+    }
+}
+
 /// How many match keys a home holds.
 fn match_keys(home: &support::home::Home) -> i64 {
     home.query("SELECT count(*) FROM match_key")[0][0]

@@ -12,7 +12,9 @@ use silkgate_ledger::{Entry, Note};
 use silkgate_message::instant::Instant;
 
 use super::frame::Frame;
+use super::growth::Growth;
 use super::{failed, page};
+use crate::clock;
 use crate::gateway::Gateway;
 use crate::http;
 use crate::reading::{About, Which, logged, parameters};
@@ -32,6 +34,7 @@ struct Standing {
     root: String,
     witnesses: Vec<(String, i64)>,
     stamped: Option<Instant>,
+    growth: Growth,
 }
 
 #[derive(Template)]
@@ -66,6 +69,7 @@ pub async fn ledger(
                 size: stored::signed(head.size),
                 checkpoints: stored::signed(head.signed),
                 root: head.root.to_base64(),
+                growth: Growth::read(&mut tx, &head, clock::now().day()).await?,
                 stamped: timestamp::newest(&mut tx, head.id).await?.map(|stamp| stamp.at),
                 origin: head.origin,
                 witnesses,

@@ -12,6 +12,7 @@ mod door;
 mod evidence;
 mod export;
 mod frame;
+mod growth;
 mod language;
 mod ledger;
 mod message;
