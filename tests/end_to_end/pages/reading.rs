@@ -179,6 +179,49 @@ fn the_growth_of_each_log_is_drawn_and_stands_in_a_table() {
     }
 }
 
+#[test]
+fn what_reconciliations_found_is_shown_after_a_restart_too() {
+    let mut office = Office::open();
+    let reconcile = |office: &mut Office, arguments: &[&str], code: i32| {
+        let output = office.pair.jo.run(&[&["reconcile", "IQ"], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stdout));
+    };
+    reconcile(&mut office, &[], 0);
+    // Signed with Iraq's key and sent past its gateway: its log does not say so.
+    office.send(&alert());
+    reconcile(&mut office, &[], 1);
+    reconcile(&mut office, &["--to", "2020-01-01T00:00:00Z"], 0);
+    assert_eq!(office.pair.jo.stop(), Some(0));
+    office.pair.jo.start();
+    let browser = office.browser("operator-omar", "en");
+    wait_for("the neighbour's word", || {
+        browser.go(&office.page("/"));
+        browser.has("#reconciled").then_some(())
+    });
+    let rows = |css: &str| {
+        let script = "return [...document.querySelectorAll(arguments[0])].map(row => row.innerText)";
+        let rows = browser.run(script, &[json!(css)]);
+        rows.as_array().unwrap().iter().map(|row| row.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let shown = rows("[aria-labelledby=reconciled] tbody tr");
+    assert!(shown.len() == 1 && shown[0].contains("THE TWO SIDES DIFFER"), "{shown:?}");
+    browser.click("a[href='/ledger#reconciled']");
+    let shown = rows("[aria-labelledby=reconciled] tbody tr");
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    for (row, says) in shown.iter().zip(["agree on messages of a certain time", "DIFFER", "both sides agree"])
+    {
+        assert!(row.contains(says) && row.contains("operator"), "{shown:?}");
+    }
+    let mut wrong = String::new();
+    for language in ["en", "ar"] {
+        for (name, path) in [("operator-overview-differ", "/"), ("operator-ledger-differ", "/ledger")] {
+            browser.go(&office.page(&format!("/language/{language}?back={path}")));
+            look(&browser, name, language, &mut wrong);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 /// How many match keys a home holds.
 fn match_keys(home: &support::home::Home) -> i64 {
     home.query("SELECT count(*) FROM match_key")[0][0]

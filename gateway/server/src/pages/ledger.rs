@@ -19,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::http;
 use crate::reading::{About, Which, logged, parameters};
 use crate::roles::NationalPeer;
+use crate::stated::Reconciliation;
 use crate::store::witness::{self, Alarm};
 use crate::store::{StoreError, ledger as stored, timestamp};
 
@@ -43,6 +44,27 @@ struct LedgerPage {
     f: Frame,
     logs: Vec<Standing>,
     alarms: Vec<Alarm>,
+    /// By partner, the newest first.
+    reconciled: Vec<(String, Vec<Reconciled>)>,
+}
+
+/// A reconciliation that the house log states.
+struct Reconciled {
+    at: Instant,
+    verdict: String,
+    by_operator: bool,
+    report: String,
+}
+
+async fn reconciled(gateway: &Gateway) -> Vec<(String, Vec<Reconciled>)> {
+    let shown = |of: Reconciliation| Reconciled {
+        at: Instant(of.at_ms),
+        verdict: of.verdict.unwrap_or_default(),
+        by_operator: of.by_operator,
+        report: of.report,
+    };
+    let all = gateway.reconciliations().await.into_iter();
+    all.map(|(partner, stated)| (partner, stated.into_iter().rev().map(shown).collect())).collect()
 }
 
 /// `GET /ledger`
@@ -78,7 +100,7 @@ pub async fn ledger(
         Ok::<_, StoreError>((logs, witness::open_alarms(&mut tx).await?))
     };
     let (logs, alarms) = read.await.map_err(failed)?;
-    Ok(page(&LedgerPage { f, logs, alarms }))
+    Ok(page(&LedgerPage { f, logs, alarms, reconciled: reconciled(&gateway).await }))
 }
 
 /// `?from=N&compare=M`
