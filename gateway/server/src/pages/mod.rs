@@ -30,7 +30,7 @@ use axum::response::Response;
 
 pub use assets::asset;
 pub use check::{check, form};
-pub use door::{enter, humane, link, of_session, switch};
+pub use door::{enter, humane, link, of_session, ours, switch};
 pub use evidence::{of_message as evidence_of_message, of_search as evidence_of_search};
 pub use export::export;
 pub use ledger::{ledger, log};

@@ -96,8 +96,10 @@ pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
     let (for_people, others): (Vec<_>, Vec<_>) =
         resources().into_iter().partition(|resource| resource.is_page);
     let humane = middleware::from_fn_with_state(gateway.clone(), pages::humane);
+    let ours = middleware::from_fn(pages::ours);
     routes(gateway, others)
-        .merge(routes(gateway, for_people).layer(humane))
+        .layer(ours.clone())
+        .merge(routes(gateway, for_people).layer(ours).layer(humane))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .with_state(gateway.clone())
@@ -111,6 +113,7 @@ pub(super) fn page_routes(gateway: &Arc<Gateway>) -> Router {
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(middleware::from_fn_with_state(gateway.clone(), pages::of_session))
         .route("/open/{link}", get(pages::enter))
+        .layer(middleware::from_fn(pages::ours))
         .layer(middleware::from_fn_with_state(gateway.clone(), pages::humane))
         .with_state(gateway.clone())
 }
