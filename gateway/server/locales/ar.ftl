@@ -318,6 +318,15 @@ statuses = لأجل
 purposes-label = الأغراض
 handling-codes = رموز التعامل
 purposes-what = ما يجوز استعمال بيانات كلّ نوع لأجله، كما اتُّفق عليه مع كلّ شريك. وتُرفض الرسالة ذات الغرض المغاير.
+uses = لأيّ غرض الرسائل
+uses-what = الرسائل المقبولة بحسب الغرض الذي تذكره، من أحدث { $value } رسالة.
+legal-bases = الأسس القانونيّة
+legal-bases-types = يجب أن تذكر الأساس القانونيّ رسائل النوع:
+legal-bases-what = وهو جزء من محتواها، فيُفتح أحدث ألف منها لعدّه، ولسبب يُذكر، وكلاهما يُقيَّد.
+legal-bases-opened = فُتح منها: { $value }.
+legal-bases-closed = وبلا محتوى محفوظ: { $value }.
+legal-basis = الأساس القانونيّ
+count-legal-bases = عدّ الأسس القانونيّة
 kept-days = { $count ->
     [zero] لا يُحفظ المحتوى.
     [one] يُحفظ المحتوى يومًا واحدًا على الأكثر ما لم يكن للنوع أقلّ من ذلك.
@@ -356,6 +365,7 @@ act-read-checkpoint = نقطة تحقّق
 act-read-events = بثّ الأحداث
 act-read-partners = الشركاء
 act-read-purposes = الأغراض
+act-read-legal-bases = الأسس القانونيّة للأسئلة
 act-read-reads = من قرأ ماذا
 
 # أنواع الرسائل

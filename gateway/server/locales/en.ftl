@@ -299,6 +299,15 @@ statuses = For
 purposes-label = Purposes
 handling-codes = Handling codes
 purposes-what = What data of each type may be used for, as agreed with each partner. A message with another purpose is refused.
+uses = What messages are for
+uses-what = Accepted messages by the purpose that they state, among the newest { $value } messages.
+legal-bases = Legal bases
+legal-bases-types = A legal basis has to be stated by messages of the type:
+legal-bases-what = It is a part of their content, so the newest thousand are opened to count it, for a reason; both are recorded.
+legal-bases-opened = Opened: { $value }.
+legal-bases-closed = Without a content that is kept: { $value }.
+legal-basis = Legal basis
+count-legal-bases = Count the legal bases
 kept-days = { $count ->
     [one] Content is kept for one day at most, unless a type has less.
    *[other] Content is kept for { $number } days at most, unless a type has less.
@@ -333,6 +342,7 @@ act-read-checkpoint = checkpoint
 act-read-events = event stream
 act-read-partners = partners
 act-read-purposes = purposes
+act-read-legal-bases = legal bases of questions
 act-read-reads = who read what
 
 # Message types

@@ -20,6 +20,7 @@ mod messages;
 mod overview;
 mod partners;
 mod prove;
+mod purposes;
 mod reads;
 mod schemas;
 
@@ -37,8 +38,9 @@ pub use ledger::{ledger, log};
 pub use message::{message, opened};
 pub use messages::messages;
 pub use overview::overview;
-pub use partners::{partner, partners, purposes};
+pub use partners::{partner, partners};
 pub use prove::proof;
+pub use purposes::{legal_bases, purposes};
 pub use reads::reads;
 pub use schemas::{schema, schemas};
 

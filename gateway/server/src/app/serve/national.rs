@@ -81,6 +81,7 @@ fn resources() -> Vec<Resource> {
         page(read("/check", &[Operator, Auditor, DataProtection], pages::form)),
         page(write("/check", &[Operator, Auditor, DataProtection], pages::check)),
         page(read("/purposes", &[Auditor, DataProtection], pages::purposes)),
+        page(write("/purposes", &[Auditor, DataProtection], pages::legal_bases)),
         page(read("/reads", &[Auditor, DataProtection], pages::reads)),
         page(read("/language/{code}", &[Operator, Auditor, DataProtection], pages::switch)),
         page(read("/assets/{name}", &[Operator, Auditor, DataProtection], pages::asset)),
