@@ -19,7 +19,7 @@ const SESSION_MS: i64 = 8 * 3_600_000;
 /// Links and sessions of one certificate at once; a new link takes the place of its oldest one.
 const EACH_MAX: usize = 8;
 /// Of all together; beyond it there are no new ones. More than a gateway has people.
-const OPEN_MAX: usize = 1024;
+const OPEN_MAX: usize = 256;
 
 /// Links and the sessions that they opened. Secrets are kept as digests.
 #[derive(Default)]

@@ -171,7 +171,7 @@ fn one_certificate_takes_no_links_of_another() {
     let path = link.strip_prefix(&format!("http://{}", office.address)).unwrap();
     let session = cookie(&plain(&office.address, "GET", path, ""));
     let officer = office.pair.jo.national("data-protection-dora");
-    for number in 0..100 {
+    for number in 0..260 {
         let answer = officer.request("POST", "/v1/pages/link", "application/json", b"").unwrap();
         assert_eq!(answer.status, 200, "{number}");
     }
