@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["clock", "config", "roles"],
     &["tls", "keys", "standing", "breaker", "admission", "figures", "session"],
     &["store", "http"],
-    &["accept", "directory"],
+    &["accept", "directory", "evidence"],
     &["refusals", "handshakes", "stated"],
     &["conform", "judge"],
     &["gateway", "audit"],

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Browser {
     driver: Child,
     port: u16,
     session: String,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -36,16 +36,16 @@ impl Browser {
             .spawn()
             .expect("chromedriver is installed: tests/run does it");
         let profile = TempDir::new().expect("a folder for the profile");
-        let mut browser = Self { driver, port, session: String::new(), _profile: profile };
+        let mut browser = Self { driver, port, session: String::new(), profile };
         wait_for("the driver", || TcpStream::connect(("127.0.0.1", port)).ok());
-        let folder = format!("--user-data-dir={}", browser._profile.path().display());
+        let folder = format!("--user-data-dir={}", browser.profile.path().display());
         let options = json!({
             "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
                 "--disable-dev-shm-usage", "--hide-scrollbars", folder,
             ],
-            "prefs": { "intl.accept_languages": language },
+            "prefs": { "intl.accept_languages": language, "download.default_directory": browser.downloads() },
         });
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" },
@@ -80,6 +80,16 @@ impl Browser {
     /// Goes to an address and waits until it is loaded.
     pub fn go(&self, url: &str) {
         self.of_session("POST", "/url", &json!({ "url": url }));
+    }
+
+    /// Where the browser puts what it takes down.
+    fn downloads(&self) -> PathBuf {
+        self.profile.path().join("downloads")
+    }
+
+    /// A file that was taken down, once it is whole: until then it has another name.
+    pub fn downloaded(&self, name: &str) -> Vec<u8> {
+        wait_for("the file", || fs::read(self.downloads().join(name)).ok().filter(|bytes| !bytes.is_empty()))
     }
 
     /// Where it is.

@@ -86,6 +86,8 @@ pub type Parts<'b> = BTreeMap<Part, &'b [u8]>;
 pub struct Bundle {
     members: Members,
     messages: usize,
+    /// Of the messages' parts: what will not fit is not gathered.
+    bytes: usize,
 }
 
 /// Why a bundle cannot be put together.
@@ -131,8 +133,13 @@ impl Bundle {
             return Err(BundleError::TooMany);
         }
         let folder = message_folder(self.messages);
-        self.members
-            .extend(parts.into_iter().map(|(part, bytes)| (format!("{folder}{}", part.as_str()), bytes)));
+        for (part, bytes) in parts {
+            self.bytes += bytes.len();
+            if self.bytes > container::BUNDLE_MAX_BYTES {
+                return Err(ContainerError::TooLarge.into());
+            }
+            self.members.insert(format!("{folder}{}", part.as_str()), bytes);
+        }
         Ok(())
     }
 
@@ -257,5 +264,21 @@ impl<'b> Layout<'b> {
             return Err(format!("its messages are not numbered from 1 to at most {MESSAGES_MAX}"));
         }
         Ok(Self { cards, editions, lists, messages: messages.into_values().collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_more_of_it_is_gathered() {
+        let mut bundle = Bundle::default();
+        let part = || [(Part::Message, vec![0; container::BUNDLE_MAX_BYTES / 2 + 1])];
+        assert_eq!(bundle.message(part()), Ok(()));
+        assert_eq!(bundle.message(part()), Err(ContainerError::TooLarge.into()));
+        let mut bundle = Bundle::default();
+        assert!((0..MESSAGES_MAX).all(|_| bundle.message([]).is_ok()));
+        assert_eq!(bundle.message([]), Err(BundleError::TooMany));
     }
 }

@@ -24,7 +24,7 @@ use crate::refusals::Refusals;
 use crate::roles::{ReadBudget, Streams};
 use crate::session::Sessions;
 use crate::standing::{Flow, Standing};
-use crate::stated::Reader;
+use crate::stated::{Reader, Reconciliation};
 use crate::store::witness::{self, AlarmKind};
 use crate::store::{Connection, Store, StoreError, outbox};
 use crate::tls;
@@ -267,6 +267,11 @@ impl Gateway {
     /// The digest of what the house log stated last of a part of our keys, as it is written there.
     pub async fn loaded(&self, part: Part) -> Option<String> {
         self.stated.lock().await.said().loaded(part.name()).map(str::to_owned)
+    }
+
+    /// The last reconciliations with each partner, the oldest first, as the house log states them: within a minute.
+    pub async fn reconciliations(&self) -> BTreeMap<String, Vec<Reconciliation>> {
+        self.stated.lock().await.said().reconciled().clone()
     }
 
     /// Reads the open alarms and operators' words from the store.

@@ -13,6 +13,7 @@ mod deadlines;
 mod deliver;
 mod directory;
 mod dispatch;
+mod evidence;
 mod figures;
 mod findable;
 mod gateway;

@@ -141,6 +141,44 @@ fn other_sites_and_other_names_get_nothing() {
     }
 }
 
+/// On the national plane a browser shows the reader's certificate to whatever resource another site names.
+#[test]
+fn other_sites_reach_no_resource_of_the_national_plane() {
+    let office = Office::open();
+    let ask = |method: &str, path: &str, more: &str| {
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        office.pair.jo.national("auditor-amal").raw(text.as_bytes()).unwrap()
+    };
+    for (method, path) in
+        [("POST", "/v1/pages/link"), ("GET", "/v1/audit/reads"), ("POST", "/check"), ("GET", "/")]
+    {
+        for site in ["cross-site", "same-site"] {
+            let answer = ask(method, path, &format!("Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: no-cors\r\n"));
+            assert_eq!((answer.status, answer.code().as_str()), (403, "request_foreign"), "{method} {path}");
+        }
+        assert_ne!(ask(method, path, "").code(), "request_foreign", "{path}: a program");
+        assert_ne!(ask(method, path, "Sec-Fetch-Site: none\r\n").code(), "request_foreign", "{path}");
+    }
+}
+
+/// Whoever asks for ever more links neither ends a session of another one nor keeps another one from having a link.
+#[test]
+fn one_certificate_takes_no_links_of_another() {
+    let office = Office::open();
+    let link = office.link("auditor-amal");
+    let path = link.strip_prefix(&format!("http://{}", office.address)).unwrap();
+    let session = cookie(&plain(&office.address, "GET", path, ""));
+    let officer = office.pair.jo.national("data-protection-dora");
+    for number in 0..260 {
+        let answer = officer.request("POST", "/v1/pages/link", "application/json", b"").unwrap();
+        assert_eq!(answer.status, 200, "{number}");
+    }
+    assert_eq!(plain(&office.address, "GET", "/messages", &session).status, 200);
+    office.link("operator-omar");
+}
+
 #[test]
 fn plain_pages_stand_on_the_loopback_or_nowhere() {
     let folder = tempfile::TempDir::new().unwrap();

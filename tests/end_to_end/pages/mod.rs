@@ -2,6 +2,7 @@
 //! and what must not be shown, believed or run.
 
 mod doors;
+mod evidence;
 mod hostile;
 mod proof;
 mod reading;

@@ -13,7 +13,7 @@ fn three_clicks_lead_from_the_overview_to_a_proven_message() {
     all_cosigned(&office.pair.jo);
     let browser = office.browser("auditor-amal", "en");
     browser.click("nav a[href='/messages']");
-    browser.click(&format!("a[href='/messages/{id}']"));
+    browser.click(&format!("a[href^='/messages/{id}']"));
     browser.click(".prove button");
     wait_for("the verdict", || browser.has(".prove[data-done]").then_some(()));
     let steps = browser.text(".steps");

@@ -154,6 +154,141 @@ fn a_message_is_found_by_what_is_known_of_it() {
     assert!(what.iter().any(|what| what.contains(&format!("q={id}"))), "{what:?}");
 }
 
+#[test]
+fn the_growth_of_each_log_is_drawn_and_stands_in_a_table() {
+    let office = Office::open();
+    office.send(&alert());
+    let browser = office.browser("operator-omar", "en");
+    browser.go(&office.page("/ledger"));
+    // Of each log: entries, bars that are drawn, and the last day of the table.
+    let logs = browser.run(
+        "return [...document.querySelectorAll('section.card')].map(card => [
+           card.querySelector('dl.facts div:nth-child(2) dd').textContent.trim(),
+           [...card.querySelectorAll('rect.grown')].filter(bar => bar.height.baseVal.value > 0).length,
+           [...card.querySelectorAll('tbody tr:last-child td')].map(cell => cell.textContent)])",
+        &[],
+    );
+    let logs = logs.as_array().unwrap();
+    assert_eq!(logs.len(), 2, "the house log and the channel");
+    for log in logs {
+        let size = log[0].as_str().unwrap();
+        // All of it was made today; a day may end in between.
+        let bars = log[1].as_u64().unwrap();
+        assert!(size != "0" && (1..=2).contains(&bars), "{log}");
+        assert!(log[2][1] == size && (log[2][0] == size || bars == 2), "{log}");
+    }
+}
+
+#[test]
+fn legal_bases_are_counted_for_a_reason_and_nothing_else_is_shown() {
+    let office = Office::open();
+    office.send(&alert());
+    office.hand_over();
+    let mut ids = Vec::new();
+    // The last one is over soon, so that it may be erased.
+    for (basis, time_ms) in [
+        ("Treaty 7, article 2", 1_800_000),
+        ("مذكرة التفاهم 2023", 1_800_000),
+        ("Treaty 7, article 2", 1_800_000),
+        ("an erased one", 2_000),
+    ] {
+        let mut question = support::question(IQ, JO, time_ms);
+        question["data"]["legalBasis"] = json!(basis);
+        ids.push(office.send(&question));
+        office.hand_over();
+    }
+    let officer = office.pair.jo.national("data-protection-dora");
+    let ask = |person: &str, form: &str| {
+        let client = office.pair.jo.national(person);
+        client.request("POST", "/purposes", "application/x-www-form-urlencoded", form.as_bytes()).unwrap()
+    };
+    let bases = |reads: &Value| {
+        let reads = reads["reads"].as_array().unwrap();
+        reads.iter().filter(|read| read["act"] == "read_legal_bases").count()
+    };
+    let closed = String::from_utf8(officer.get("/purposes").body).unwrap();
+    assert!(closed.contains("query.request") && !closed.contains("Treaty 7"), "{closed}");
+    for form in ["", "reason=", "reason=no"] {
+        assert_eq!(ask("data-protection-dora", form).code(), "reason_missing", "{form}");
+    }
+    assert_eq!(ask("operator-omar", "reason=case+17").code(), "role_forbidden");
+    assert_eq!(bases(&officer.get("/v1/audit/reads").json()), 0, "nothing was opened");
+    wait_for("the question to be over", || {
+        let erased = office.pair.jo.run(&["erase", &ids[3], "--reason", "court order 5"]);
+        erased.status.success().then_some(())
+    });
+    let browser = office.browser("data-protection-dora", "en");
+    browser.click("nav a[href='/purposes']");
+    let uses = browser.text("[aria-labelledby=uses]");
+    assert!(uses.contains("Question") && uses.contains("4 messages") && uses.contains("1 message"), "{uses}");
+    browser.fill("input[name=reason]", "yearly report 2026");
+    browser.click("form[method=post] button");
+    wait_for("the legal bases", || browser.has("[aria-labelledby=bases]").then_some(()));
+    let text = browser.text("main");
+    let table = browser.text("[aria-labelledby=bases] tbody");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("Treaty 7, article 2"), "{table}");
+    assert!(lines[0].contains("2 messages") && lines[1].contains("1 message"), "{table}");
+    assert!(text.contains("Opened: \u{2068}3\u{2069}.") || text.contains("Opened: 3."), "{text}");
+    assert!(text.contains("that is kept: \u{2068}1\u{2069}") || text.contains("that is kept: 1"), "{text}");
+    assert!(!text.contains("an erased one") && ids.iter().all(|id| !text.contains(id)), "{text}");
+    let mut wrong = String::new();
+    look(&browser, "data-protection-legal-bases", "en", &mut wrong);
+    browser.go(&office.page("/language/ar?back=/purposes"));
+    browser.fill("input[name=reason]", "yearly report 2026");
+    browser.click("form[method=post] button");
+    wait_for("the legal bases", || browser.has("[aria-labelledby=bases]").then_some(()));
+    look(&browser, "data-protection-legal-bases", "ar", &mut wrong);
+    assert!(wrong.is_empty(), "{wrong}");
+    let reads = officer.get("/v1/audit/reads").json();
+    assert_eq!(bases(&reads), 2);
+    assert!(reads.to_string().contains("yearly report 2026"), "{reads}");
+    assert_eq!(office.pair.jo.audit(), Vec::<Value>::new());
+}
+
+#[test]
+fn what_reconciliations_found_is_shown_after_a_restart_too() {
+    let mut office = Office::open();
+    let reconcile = |office: &mut Office, arguments: &[&str], code: i32| {
+        let output = office.pair.jo.run(&[&["reconcile", "IQ"], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stdout));
+    };
+    reconcile(&mut office, &[], 0);
+    // Signed with Iraq's key and sent past its gateway: its log does not say so.
+    office.send(&alert());
+    reconcile(&mut office, &[], 1);
+    reconcile(&mut office, &["--to", "2020-01-01T00:00:00Z"], 0);
+    assert_eq!(office.pair.jo.stop(), Some(0));
+    office.pair.jo.start();
+    let browser = office.browser("operator-omar", "en");
+    wait_for("the neighbour's word", || {
+        browser.go(&office.page("/"));
+        browser.has("#reconciled").then_some(())
+    });
+    let rows = |css: &str| {
+        let script = "return [...document.querySelectorAll(arguments[0])].map(row => row.innerText)";
+        let rows = browser.run(script, &[json!(css)]);
+        rows.as_array().unwrap().iter().map(|row| row.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let shown = rows("[aria-labelledby=reconciled] tbody tr");
+    assert!(shown.len() == 1 && shown[0].contains("THE TWO SIDES DIFFER"), "{shown:?}");
+    browser.click("a[href='/ledger#reconciled']");
+    let shown = rows("[aria-labelledby=reconciled] tbody tr");
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    for (row, says) in shown.iter().zip(["agree on messages of a certain time", "DIFFER", "both sides agree"])
+    {
+        assert!(row.contains(says) && row.contains("operator"), "{shown:?}");
+    }
+    let mut wrong = String::new();
+    for language in ["en", "ar"] {
+        for (name, path) in [("operator-overview-differ", "/"), ("operator-ledger-differ", "/ledger")] {
+            browser.go(&office.page(&format!("/language/{language}?back={path}")));
+            look(&browser, name, language, &mut wrong);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 /// How many match keys a home holds.
 fn match_keys(home: &support::home::Home) -> i64 {
     home.query("SELECT count(*) FROM match_key")[0][0]

@@ -5,8 +5,8 @@ use crate::store::tally;
 /// Days that are drawn.
 pub(super) const DAYS: i64 = 14;
 /// Width of a day and height of the chart, in units of the drawing.
-const DAY_WIDTH: i64 = 40;
-const HEIGHT: i64 = 120;
+pub(super) const DAY_WIDTH: i64 = 40;
+pub(super) const HEIGHT: i64 = 120;
 
 /// A day's messages with one partner in one direction.
 #[derive(Default, Clone)]
@@ -85,15 +85,17 @@ pub(super) fn charts(counts: &[tally::Day], today: i64, date: impl Fn(i64) -> St
 
 fn draw(chart: &mut Chart) {
     chart.most = chart.days.iter().map(|day| day.accepted + day.refused).max().unwrap_or(0);
-    let most = chart.most.max(1);
-    // Whoever sends one message among millions sees it all the same.
-    let height = |count: i64| if count > 0 { (count * HEIGHT / most).max(1) } else { 0 };
     for (place, day) in (0..).zip(&mut chart.days) {
-        let (accepted, refused) = (height(day.accepted), height(day.refused));
+        let (accepted, refused) = (height(day.accepted, chart.most), height(day.refused, chart.most));
         day.left = place * DAY_WIDTH + 4;
         day.accepted_bar = (HEIGHT - accepted, accepted);
         day.refused_bar = (HEIGHT - accepted - refused, refused);
     }
+}
+
+/// Whoever sends one message among millions sees it all the same.
+pub(super) fn height(count: i64, most: i64) -> i64 {
+    if count > 0 { (count * HEIGHT / most.max(1)).max(1) } else { 0 }
 }
 
 #[cfg(test)]

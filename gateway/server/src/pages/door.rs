@@ -114,7 +114,16 @@ struct ProblemPage<'a> {
     code: String,
 }
 
-/// Refuses what another site has the browser do, and shows problems as pages to whoever asks for pages.
+/// Refuses what another site has the browser do: on the national plane it would show the reader's certificate for any resource.
+pub async fn ours(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if is_foreign(&parts) {
+        return http::problem(&Problem::new(Code::RequestForeign));
+    }
+    next.run(Request::from_parts(parts, body)).await
+}
+
+/// Shows problems as pages to whoever asks for pages.
 pub async fn humane(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let frame = Frame::of(&gateway, &parts);
@@ -122,11 +131,7 @@ pub async fn humane(State(gateway): State<Arc<Gateway>>, request: Request, next:
         .headers
         .get(header::ACCEPT)
         .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
-    let response = if is_foreign(&parts) {
-        http::problem(&Problem::new(Code::RequestForeign))
-    } else {
-        next.run(Request::from_parts(parts, body)).await
-    };
+    let response = next.run(Request::from_parts(parts, body)).await;
     if !wants_html || !is_problem(&response) {
         return response;
     }

@@ -135,6 +135,16 @@ impl Frame {
         self.language.text(&key, &[]).unwrap_or_else(|| value.to_owned())
     }
 
+    /// What a reconciliation found, as the house log states it; empty: it does not.
+    pub fn say_reconciled(&self, verdict: &str) -> String {
+        self.say(match verdict {
+            "agree" => "reconciled-agree",
+            "agree_span" => "reconciled-agree-span",
+            "differ" => "reconciled-differ",
+            _ => "reconciled-unstated",
+        })
+    }
+
     /// Where the reader may go.
     pub fn places(&self) -> Vec<&'static Place> {
         let Some(peer) = &self.peer else { return Vec::new() };

@@ -12,11 +12,14 @@ use silkgate_ledger::{Entry, Note};
 use silkgate_message::instant::Instant;
 
 use super::frame::Frame;
+use super::growth::Growth;
 use super::{failed, page};
+use crate::clock;
 use crate::gateway::Gateway;
 use crate::http;
 use crate::reading::{About, Which, logged, parameters};
 use crate::roles::NationalPeer;
+use crate::stated::Reconciliation;
 use crate::store::witness::{self, Alarm};
 use crate::store::{StoreError, ledger as stored, timestamp};
 
@@ -32,6 +35,7 @@ struct Standing {
     root: String,
     witnesses: Vec<(String, i64)>,
     stamped: Option<Instant>,
+    growth: Growth,
 }
 
 #[derive(Template)]
@@ -40,6 +44,27 @@ struct LedgerPage {
     f: Frame,
     logs: Vec<Standing>,
     alarms: Vec<Alarm>,
+    /// By partner, the newest first.
+    reconciled: Vec<(String, Vec<Reconciled>)>,
+}
+
+/// A reconciliation that the house log states.
+struct Reconciled {
+    at: Instant,
+    verdict: String,
+    by_operator: bool,
+    report: String,
+}
+
+async fn reconciled(gateway: &Gateway) -> Vec<(String, Vec<Reconciled>)> {
+    let shown = |of: Reconciliation| Reconciled {
+        at: Instant(of.at_ms),
+        verdict: of.verdict.unwrap_or_default(),
+        by_operator: of.by_operator,
+        report: of.report,
+    };
+    let all = gateway.reconciliations().await.into_iter();
+    all.map(|(partner, stated)| (partner, stated.into_iter().rev().map(shown).collect())).collect()
 }
 
 /// `GET /ledger`
@@ -66,6 +91,7 @@ pub async fn ledger(
                 size: stored::signed(head.size),
                 checkpoints: stored::signed(head.signed),
                 root: head.root.to_base64(),
+                growth: Growth::read(&mut tx, &head, clock::now().day()).await?,
                 stamped: timestamp::newest(&mut tx, head.id).await?.map(|stamp| stamp.at),
                 origin: head.origin,
                 witnesses,
@@ -74,7 +100,7 @@ pub async fn ledger(
         Ok::<_, StoreError>((logs, witness::open_alarms(&mut tx).await?))
     };
     let (logs, alarms) = read.await.map_err(failed)?;
-    Ok(page(&LedgerPage { f, logs, alarms }))
+    Ok(page(&LedgerPage { f, logs, alarms, reconciled: reconciled(&gateway).await }))
 }
 
 /// `?from=N&compare=M`

@@ -29,7 +29,7 @@ use crate::store::{Connection, StoreError, outbox};
 
 /// Versions of one record that are shown.
 const RECORD_MAX: usize = 50;
-/// Bytes of the form that opens a message.
+/// Bytes of a form with a reason.
 const FORM_MAX: usize = 4096;
 
 /// A message as it is shown.
@@ -91,11 +91,7 @@ pub async fn opened(
     request: Request,
 ) -> Result<Response, Response> {
     let Some(id) = event::uuid_v7(&id) else { return Ok(http::not_found().await) };
-    let seconds = gateway.config.limits.body_seconds;
-    let body = http::body(request, "application/x-www-form-urlencoded", FORM_MAX, seconds).await;
-    let body = body.map_err(|(problem, _)| http::problem(&problem))?;
-    let reason = form_urlencoded::parse(&body).find(|(name, _)| name == "reason");
-    let Some(reason) = reason.and_then(|(_, reason)| fit_reason(&reason)) else {
+    let Some(reason) = reason(&gateway, request).await? else {
         // Nothing is opened, so that only the message itself was looked at.
         let about = About { act: "read_message", what: format!("message {id}"), reason: None };
         let _place = logged(&gateway, &peer, about).await?;
@@ -104,6 +100,15 @@ pub async fn opened(
     let what = format!("content of message {id}");
     let _place = logged(&gateway, &peer, About { act: "read_content", what, reason: Some(reason) }).await?;
     show(&gateway, f, id, true, false).await
+}
+
+/// The reason that a form gives, as it is kept; None where it gives none.
+pub(super) async fn reason(gateway: &Gateway, request: Request) -> Result<Option<String>, Response> {
+    let seconds = gateway.config.limits.body_seconds;
+    let body = http::body(request, "application/x-www-form-urlencoded", FORM_MAX, seconds).await;
+    let body = body.map_err(|(problem, _)| http::problem(&problem))?;
+    let reason = form_urlencoded::parse(&body).find(|(name, _)| name == "reason");
+    Ok(reason.and_then(|(_, reason)| fit_reason(&reason)))
 }
 
 async fn show(

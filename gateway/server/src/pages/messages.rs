@@ -99,6 +99,16 @@ impl Asked {
         format!("/messages/export?{}", query.finish())
     }
 
+    /// The address that takes the evidence of all that the search finds.
+    fn evidence(&self) -> String {
+        format!("/messages/evidence?{}", self.query().finish())
+    }
+
+    /// The filters alone, for the record.
+    pub(super) fn selection(&self) -> String {
+        format!("/messages?{}", self.query().finish())
+    }
+
     fn query(&self) -> form_urlencoded::Serializer<'static, String> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in [

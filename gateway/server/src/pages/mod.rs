@@ -9,8 +9,10 @@ mod chart;
 mod check;
 mod content;
 mod door;
+mod evidence;
 mod export;
 mod frame;
+mod growth;
 mod language;
 mod ledger;
 mod message;
@@ -18,6 +20,7 @@ mod messages;
 mod overview;
 mod partners;
 mod prove;
+mod purposes;
 mod reads;
 mod schemas;
 
@@ -28,14 +31,16 @@ use axum::response::Response;
 
 pub use assets::asset;
 pub use check::{check, form};
-pub use door::{enter, humane, link, of_session, switch};
+pub use door::{enter, humane, link, of_session, ours, switch};
+pub use evidence::{of_message as evidence_of_message, of_search as evidence_of_search};
 pub use export::export;
 pub use ledger::{ledger, log};
 pub use message::{message, opened};
 pub use messages::messages;
 pub use overview::overview;
-pub use partners::{partner, partners, purposes};
+pub use partners::{partner, partners};
 pub use prove::proof;
+pub use purposes::{legal_bases, purposes};
 pub use reads::reads;
 pub use schemas::{schema, schemas};
 

@@ -10,14 +10,14 @@ use axum::response::Response;
 use silkgate_message::instant::Instant;
 
 use super::chart::{self, Chart};
-use super::frame::Frame;
+use super::frame::{Frame, Whole};
 use super::{failed, page};
 use crate::clock;
-use crate::figures::Reconciled;
 use crate::gateway::Gateway;
 use crate::operations::{self, certificates};
 use crate::reading::{About, logged};
 use crate::roles::NationalPeer;
+use crate::stated::{AGREE, AGREE_SPAN, DIFFER};
 use crate::store::ledger::Head;
 use crate::store::{StoreError, delivery, ledger, message, outbox, tally, witness};
 
@@ -53,6 +53,40 @@ struct Witnessed {
     cosigned: i64,
 }
 
+/// The last reconciliation with a partner.
+struct Reconciled {
+    partner: String,
+    at: Instant,
+    /// `agree`, `differ`, or empty where the log does not say.
+    verdict: String,
+    /// Messages of which both tell the same, and others: of one since this start.
+    counts: Option<(i64, i64)>,
+}
+
+/// The last reconciliation with each partner: what this process knows of it, or else what the house log states.
+async fn reconciled(gateway: &Gateway) -> Vec<Reconciled> {
+    let mut all: BTreeMap<String, Reconciled> = BTreeMap::new();
+    for (partner, stated) in gateway.reconciliations().await {
+        // That some messages agree says nothing of those that did not.
+        let mut whole = stated.iter().filter(|of| of.verdict.as_deref() != Some(AGREE_SPAN));
+        let Some(last) = whole.next_back() else { continue };
+        let (at, verdict) = (Instant(last.at_ms), last.verdict.clone().unwrap_or_default());
+        all.insert(partner.clone(), Reconciled { partner, at, verdict, counts: None });
+    }
+    for (partner, found) in gateway.figures.reconciled() {
+        let partner = partner.to_string();
+        // A command's may be newer.
+        if all.get(&partner).is_some_and(|stated| stated.at > found.at) {
+            continue;
+        }
+        let others = found.differences + found.inconsistent;
+        let verdict = if others == 0 { AGREE } else { DIFFER }.to_owned();
+        let counts = Some((found.both.whole(), others.whole()));
+        all.insert(partner.clone(), Reconciled { partner, at: found.at, verdict, counts });
+    }
+    all.into_values().collect()
+}
+
 /// Until when a certificate is valid.
 struct Ending {
     name: &'static str,
@@ -72,7 +106,7 @@ struct Page {
     sending: Vec<Queue>,
     delivering: Vec<Queue>,
     witnessed: Vec<Witnessed>,
-    reconciled: Vec<(String, Reconciled)>,
+    reconciled: Vec<Reconciled>,
     certificates: Vec<Ending>,
 }
 
@@ -111,8 +145,7 @@ pub async fn overview(
         .collect();
     certificates.sort_by_key(|certificate| certificate.until);
     certificates.truncate(CERTIFICATES_MAX);
-    let reconciled = gateway.figures.reconciled();
-    let reconciled: Vec<_> = reconciled.into_iter().map(|(of, found)| (of.to_string(), found)).collect();
+    let reconciled = reconciled(&gateway).await;
     let today = now.day();
     let mut shown = Page {
         charts: chart::charts(&stored.counts, today, |day| Instant::of_day(day).date()),
@@ -137,8 +170,8 @@ pub async fn overview(
         }
     };
     add("attention-alarms", stored.alarms, "/ledger");
-    let differ = |(_, found): &&(String, Reconciled)| found.differences + found.inconsistent > 0;
-    add("attention-reconciled", shown.reconciled.iter().filter(differ).count(), "/ledger");
+    let differ = shown.reconciled.iter().filter(|found| found.verdict == DIFFER).count();
+    add("attention-reconciled", differ, "/ledger#reconciled");
     add("attention-dead", usize::try_from(stored.dead).unwrap_or(0), "/messages?verdict=undelivered");
     add("attention-waiting", shown.sending.iter().filter(|queue| queue.is_long).count(), "#queues");
     add("attention-handover", shown.delivering.iter().filter(|queue| queue.is_long).count(), "#queues");

@@ -1,4 +1,4 @@
-//! Partners: their cards and certificates, what was agreed, and for which purposes data may be used.
+//! Partners: their cards and certificates, and what was agreed.
 
 use std::sync::Arc;
 
@@ -60,12 +60,15 @@ pub async fn partners(
 }
 
 /// One type in one direction, as agreed.
-struct Agreed {
-    direction: &'static str,
-    clause: Clause,
+pub struct Agreed {
+    /// `receive` or `send`.
+    pub direction: &'static str,
+    /// The clause.
+    pub clause: Clause,
 }
 
-fn agreed(agreement: &Agreement) -> Vec<Agreed> {
+/// All that an agreement allows.
+pub(super) fn agreed(agreement: &Agreement) -> Vec<Agreed> {
     let both = [Direction::Receive, Direction::Send].into_iter();
     both.flat_map(|direction| {
         let clauses = agreement.clauses(direction).iter().cloned();
@@ -119,35 +122,4 @@ pub async fn partner(
         clauses: agreed(&partner.agreement),
         agreement: partner.agreement.to_toml(),
     }))
-}
-
-/// The purposes that are agreed with one partner.
-struct Purposes {
-    country: String,
-    clauses: Vec<Agreed>,
-    retention_days: i64,
-}
-
-#[derive(Template)]
-#[template(path = "purposes.html")]
-struct PurposesPage {
-    f: Frame,
-    partners: Vec<Purposes>,
-}
-
-/// `GET /purposes`: what data of each type may be used for, and how long it is kept, by partner.
-pub async fn purposes(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(peer): Extension<NationalPeer>,
-    f: Frame,
-) -> Result<Response, Response> {
-    let about = About { act: "read_purposes", what: "purposes".to_owned(), reason: None };
-    let _place = logged(&gateway, &peer, about).await?;
-    let directory = gateway.directory();
-    let partners = directory.partners().map(|partner| Purposes {
-        country: partner.country.to_string(),
-        clauses: agreed(&partner.agreement),
-        retention_days: i64::from(partner.agreement.retention_days),
-    });
-    Ok(page(&PurposesPage { partners: partners.collect(), f }))
 }

@@ -25,7 +25,33 @@ pub struct Said {
     cards: BTreeSet<String>,
     /// Our certificates and keys, by part.
     loaded: BTreeMap<String, String>,
+    /// The last reconciliations with each partner, the oldest first.
+    reconciled: BTreeMap<String, Vec<Reconciliation>>,
 }
+
+/// A reconciliation with a partner, as the house log states it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reconciliation {
+    /// When it was noted, milliseconds since 1970, UTC.
+    pub at_ms: i64,
+    /// [`AGREE`], [`AGREE_SPAN`] or [`DIFFER`]; None: noted by a version that did not say.
+    pub verdict: Option<String>,
+    /// Whether an operator had it done, and not the gateway by itself.
+    pub by_operator: bool,
+    /// SHA-256 of the report, base64url.
+    pub report: String,
+}
+
+/// What the house log calls a reconciliation.
+pub const RECONCILED: &str = "reconciled";
+/// Its `code` where both sides tell the same.
+pub const AGREE: &str = "agree";
+/// The same where only messages of a certain time were compared.
+pub const AGREE_SPAN: &str = "agree_span";
+/// Its `code` where they do not.
+pub const DIFFER: &str = "differ";
+/// Reconciliations with one partner that are remembered.
+const RECONCILED_MAX: usize = 5;
 
 #[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
 struct OfPartner {
@@ -67,6 +93,18 @@ impl Said {
             }
             ("own_card" | "partner_add", Some(digest)) => {
                 self.cards.insert(digest);
+            }
+            (RECONCILED, Some(report)) => {
+                let of = self.reconciled.entry(entry.to.clone().unwrap_or_default()).or_default();
+                of.push(Reconciliation {
+                    at_ms: entry.at.unix_ms(),
+                    verdict: entry.code.clone(),
+                    by_operator: entry.role.is_some(),
+                    report,
+                });
+                let beyond = of.len().saturating_sub(RECONCILED_MAX);
+                of.drain(..beyond);
+                return;
             }
             (what, Some(digest)) => {
                 if let Some(part) = what.strip_suffix("_loaded") {
@@ -110,6 +148,11 @@ impl Said {
     /// The digest of what the house log stated last of a part of our keys.
     pub fn loaded(&self, part: &str) -> Option<&str> {
         self.loaded.get(part).map(String::as_str)
+    }
+
+    /// The last reconciliations by partner, the oldest first.
+    pub fn reconciled(&self) -> &BTreeMap<String, Vec<Reconciliation>> {
+        &self.reconciled
     }
 
     /// Whether the house log states that card.
@@ -182,4 +225,30 @@ fn by_partner(differences: &[Difference]) -> BTreeMap<Country, String> {
         found.entry(country).and_modify(|all| *all = format!("{all}; {what}")).or_insert(what);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use silkgate_ledger::entry::UtcMillis;
+
+    use super::*;
+
+    #[test]
+    fn the_last_reconciliations_of_each_partner_are_remembered() {
+        let mut said = Said::default();
+        let mut note = |at_ms: i64, partner: &str, code: Option<&str>| {
+            let mut entry = Entry::new(Kind::Admin, UtcMillis::from_unix_ms(at_ms).unwrap());
+            entry.what = Some(RECONCILED.to_owned());
+            entry.to = Some(partner.to_owned());
+            entry.code = code.map(str::to_owned);
+            entry.digest = Some(Hash::from_bytes([7; 32]));
+            said.house(&Entry::parse(&entry.encode().unwrap()).unwrap());
+        };
+        note(1, "SA", None);
+        (1..=7).for_each(|at| note(at, "JO", Some(if at == 7 { DIFFER } else { AGREE })));
+        let times = |of: &str| said.reconciled()[of].iter().map(|of| of.at_ms).collect::<Vec<_>>();
+        assert_eq!((times("SA"), times("JO")), (vec![1], vec![3, 4, 5, 6, 7]));
+        assert_eq!(said.reconciled()["JO"][4].verdict.as_deref(), Some(DIFFER));
+        assert!(said.partners.is_empty(), "nothing comes into force by it");
+    }
 }

@@ -123,6 +123,42 @@ pub async fn among(conn: &mut Connection, filter: &Filter, seqs: &[i64]) -> Resu
     Ok(rows)
 }
 
+/// Accepted messages of one partner, direction, type and purpose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The partner's state.
+    pub partner: String,
+    /// `received` or `sent`.
+    pub direction: String,
+    /// `type`.
+    pub kind: String,
+    /// `purpose`; None: taken by a version that did not note it.
+    pub purpose: Option<String>,
+    /// How many.
+    pub messages: i64,
+}
+
+/// What accepted messages after `after` are for, the most frequent first within a partner, at most `limit` lines.
+pub async fn uses(conn: &mut Connection, after: i64, limit: usize) -> Result<Vec<Use>, StoreError> {
+    let text = format!(
+        "SELECT partner, direction, type, purpose, count(*) FROM message WHERE seq > $1{}
+         GROUP BY 1, 2, 3, 4 ORDER BY 1, 5 DESC, 2, 3, 4 LIMIT {limit}",
+        Verdict::Accepted.condition()
+    );
+    // A constant of this file and a number.
+    let rows = sql(AssertSqlSafe(text)).bind(after).fetch_all(conn).await?;
+    let read = |row: &super::sql::Row| {
+        Ok(Use {
+            partner: row.get(0)?,
+            direction: row.get(1)?,
+            kind: row.get(2)?,
+            purpose: row.get(3)?,
+            messages: row.get(4)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
 async fn read(
     conn: &mut Connection,
     rest: String,

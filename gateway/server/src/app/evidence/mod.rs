@@ -1,10 +1,9 @@
 //! `silkgate evidence`: what proves a message, in one file.
 
-mod gather;
-mod lists;
 mod query;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Result, anyhow, bail};
 use silkgate_evidence::bundle::MESSAGES_MAX;
@@ -12,6 +11,7 @@ use silkgate_message::event;
 
 use super::init::write_private;
 use super::{Cx, Found, admin};
+use crate::evidence::{self, Exporter};
 use crate::store::message;
 use crate::store::search::{self, Filter};
 use crate::{clock, keys};
@@ -72,31 +72,24 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
     if rows.len() > MESSAGES_MAX {
         bail!("more than {MESSAGES_MAX} messages fit; narrow the query");
     }
-    let gathered = gather::gather(&store, &mut tx, config.country(), &rows, args.schemas.as_deref()).await?;
-    if !gathered.has_certificate(config.country(), &certificate) {
-        bail!(
-            "our signing certificate is on no card of ours yet: print the card with `silkgate card`, and hand it to partners"
-        );
-    }
-    let messages = gathered.messages();
-    let bytes = gathered.bundle.finish(&config.party, clock::now(), &key)?;
-    // What we hand to a judge must hold before one: else the store is at fault, and its audit says where.
-    let judged = silkgate_evidence::judge(&bytes, &[]);
-    if let Some(failed) = judged.checks.iter().find(|check| !check.passed) {
-        bail!("the bundle would not verify ({}: {}); run `silkgate audit verify`", failed.check, failed.says);
-    }
+    let exporter =
+        Exporter { country: config.country(), party: config.party, key: Arc::new(key), certificate };
+    let mut tell = |done: String| eprintln!("silkgate: {done}");
+    let schemas = args.schemas.as_deref();
+    let made = evidence::make(&store, &mut tx, exporter, &rows, schemas, clock::now(), &mut tell).await?;
     let path = args.out.unwrap_or_else(|| PathBuf::from(format!("{name}.zip")));
     // Evidence that is there already is never replaced. Messages are personal data: for the owner's eyes only.
-    write_private(&path, &bytes, 0o600)?;
+    write_private(&path, &made.bytes, 0o600)?;
     let report = serde_json::json!({
-        "file": path.display().to_string(), "bytes": bytes.len(), "messages": messages, "checks": judged.checks.len(),
+        "file": path.display().to_string(), "bytes": made.bytes.len(), "messages": made.messages, "checks": made.checks,
     });
     cx.print(&report, || {
         format!(
-            "{}: {messages} message(s), {} bytes, {} checks passed. `silkgate verify` or docs/verify.py judges it anywhere.",
+            "{}: {} message(s), {} bytes, {} checks passed. `silkgate verify` or docs/verify.py judges it anywhere.",
             path.display(),
-            bytes.len(),
-            judged.checks.len()
+            made.messages,
+            made.bytes.len(),
+            made.checks
         )
     })?;
     Ok(Found::Good)

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use silkgate_ledger::entry::Kind;
+use silkgate_ledger::entry::{Entry, Kind};
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
-use super::admin::{self, Act, Where};
+use super::admin;
 use super::client::Client;
 use super::{Cx, Found, both_times};
 use crate::accept::{Note, NoteLog, Work, entry_at};
@@ -21,6 +21,7 @@ use crate::directory::Partner;
 use crate::figures::Reconciled;
 use crate::gateway::Gateway;
 use crate::keys::Identity;
+use crate::stated::{AGREE, AGREE_SPAN, DIFFER, RECONCILED};
 use crate::store::ledger::hash;
 use crate::store::{Store, partner, revocation};
 use compare::Report;
@@ -55,8 +56,12 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     let identity = Identity::partner_plane(&cx.home)?;
     let report = once(&store, &partner, identity, (args.from, args.to)).await?;
     let digest = Digest::of(&serde_json::to_vec(&report)?);
-    let act = Act { log: Where::House, what: RECONCILED, digest: Some(digest), about: Some(args.partner) };
-    admin::commit(cx, store.write().await?, &[act]).await?;
+    let mut entry = noted(args.partner, &report, digest, clock::now());
+    if report.agrees() && (args.from.is_some() || args.to.is_some()) {
+        entry.code = Some(AGREE_SPAN.to_owned());
+    }
+    entry.role = Some("operator".to_owned());
+    admin::commit_entries(cx, store.write().await?, &[entry]).await?;
     cx.print(&report, || text(&report))?;
     Ok(if report.agrees() { Found::Good } else { Found::Wrong })
 }
@@ -64,8 +69,15 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
 /// For one partner's log, so that a slow one does not keep the others waiting.
 const READ_WITHIN: Duration = Duration::from_secs(1800);
 
-/// What the house log calls it.
-const RECONCILED: &str = "reconciled";
+/// The entry in the house log.
+fn noted(partner: Country, report: &Report, digest: Digest, at: Instant) -> Entry {
+    let mut entry = entry_at(Kind::Admin, at);
+    entry.what = Some(RECONCILED.to_owned());
+    entry.code = Some(if report.agrees() { AGREE } else { DIFFER }.to_owned());
+    entry.digest = Some(hash(digest));
+    entry.to = Some(partner.to_string());
+    entry
+}
 
 /// Reads the partner's log and compares.
 async fn once(
@@ -127,18 +139,15 @@ pub(super) async fn regularly(gateway: Arc<Gateway>) {
             };
             gateway.figures.note(partner.country, found);
             if report.agrees() {
-                tracing::info!(partner = %partner.country, verdict = %"agree", both = report.both, "reconciled: both sides agree");
+                tracing::info!(partner = %partner.country, verdict = AGREE, both = report.both, "reconciled: both sides agree");
             } else {
                 tracing::error!(
-                    partner = %partner.country, verdict = %"differ", differences, inconsistent = report.inconsistent.len(),
+                    partner = %partner.country, verdict = DIFFER, differences, inconsistent = report.inconsistent.len(),
                     "reconciled: THE TWO SIDES DIFFER; `silkgate reconcile` names each message"
                 );
             }
-            let digest = serde_json::to_vec(&report).ok().map(|report| hash(Digest::of(&report)));
-            let mut entry = entry_at(Kind::Admin, clock::now());
-            entry.what = Some(RECONCILED.to_owned());
-            entry.digest = digest;
-            entry.to = Some(partner.country.to_string());
+            let Ok(bytes) = serde_json::to_vec(&report) else { continue };
+            let entry = noted(partner.country, &report, Digest::of(&bytes), found.at);
             gateway.accept.commit(Work::Note(Box::new(Note { log: NoteLog::House, entry }))).await;
         }
     }

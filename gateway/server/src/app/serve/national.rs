@@ -67,8 +67,10 @@ fn resources() -> Vec<Resource> {
         page(read("/", &[Operator, Auditor, DataProtection], pages::overview)),
         page(read("/messages", &[Auditor], pages::messages)),
         page(read("/messages/export", &[Auditor], pages::export)),
+        page(write("/messages/evidence", &[Auditor], pages::evidence_of_search)),
         page(read("/messages/{id}", &[Auditor], pages::message)),
         page(write("/messages/{id}", &[Auditor], pages::opened)),
+        page(write("/messages/{id}/evidence", &[Auditor], pages::evidence_of_message)),
         page(read("/messages/{id}/proof", &[Auditor], pages::proof)),
         page(read("/ledger", &[Operator, Auditor, DataProtection], pages::ledger)),
         page(read("/ledger/{log}", &[Auditor, DataProtection], pages::log)),
@@ -79,6 +81,7 @@ fn resources() -> Vec<Resource> {
         page(read("/check", &[Operator, Auditor, DataProtection], pages::form)),
         page(write("/check", &[Operator, Auditor, DataProtection], pages::check)),
         page(read("/purposes", &[Auditor, DataProtection], pages::purposes)),
+        page(write("/purposes", &[Auditor, DataProtection], pages::legal_bases)),
         page(read("/reads", &[Auditor, DataProtection], pages::reads)),
         page(read("/language/{code}", &[Operator, Auditor, DataProtection], pages::switch)),
         page(read("/assets/{name}", &[Operator, Auditor, DataProtection], pages::asset)),
@@ -94,8 +97,10 @@ pub(crate) fn national_routes(gateway: &Arc<Gateway>) -> Router {
     let (for_people, others): (Vec<_>, Vec<_>) =
         resources().into_iter().partition(|resource| resource.is_page);
     let humane = middleware::from_fn_with_state(gateway.clone(), pages::humane);
+    let ours = middleware::from_fn(pages::ours);
     routes(gateway, others)
-        .merge(routes(gateway, for_people).layer(humane))
+        .layer(ours.clone())
+        .merge(routes(gateway, for_people).layer(ours).layer(humane))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .with_state(gateway.clone())
@@ -109,6 +114,7 @@ pub(super) fn page_routes(gateway: &Arc<Gateway>) -> Router {
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(middleware::from_fn_with_state(gateway.clone(), pages::of_session))
         .route("/open/{link}", get(pages::enter))
+        .layer(middleware::from_fn(pages::ours))
         .layer(middleware::from_fn_with_state(gateway.clone(), pages::humane))
         .with_state(gateway.clone())
 }

@@ -12,6 +12,7 @@ use silkgate_message::catalogue::{Catalogue, edition};
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::party::Country;
 
+use super::Tell;
 use super::lists::Listed;
 use crate::store::kept::Lists;
 use crate::store::ledger::{self, Head, hash};
@@ -25,15 +26,11 @@ const PAGE: u32 = 1_000;
 pub(super) struct Gathered {
     pub(super) bundle: Bundle,
     cards: Vec<(Card, Vec<u8>)>,
-    messages: usize,
+    /// How many messages.
+    pub(super) messages: usize,
 }
 
 impl Gathered {
-    /// How many messages.
-    pub(super) fn messages(&self) -> usize {
-        self.messages
-    }
-
     /// Whether a card of that state holds the certificate.
     pub(super) fn has_certificate(&self, country: Country, certificate: &SigningCertificate) -> bool {
         of_state(&self.cards, country)
@@ -48,7 +45,7 @@ struct Item<'r> {
     row: Option<&'r Message>,
 }
 
-/// What one reading of a log found.
+/// What one reading of a log found; no more than the wanted messages ask for, however long the log is.
 #[derive(Default)]
 pub(super) struct Found {
     /// `card` and `agreement` as they came into force: index, which, digest.
@@ -65,13 +62,34 @@ pub(super) struct Found {
     pub(super) partner: Option<Country>,
 }
 
-/// Gathers everything about these messages. `own` is our state.
+/// What is looked for in the logs.
+struct Wanted {
+    digests: HashSet<Hash>,
+    /// Log and index of the messages' entries.
+    entries: HashSet<(i64, u64)>,
+    /// Ids and sources of messages received.
+    ids: HashSet<(String, String)>,
+}
+
+impl Wanted {
+    fn of(rows: &[Message]) -> Self {
+        let received = rows.iter().filter(|row| row.way == Way::Received);
+        Self {
+            digests: rows.iter().map(|row| hash(row.digest)).collect(),
+            entries: rows.iter().map(|row| (row.log, row.entry)).collect(),
+            ids: received.map(|row| (row.id.to_string(), row.source.clone())).collect(),
+        }
+    }
+}
+
+/// Gathers everything about these messages. `own` is our state; `tell` hears how far it has come.
 pub(super) async fn gather(
     store: &Store,
     conn: &mut Connection,
     own: Country,
     rows: &[Message],
     schemas: Option<&Path>,
+    tell: Tell<'_>,
 ) -> Result<Gathered> {
     let heads = ledger::heads(conn).await?;
     let states: HashSet<&str> = rows.iter().map(|row| row.partner.as_str()).chain([own.as_str()]).collect();
@@ -82,12 +100,12 @@ pub(super) async fn gather(
             cards.push((card, bytes));
         }
     }
-    let wanted: HashSet<Hash> = rows.iter().map(|row| hash(row.digest)).collect();
+    let wanted = Wanted::of(rows);
     let mut found = HashMap::new();
     let given_up = rows.iter().any(|row| matches!(row.state, State::Dead | State::Dropped));
     for head in &heads {
         if rows.iter().any(|row| row.log == head.id) || (head.partner.is_none() && given_up) {
-            let mut read = read(conn, head, &wanted).await?;
+            let mut read = read(conn, head, &wanted, tell).await?;
             read.lists.take(conn, head.id).await?;
             found.insert(head.id, read);
         }
@@ -103,7 +121,7 @@ pub(super) async fn gather(
     cards.iter().for_each(|(_, bytes)| bundle.card(bytes.clone()));
     for (at, plan) in plans.iter().enumerate() {
         if at > 0 && at % 100 == 0 {
-            eprintln!("silkgate: {at} of {} messages", plans.len());
+            tell(format!("{at} of {} messages", plans.len()));
         }
         let lists = gathering.lists(conn, plan, &sizes, &mut listed).await?;
         let parts = gathering.parts(conn, plan, &sizes, lists.as_deref()).await?;
@@ -130,7 +148,7 @@ fn items<'r>(rows: &'r [Message], found: &HashMap<i64, Found>) -> Vec<Item<'r>> 
 }
 
 /// Reads a whole log once.
-async fn read(conn: &mut Connection, head: &Head, wanted: &HashSet<Hash>) -> Result<Found> {
+async fn read(conn: &mut Connection, head: &Head, wanted: &Wanted, tell: Tell<'_>) -> Result<Found> {
     let mut found = Found { partner: head.partner, ..Found::default() };
     let mut next = 0;
     loop {
@@ -138,20 +156,20 @@ async fn read(conn: &mut Connection, head: &Head, wanted: &HashSet<Hash>) -> Res
         let Some((newest, _)) = page.last() else { return Ok(found) };
         next = newest + 1;
         if next % 100_000 == 0 {
-            eprintln!("silkgate: {next} of {} entries of {}", head.size, head.origin);
+            tell(format!("{next} of {} entries of {}", head.size, head.origin));
         }
         for (index, body) in page {
             let entry =
                 Entry::parse(&body).map_err(|error| anyhow!("entry {index} of {}: {error}", head.origin))?;
-            found.note(index, entry, wanted);
+            found.note((head.id, index), entry, wanted);
         }
     }
 }
 
 impl Found {
-    fn note(&mut self, index: u64, entry: Entry, wanted: &HashSet<Hash>) {
+    fn note(&mut self, (log, index): (i64, u64), entry: Entry, wanted: &Wanted) {
         self.lists.state(index, &entry);
-        let about = entry.jws.filter(|jws| wanted.contains(jws));
+        let about = entry.jws.filter(|jws| wanted.digests.contains(jws));
         match (entry.kind, entry.what, entry.digest) {
             (Kind::Admin, Some(what), Some(digest)) if what == "card" || what == "agreement" => {
                 self.in_force.push((index, what, digest));
@@ -161,10 +179,12 @@ impl Found {
             }
             (Kind::Erased, _, _) => {
                 let of = entry.of.and_then(|of| of.parse().ok());
-                self.erased.extend(of.map(|of: u64| (of, index)));
+                self.erased
+                    .extend(of.filter(|of| wanted.entries.contains(&(log, *of))).map(|of| (of, index)));
             }
             (Kind::Rejected, _, _) if entry.code.as_deref() == Some("id_conflict") => {
-                self.conflicts.extend(entry.id.zip(entry.from).map(|(id, from)| (id, from, index)));
+                let of = entry.id.zip(entry.from).filter(|of| wanted.ids.contains(of));
+                self.conflicts.extend(of.map(|(id, from)| (id, from, index)));
             }
             _ => {}
         }
