@@ -11,7 +11,7 @@ use silkgate_ledger::{
 use silkgate_message::party::Country;
 
 use crate::store::ledger::{self, EntryRow, Head};
-use crate::store::{Connection, StoreError};
+use crate::store::{Connection, Script, StoreError};
 
 /// The keys of our logs. Each signs every checkpoint; others can follow while the gateway runs.
 #[derive(Clone, Default)]
@@ -152,6 +152,14 @@ impl Growth<'_> {
     /// Signs one checkpoint per grown log, in ascending log id, and writes everything. The caller
     /// commits: only then may a receipt leave.
     pub async fn finish(self, conn: &mut Connection) -> Result<Grown, StoreError> {
+        let mut script = Script::default();
+        let grown = self.finish_in(&mut script)?;
+        script.run(conn).await?;
+        Ok(grown)
+    }
+
+    /// The same, written with what else the script holds.
+    pub fn finish_in(self, script: &mut Script) -> Result<Grown, StoreError> {
         let corrupt =
             |what: &str, error: &dyn std::fmt::Display| StoreError::Corrupt(format!("{what}: {error}"));
         let mut proofs = HashMap::new();
@@ -173,14 +181,13 @@ impl Growth<'_> {
                 proofs.insert((*log, row.index), proof.encode());
             }
             let tiles = edge.take_changed().into_iter().map(|(id, tile)| (id, tile.to_bytes()));
-            ledger::put_tiles(conn, *log, &tiles.collect::<Vec<_>>()).await?;
-            ledger::move_head(conn, *log, *old_size, edge.size(), &root).await?;
+            ledger::put_tiles(script, *log, tiles);
+            ledger::move_head(script, *log, *old_size, edge.size(), &root);
             signed_notes.insert(*log, (edge.size(), note.encode()));
         }
-        ledger::insert_entries(conn, &self.added).await?;
-        for (log, (size, note)) in &signed_notes {
-            ledger::put_checkpoint(conn, *log, *size, note).await?;
-        }
+        ledger::insert_entries(script, self.added);
+        let notes = signed_notes.iter().map(|(log, (size, note))| (*log, *size, note.as_slice()));
+        ledger::put_checkpoints(script, notes);
         Ok(Grown { proofs, signed: signed_notes })
     }
 }

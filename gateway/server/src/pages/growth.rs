@@ -98,9 +98,9 @@ mod tests {
     use silkgate_ledger::tree::EMPTY_ROOT;
 
     use super::*;
-    use crate::store::Store;
     use crate::store::ledger::EntryRow;
     use crate::store::memory::Memory;
+    use crate::store::{Script, Store};
 
     #[test]
     fn a_log_grows_by_what_its_sizes_differ() {
@@ -139,8 +139,10 @@ mod tests {
             EntryRow { log, index, body: entry.encode().unwrap() }
         };
         let rows: Vec<EntryRow> = (0..).zip(times).map(row).collect();
-        ledger::insert_entries(&mut tx, &rows).await.unwrap();
-        ledger::move_head(&mut tx, log, 0, 7, &EMPTY_ROOT).await.unwrap();
+        let mut script = Script::default();
+        ledger::insert_entries(&mut script, rows);
+        ledger::move_head(&mut script, log, 0, 7, &EMPTY_ROOT);
+        script.run(&mut tx).await.unwrap();
         let head = ledger::heads(&mut tx).await.unwrap().remove(0);
         let growth = Growth::read(&mut tx, &head, today).await.unwrap();
         let grown: Vec<i64> = growth.days.iter().map(|day| day.entries).collect();

@@ -9,9 +9,9 @@ use super::fault;
 use super::sql::{Row, Value, sql};
 use super::{Connection, StoreError};
 
-/// Rows of one statement on SQLite, at most. A piece has room for a power of two of them, so that few statements stay in the
-/// connection's cache; where that is more than there are, the rest are NULL, and left out.
-const PIECE_MAX: usize = 64;
+/// Rows of one statement on SQLite, at most: a power of two, as every number of them is, so that few statements stay in the
+/// connection's cache.
+pub(super) const PIECE_MAX: usize = 64;
 
 /// Inserts rows of equal kinds. `head` is `INSERT INTO table (columns)`, `tail` what follows the rows, such as
 /// `ON CONFLICT DO NOTHING`; both are constants of the caller, or names out of our own schema. The number of rows inserted or
@@ -35,10 +35,8 @@ pub async fn insert_all(
         return Ok(inserted);
     }
     let mut inserted = 0;
-    for (tuples, values) in pieces(width, rows) {
-        // The first column of no table of ours may be NULL.
-        let text = format!("{head} SELECT * FROM (VALUES {tuples}) WHERE column1 IS NOT NULL {tail}");
-        let query = sql(AssertSqlSafe(text));
+    for (tuples, values) in pieces(width, None, rows) {
+        let query = sql(AssertSqlSafe(format!("{head} VALUES {tuples} {tail}")));
         inserted += query.bind_all(values).execute(conn).await?;
     }
     Ok(inserted)
@@ -64,24 +62,30 @@ pub async fn fetch_among(
         return Ok(rows.into_iter().map(Row::Postgres).collect());
     }
     let mut found = Vec::new();
-    for (tuples, values) in pieces(width, keys) {
+    // Nothing is equal to NULL.
+    for (tuples, values) in pieces(width, Some(room_for(keys.len())), keys) {
         let query = sql(AssertSqlSafe(format!("{head} (VALUES {tuples}) {tail}")));
         found.append(&mut query.bind_all(values).fetch_all(conn).await?);
     }
     Ok(found)
 }
 
-/// Rows in pieces: placeholders, and their values; those that get none are NULL. The placeholders have no numbers: sqlx asks
-/// SQLite for the name of each, which looks through all names for it.
-fn pieces(width: usize, rows: Vec<Vec<Value>>) -> Vec<(String, Vec<Value>)> {
+/// Rows in pieces: placeholders, and their values. With a `room` each piece has as many placeholders; those that get no value are
+/// NULL. The placeholders have no numbers: sqlx asks SQLite for the name of each, which looks through all names for it.
+pub(super) fn pieces(width: usize, room: Option<usize>, rows: Vec<Vec<Value>>) -> Vec<(String, Vec<Value>)> {
     let tuple = format!("({})", vec!["?"; width].join(", "));
     let mut rows = rows.into_iter();
     let mut pieces = Vec::new();
     while rows.len() > 0 {
-        let room = rows.len().next_power_of_two().min(PIECE_MAX);
+        let room = room.unwrap_or_else(|| 1 << rows.len().min(PIECE_MAX).ilog2());
         pieces.push((vec![tuple.as_str(); room].join(", "), rows.by_ref().take(room).flatten().collect()));
     }
     pieces
+}
+
+/// The room for so many rows.
+pub(super) fn room_for(rows: usize) -> usize {
+    rows.next_power_of_two().min(PIECE_MAX)
 }
 
 /// PostgreSQL takes each column as one array.

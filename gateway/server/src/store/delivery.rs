@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 
-use super::bulk::{fetch_among, insert_all};
+use super::bulk::fetch_among;
 use super::message::State;
 use super::outbox::{Lease, rank};
 use super::sql::{Row, either, sql};
-use super::{Connection, StoreError};
+use super::{Connection, Script, StoreError};
 
 /// `what` of a house entry that speaks of a hand-over, and not of a message on its way to a partner.
 pub const OF_DELIVERY: &str = "delivery";
@@ -140,9 +140,15 @@ impl Waiting {
     }
 }
 
-/// Puts messages up for hand-over, in this order; each behind what of its record is still open.
-pub async fn insert_many(conn: &mut Connection, rows: &[Waiting]) -> Result<(), StoreError> {
-    let (mut counts, mut open) = (counted(conn, rows).await?, open_lanes(conn, rows).await?);
+/// Puts messages up for hand-over, in this order; each behind what of its record is still open. Messages from `new` on are the
+/// transaction's own.
+pub async fn insert_many(
+    conn: &mut Connection,
+    script: &mut Script,
+    rows: &[Waiting],
+    new: i64,
+) -> Result<(), StoreError> {
+    let (mut counts, mut open) = (counted(conn, rows, new).await?, open_lanes(conn, rows).await?);
     let mut made = Vec::with_capacity(rows.len());
     for row in rows {
         let n = counts.entry(row.seq).or_insert(0);
@@ -160,13 +166,14 @@ pub async fn insert_many(conn: &mut Connection, rows: &[Waiting]) -> Result<(), 
         ]);
     }
     let head = "INSERT INTO delivery (seq, n, recipient, partner, subject, notice, priority, waits)";
-    insert_all(conn, head, "", made).await?;
+    script.insert(head, "", made);
     Ok(())
 }
 
 /// How many hand-overs these messages have already, of those that have any.
-async fn counted(conn: &mut Connection, rows: &[Waiting]) -> Result<HashMap<i64, i64>, StoreError> {
-    let keys = rows.iter().map(|row| vec![row.seq.into()]).collect();
+async fn counted(conn: &mut Connection, rows: &[Waiting], new: i64) -> Result<HashMap<i64, i64>, StoreError> {
+    let known = rows.iter().filter(|row| row.seq < new);
+    let keys = known.map(|row| vec![row.seq.into()]).collect();
     let head = "SELECT seq, count(*) FROM delivery WHERE seq IN";
     let found = fetch_among(conn, head, keys, "GROUP BY seq").await?;
     found.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()

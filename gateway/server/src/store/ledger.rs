@@ -4,9 +4,8 @@ use silkgate_ledger::tree::{Hash, Tile, TileId, Tiles};
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
-use super::bulk::insert_all;
 use super::sql::sql;
-use super::{Connection, StoreError, ascending, bytes32};
+use super::{Connection, Script, StoreError, ascending, bytes32};
 
 /// A log and how far it has come.
 #[derive(Clone, Debug)]
@@ -88,44 +87,26 @@ pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
 }
 
 /// Moves the head from `old_size` to a size whose checkpoint is signed: compare and swap, so that two writers can never fork a log.
-pub async fn move_head(
-    conn: &mut Connection,
-    log: i64,
-    old_size: u64,
-    size: u64,
-    root: &Hash,
-) -> Result<(), StoreError> {
-    let done = sql("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3 AND size = $4")
-        .bind(signed(size))
-        .bind(root.as_bytes().to_vec())
-        .bind(log)
-        .bind(signed(old_size))
-        .execute(conn)
-        .await?;
-    if done == 1 { Ok(()) } else { Err(corrupt("another writer moved the log's head")) }
+pub fn move_head(script: &mut Script, log: i64, old_size: u64, size: u64, root: &Hash) {
+    let text =
+        "UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3 AND size = $4 RETURNING id";
+    let root = root.as_bytes().as_slice();
+    script.one(text, vec![signed(size).into(), root.into(), log.into(), signed(old_size).into()]);
 }
 
 /// Appends entries.
-pub async fn insert_entries(conn: &mut Connection, rows: &[EntryRow]) -> Result<(), StoreError> {
-    let values = |row: &EntryRow| vec![row.log.into(), signed(row.index).into(), row.body.clone().into()];
-    let rows = rows.iter().map(values).collect();
-    insert_all(conn, "INSERT INTO entry (log, idx, body)", "", rows).await?;
-    Ok(())
+pub fn insert_entries(script: &mut Script, rows: Vec<EntryRow>) {
+    let values = |row: EntryRow| vec![row.log.into(), signed(row.index).into(), row.body.into()];
+    script.insert("INSERT INTO entry (log, idx, body)", "", rows.into_iter().map(values).collect());
 }
 
 /// Stores tiles, replacing narrower ones.
-pub async fn put_tiles(
-    conn: &mut Connection,
-    log: i64,
-    tiles: &[(TileId, Vec<u8>)],
-) -> Result<(), StoreError> {
-    let values = |(id, hashes): &(TileId, Vec<u8>)| {
-        vec![log.into(), i64::from(id.level).into(), signed(id.index).into(), hashes.clone().into()]
+pub fn put_tiles(script: &mut Script, log: i64, tiles: impl Iterator<Item = (TileId, Vec<u8>)>) {
+    let values = |(id, hashes): (TileId, Vec<u8>)| {
+        vec![log.into(), i64::from(id.level).into(), signed(id.index).into(), hashes.into()]
     };
-    let head = "INSERT INTO tile (log, level, idx, hashes)";
     let tail = "ON CONFLICT (log, level, idx) DO UPDATE SET hashes = excluded.hashes";
-    insert_all(conn, head, tail, tiles.iter().map(values).collect()).await?;
-    Ok(())
+    script.insert("INSERT INTO tile (log, level, idx, hashes)", tail, tiles.map(values).collect());
 }
 
 /// Loads tiles.
@@ -217,20 +198,10 @@ pub async fn named(conn: &mut Connection) -> Result<Vec<(&'static str, i64)>, St
     Ok(named)
 }
 
-/// Stores a signed checkpoint.
-pub async fn put_checkpoint(
-    conn: &mut Connection,
-    log: i64,
-    size: u64,
-    note: &[u8],
-) -> Result<(), StoreError> {
-    sql("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
-        .bind(log)
-        .bind(signed(size))
-        .bind(note.to_vec())
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Stores signed checkpoints: log, size, note.
+pub fn put_checkpoints<'a>(script: &mut Script, notes: impl Iterator<Item = (i64, u64, &'a [u8])>) {
+    let values = |(log, size, note): (i64, u64, &[u8])| vec![log.into(), signed(size).into(), note.into()];
+    script.insert("INSERT INTO checkpoint (log, size, note)", "", notes.map(values).collect());
 }
 
 /// The checkpoint of that size.

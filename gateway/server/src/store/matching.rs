@@ -7,10 +7,9 @@ use std::collections::HashMap;
 use ring::hmac;
 use sqlx::AssertSqlSafe;
 
-use super::bulk::insert_all;
 use super::keys::{DayKey, Found};
 use super::sql::{Value, either, sql};
-use super::{Connection, Store, StoreError};
+use super::{Connection, Script, Store, StoreError};
 
 /// Bytes of a match key: enough that none is met by chance.
 const KEY_LEN: usize = 16;
@@ -34,10 +33,7 @@ impl MatchKeys {
 }
 
 /// Keeps the match keys of messages: `seq`, the day key of its payload, its terms.
-pub(super) async fn insert(
-    conn: &mut Connection,
-    of: impl Iterator<Item = (i64, &DayKey, &[String])>,
-) -> Result<(), StoreError> {
+pub(super) fn insert<'a>(script: &mut Script, of: impl Iterator<Item = (i64, &'a DayKey, &'a [String])>) {
     let mut rows = Vec::new();
     // Most of a batch are of one day.
     let mut known: HashMap<i64, MatchKeys> = HashMap::new();
@@ -46,8 +42,7 @@ pub(super) async fn insert(
         rows.extend(terms.iter().map(|term| vec![day_key.id.into(), keys.of_term(term).into(), seq.into()]));
     }
     let head = "INSERT INTO match_key (key_id, key, seq)";
-    insert_all(conn, head, "ON CONFLICT (key_id, key, seq) DO NOTHING", rows).await?;
-    Ok(())
+    script.insert_several(head, "ON CONFLICT (key_id, key, seq) DO NOTHING", rows);
 }
 
 /// Takes the match keys of a message away.
@@ -118,7 +113,9 @@ impl Store {
             let text = either!(conn, "SELECT key_id FROM payload WHERE seq = $1", " FOR UPDATE", "");
             let Some(key_id) = sql(text).bind(seq).first::<i64>(conn).await? else { continue };
             if let Found::Key(day_key) = self.keys.find(key_id).await? {
-                insert(conn, [(seq, &day_key, terms.as_slice())].into_iter()).await?;
+                let mut script = Script::default();
+                insert(&mut script, [(seq, &day_key, terms.as_slice())].into_iter());
+                script.run(conn).await?;
             }
             let query = sql("UPDATE message SET purpose = $1 WHERE seq = $2 AND purpose IS NULL");
             query.bind(purpose).bind(seq).execute(conn).await?;

@@ -5,10 +5,10 @@ use silkgate_message::jws::Digest;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::bulk::{fetch_among, insert_all};
+use super::bulk::fetch_among;
 use super::ledger::signed;
 use super::sql::{Query, Row, sql};
-use super::{Connection, StoreError, ascending, bytes32};
+use super::{Connection, Script, StoreError, ascending, bytes32};
 
 /// Which way a message went.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -177,7 +177,7 @@ pub async fn next_seq(conn: &mut Connection) -> Result<i64, StoreError> {
 }
 
 /// Inserts messages.
-pub async fn insert(conn: &mut Connection, rows: &[Message]) -> Result<(), StoreError> {
+pub fn insert(script: &mut Script, rows: &[Message]) {
     let values = |row: &Message| {
         vec![
             row.seq.into(),
@@ -204,8 +204,7 @@ pub async fn insert(conn: &mut Connection, rows: &[Message]) -> Result<(), Store
     };
     let head = "INSERT INTO message (seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
                 expires_ms, at_ms, log, entry, checkpoint, state, code, request, purpose)";
-    insert_all(conn, head, "", rows.iter().map(values).collect()).await?;
-    Ok(())
+    script.insert(head, "", rows.iter().map(values).collect());
 }
 
 /// The message of that id from that source, if it has a row.
@@ -361,10 +360,9 @@ pub async fn dead_ones(conn: &mut Connection, limit: u32) -> Result<Vec<Message>
 }
 
 /// Keeps the problem documents of refusals.
-pub async fn put_refusals(conn: &mut Connection, refusals: Vec<(i64, Vec<u8>)>) -> Result<(), StoreError> {
+pub fn put_refusals(script: &mut Script, refusals: Vec<(i64, Vec<u8>)>) {
     let rows = refusals.into_iter().map(|(seq, problem)| vec![seq.into(), problem.into()]);
-    insert_all(conn, "INSERT INTO refusal (seq, problem)", "", rows.collect()).await?;
-    Ok(())
+    script.insert("INSERT INTO refusal (seq, problem)", "", rows.collect());
 }
 
 /// Puts a shorter problem document in a refusal's place; None: takes it away.

@@ -30,6 +30,7 @@ pub mod question;
 pub mod reading;
 pub mod record;
 pub mod revocation;
+mod script;
 mod seal;
 pub mod search;
 mod shape;
@@ -47,6 +48,7 @@ use database::Database;
 use keys::KeyStore;
 
 pub use database::OnReconnect;
+pub use script::Script;
 pub use sql::Connection;
 
 use crate::clock;

@@ -5,14 +5,13 @@ use std::time::Duration;
 use silkgate_message::jws::Digest;
 use sqlx::AssertSqlSafe;
 
-use super::bulk::insert_all;
 use super::database::Database;
 use super::keys::{DayKey, Found, KeyStore};
 use super::matching;
 use super::message::Way;
 use super::seal::{self, Bound, Sealed};
 use super::sql::{Row, sql};
-use super::{Connection, Store, StoreError, bytes32};
+use super::{Connection, Script, Store, StoreError, bytes32};
 use crate::clock;
 
 /// `user_version` of a database in which no payload stands, or ever stood, in the clear.
@@ -44,15 +43,15 @@ struct Stored {
 }
 
 /// Encrypts payloads and inserts them, with what their messages can be found by.
-pub async fn insert(conn: &mut Connection, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
+pub async fn insert(script: &mut Script, keys: &KeyStore, payloads: &[Payload]) -> Result<(), StoreError> {
     let stored = seal_all(keys, payloads).await?;
     let found_by =
         stored.iter().zip(payloads).map(|(of, payload)| (of.seq, &of.key, payload.terms.as_slice()));
-    matching::insert(conn, found_by).await?;
+    matching::insert(script, found_by);
     let values =
         |of: Stored| vec![of.seq.into(), of.key.id.into(), of.sealed.wrapped.into(), of.sealed.bytes.into()];
     let head = "INSERT INTO payload (seq, key_id, wrapped, bytes)";
-    insert_all(conn, head, "", stored.into_iter().map(values).collect()).await?;
+    script.insert(head, "", stored.into_iter().map(values).collect());
     Ok(())
 }
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use silkgate_message::jws::Digest;
 use silkgate_message::lifecycle::{Facts, RecordState};
 
-use super::bulk::{fetch_among, insert_all};
+use super::bulk::fetch_among;
 use super::message::Way;
 use super::sql::{Value, sql};
-use super::{Connection, StoreError};
+use super::{Connection, Script, StoreError};
 
 /// The key of a record: one channel, one direction, one subject.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -74,7 +74,11 @@ pub async fn load_all(
 }
 
 /// Writes records; one without any version is removed.
-pub async fn save_all(conn: &mut Connection, records: &HashMap<RecordKey, Record>) -> Result<(), StoreError> {
+pub async fn save_all(
+    conn: &mut Connection,
+    script: &mut Script,
+    records: &HashMap<RecordKey, Record>,
+) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(records.len());
     for (key, record) in records {
         if record.head.is_none() && record.settled.is_none() {
@@ -89,9 +93,8 @@ pub async fn save_all(conn: &mut Connection, records: &HashMap<RecordKey, Record
         row.push(to_text(record.settled.as_ref()).into());
         rows.push(row);
     }
-    let head = "INSERT INTO record (partner, direction, subject, head, settled)";
     let tail = "ON CONFLICT (partner, direction, subject) DO UPDATE SET head = excluded.head, settled = excluded.settled";
-    insert_all(conn, head, tail, rows).await?;
+    script.insert("INSERT INTO record (partner, direction, subject, head, settled)", tail, rows);
     Ok(())
 }
 

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::bulk::insert_all;
 use super::sql::sql;
-use super::{Connection, StoreError};
+use super::{Connection, Script, StoreError};
 
 /// Milliseconds of an hour.
 pub const HOUR_MS: i64 = 3_600_000;
@@ -25,7 +24,7 @@ pub struct Kind {
 }
 
 /// Adds counts.
-pub async fn add(conn: &mut Connection, counts: &BTreeMap<Kind, i64>) -> Result<(), StoreError> {
+pub fn add(script: &mut Script, counts: &BTreeMap<Kind, i64>) {
     let values = |(kind, count): (&Kind, &i64)| {
         vec![
             kind.hour.into(),
@@ -38,8 +37,7 @@ pub async fn add(conn: &mut Connection, counts: &BTreeMap<Kind, i64>) -> Result<
     };
     let head = "INSERT INTO tally (hour, partner, direction, type, outcome, messages)";
     let tail = "ON CONFLICT (hour, partner, direction, type, outcome) DO UPDATE SET messages = tally.messages + excluded.messages";
-    insert_all(conn, head, tail, counts.iter().map(values).collect()).await?;
-    Ok(())
+    script.insert(head, tail, counts.iter().map(values).collect());
 }
 
 /// Counts of one day.

@@ -37,7 +37,7 @@ use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::witness::{self as witness_store, clock_agrees};
-use crate::store::{Connection, StoreError, courier, delivery, outbox, partner, tally};
+use crate::store::{Connection, Script, StoreError, courier, delivery, outbox, partner, tally};
 
 /// A batch that is written and not yet committed.
 pub(super) struct Done {
@@ -267,18 +267,21 @@ impl Batch<'_> {
             now,
             ..
         } = self;
-        let grown = growth.finish(conn).await?;
+        let mut script = Script::default();
+        let grown = growth.finish_in(&mut script)?;
         changed.grown = grown.any();
         for row in &mut messages {
             row.checkpoint = grown.checkpoint(row.log);
         }
-        message::insert(conn, &messages).await?;
-        tally::add(conn, &counted(&changed.events, now)).await?;
-        payload::insert(conn, keys, &payloads).await?;
-        message::put_refusals(conn, refusals).await?;
+        let new = messages.first().map_or(i64::MAX, |row| row.seq);
+        message::insert(&mut script, &messages);
+        tally::add(&mut script, &counted(&changed.events, now));
+        payload::insert(&mut script, keys, &payloads).await?;
+        message::put_refusals(&mut script, refusals);
+        record::save_all(conn, &mut script, &records).await?;
+        delivery::insert_many(conn, &mut script, &deliveries, new).await?;
+        script.run(conn).await?;
         courier::note_owed(conn, &owed).await?;
-        record::save_all(conn, &records).await?;
-        delivery::insert_many(conn, &deliveries).await?;
         for (seq, question) in &questions {
             question::put(conn, *seq, question).await?;
         }

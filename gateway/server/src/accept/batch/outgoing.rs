@@ -157,7 +157,7 @@ impl Batch<'_> {
             }
             Outcome::Rejected { receipt, problem } => {
                 message::put_receipt(conn, seq, receipt).await?;
-                message::put_refusals(conn, vec![(seq, problem.to_json())]).await?;
+                self.refusals.push((seq, problem.to_json()));
                 (State::Rejected, Some(problem.code.to_string()))
             }
             // With attempts behind it, or in a courier's file, the partner may have the message: only its log can tell.

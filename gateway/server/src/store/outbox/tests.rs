@@ -11,7 +11,7 @@ use silkgate_message::jws::Digest;
 use super::*;
 use crate::config::Place;
 use crate::store::message::{self, Message, State, Way};
-use crate::store::{Open, Store, ledger};
+use crate::store::{Open, Script, Store, ledger};
 
 const NOW: Instant = Instant(1_800_000_000_000);
 const LATER: Instant = Instant(1_800_000_006_000);
@@ -47,7 +47,9 @@ async fn add(conn: &mut Connection, seq: i64, lane: usize, priority: Priority) {
 
         purpose: None,
     };
-    message::insert(conn, &[row]).await.unwrap();
+    let mut script = Script::default();
+    message::insert(&mut script, &[row]);
+    script.run(conn).await.unwrap();
     let waiting = Waiting { seq, partner, subject, priority, expires_at: EXPIRY, record: None };
     insert(conn, &waiting, NOW).await.unwrap();
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::memory::Memory;
 use super::message::{Message, State, Way};
 use super::partner::PartnerRow;
-use super::{Connection, Open, Store, StoreError, ledger, message, partner};
+use super::{Connection, Open, Script, Store, StoreError, ledger, message, partner};
 use crate::config::Place;
 
 /// A database, which several processes may open.
@@ -125,5 +125,12 @@ fn sample(seq: i64, way: Way, subject: &str) -> Message {
 async fn put(conn: &mut Connection, way: Way, subjects: &[&str]) -> Result<(), StoreError> {
     let first = message::next_seq(conn).await?;
     let rows = subjects.iter().zip(first..).map(|(subject, seq)| sample(seq, way, subject));
-    message::insert(conn, &rows.collect::<Vec<_>>()).await
+    written(conn, |script| message::insert(script, &rows.collect::<Vec<_>>())).await
+}
+
+/// Writes what `write` puts into a script.
+async fn written(conn: &mut Connection, write: impl FnOnce(&mut Script)) -> Result<(), StoreError> {
+    let mut script = Script::default();
+    write(&mut script);
+    script.run(conn).await
 }

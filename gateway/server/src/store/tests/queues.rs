@@ -5,7 +5,7 @@ use silkgate_message::instant::Instant;
 
 use super::{Base, on_every_database, put, row};
 use crate::store::message::Way;
-use crate::store::{Connection, Open, Store, delivery, outbox, partner};
+use crate::store::{Connection, Open, Script, Store, delivery, outbox, partner};
 
 on_every_database! {
     versions_of_a_record_are_sent_one_after_another,
@@ -159,7 +159,9 @@ async fn deliver(store: &Store, subjects: &[&str]) {
             notice,
         }
     });
-    delivery::insert_many(&mut tx, &waiting.collect::<Vec<_>>()).await.unwrap();
+    let (mut script, waiting) = (Script::default(), waiting.collect::<Vec<_>>());
+    delivery::insert_many(&mut tx, &mut script, &waiting, i64::MAX).await.unwrap();
+    script.run(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -4,14 +4,14 @@ use silkgate_ledger::tree::TileId;
 use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 
-use super::{Base, CHANNEL, HOUSE, on_every_database, put, sample};
+use super::{Base, CHANNEL, HOUSE, on_every_database, put, sample, written};
 use crate::clock;
 use crate::store::bulk::insert_all;
 use crate::store::ledger::{self, EntryRow};
 use crate::store::message::{self, Message, Way};
 use crate::store::payload::{self, Payload};
 use crate::store::sql::{Value, sql};
-use crate::store::{Open, Store, StoreError};
+use crate::store::{Open, Script, Store, StoreError};
 
 on_every_database! {
     every_value_comes_back,
@@ -33,13 +33,12 @@ async fn every_value_comes_back(_: &Base, store: Store) {
     }
     rows[1].expires_at = Instant(i64::MAX);
     rows[2].expires_at = Instant(i64::MIN);
-    message::insert(&mut tx, &rows).await.unwrap();
+    written(&mut tx, |script| message::insert(script, &rows)).await.unwrap();
     let found = message::after(&mut tx, 0, 99).await.unwrap();
     assert_eq!(format!("{found:?}"), format!("{rows:?}"));
     for (bytes, index) in [vec![], vec![0], vec![0xff; 4_000]].into_iter().zip(0..) {
-        ledger::insert_entries(&mut tx, &[EntryRow { log: HOUSE, index, body: bytes.clone() }])
-            .await
-            .unwrap();
+        let row = EntryRow { log: HOUSE, index, body: bytes.clone() };
+        written(&mut tx, |script| ledger::insert_entries(script, vec![row])).await.unwrap();
         assert_eq!(ledger::entry(&mut tx, HOUSE, index).await.unwrap(), Some(bytes));
     }
     for value in [Value::Int(None), Value::Text(None), Value::Bytes(None)] {
@@ -71,7 +70,7 @@ async fn any_number_of_rows_is_inserted(_: &Base, store: Store) {
                 row
             })
             .collect();
-        message::insert(&mut tx, &rows).await.unwrap();
+        written(&mut tx, |script| message::insert(script, &rows)).await.unwrap();
         let head = "INSERT INTO question (seq, ours, deadline_ms, state, answer)";
         let answer = |seq: i64| Value::Int((seq % 2 == 0).then_some(first));
         let values = (first..first + count)
@@ -99,7 +98,9 @@ async fn a_row_that_is_there_is_left_or_replaced(_: &Base, store: Store) {
     assert_eq!(insert(&mut tx, 0..70).await, 70);
     assert_eq!(insert(&mut tx, 60..75).await, 5, "only what is new counts");
     let id = TileId { level: 0, index: 3 };
-    ledger::put_tiles(&mut tx, CHANNEL, &[(id, vec![9, 9])]).await.unwrap();
+    written(&mut tx, |script| ledger::put_tiles(script, CHANNEL, [(id, vec![9, 9])].into_iter()))
+        .await
+        .unwrap();
     assert_eq!(ledger::tile_bytes(&mut tx, CHANNEL, id).await.unwrap(), Some(vec![9, 9]));
     assert_eq!(ledger::count_tiles(&mut tx, CHANNEL).await.unwrap(), 75);
 }
@@ -109,9 +110,13 @@ async fn pages_follow_one_another(_: &Base, store: Store) {
     let rows: Vec<EntryRow> = (0..250)
         .map(|index| EntryRow { log: CHANNEL, index, body: index.to_string().into_bytes() })
         .collect();
-    ledger::insert_entries(&mut tx, &rows).await.unwrap();
+    written(&mut tx, |script| ledger::insert_entries(script, rows)).await.unwrap();
     for size in [1, 7, 250] {
-        ledger::put_checkpoint(&mut tx, CHANNEL, size, b"note").await.unwrap();
+        written(&mut tx, |script| {
+            ledger::put_checkpoints(script, [(CHANNEL, size, b"note".as_slice())].into_iter())
+        })
+        .await
+        .unwrap();
     }
     put(&mut tx, Way::Sent, &["A", "B", "C", "D", "E"]).await.unwrap();
     let mut read = Vec::new();
@@ -147,7 +152,9 @@ async fn payloads_open_for_every_process(base: &Base, store: Store) {
     let mut tx = store.write().await.unwrap();
     put(&mut tx, Way::Sent, &["A", "B", "C"]).await.unwrap();
     let payloads = [payload(1, b"one".to_vec()), payload(2, Vec::new()), payload(3, vec![7; 100_000])];
-    payload::insert(&mut tx, store.keys(), &payloads).await.unwrap();
+    let mut script = Script::default();
+    payload::insert(&mut script, store.keys(), &payloads).await.unwrap();
+    script.run(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     let other = base.open(Open::Existing).await;
     let mut tx = other.read().await.unwrap();
@@ -193,7 +200,7 @@ async fn notes_on_messages_are_found_by_their_place(_: &Base, store: Store) {
     put(&mut tx, Way::Sent, &["A", "B", "C"]).await.unwrap();
     message::put_receipt(&mut tx, 1, b"receipt").await.unwrap();
     message::put_receipt(&mut tx, 3, b"another").await.unwrap();
-    message::put_refusals(&mut tx, vec![(2, b"problem".to_vec())]).await.unwrap();
+    written(&mut tx, |script| message::put_refusals(script, vec![(2, b"problem".to_vec())])).await.unwrap();
     message::set_state(&mut tx, 2, message::State::Rejected, Some("expired")).await.unwrap();
     assert_eq!(message::receipts(&mut tx, 1, 3).await.unwrap().len(), 1);
     assert_eq!(message::receipt(&mut tx, 3).await.unwrap().as_deref(), Some(b"another".as_slice()));

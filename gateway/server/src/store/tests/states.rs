@@ -4,13 +4,15 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::Digest;
 use silkgate_message::lifecycle::RecordState;
 
-use super::{Base, CHANNEL, on_every_database, put};
+use std::collections::HashMap;
+
+use super::{Base, CHANNEL, on_every_database, put, written};
 use crate::store::erasure::{self, Erasure, Reason, Rule};
 use crate::store::message::Way;
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::witness::{self, Alarm, AlarmKind, Cosigned};
-use crate::store::{Open, Store, duty, ledger};
+use crate::store::{Connection, Open, Script, Store, duty, ledger};
 
 on_every_database! {
     a_record_is_replaced_and_removed,
@@ -41,14 +43,14 @@ async fn a_record_is_replaced_and_removed(base: &Base, store: Store) {
     let queued = Record { head: Some(state(1)), settled: None };
     let other = Record { head: Some(state(3)), settled: Some(state(3)) };
     let both = [(one.clone(), queued.clone()), (two.clone(), other)].into();
-    record::save_all(&mut tx, &both).await.unwrap();
+    save(&mut tx, both).await;
     assert_eq!(record::load(&mut tx, &one).await.unwrap(), queued);
     let settled = Record { head: Some(state(2)), settled: Some(state(1)) };
-    record::save_all(&mut tx, &[(one.clone(), settled.clone())].into()).await.unwrap();
+    save(&mut tx, [(one.clone(), settled.clone())].into()).await;
     tx.commit().await.unwrap();
     let mut tx = base.open(Open::Existing).await.write().await.unwrap();
     assert_eq!(record::load(&mut tx, &one).await.unwrap(), settled);
-    record::save_all(&mut tx, &[(one.clone(), Record::default())].into()).await.unwrap();
+    save(&mut tx, [(one.clone(), Record::default())].into()).await;
     assert_eq!(record::load(&mut tx, &one).await.unwrap(), Record::default());
     assert!(record::load(&mut tx, &two).await.unwrap().head.is_some(), "the other way is another record");
 }
@@ -115,7 +117,11 @@ async fn one_has_a_duty_at_a_time(_: &Base, store: Store) {
 async fn a_cosignature_counts_once(_: &Base, store: Store) {
     let mut tx = store.write().await.unwrap();
     for size in [3, 5] {
-        ledger::put_checkpoint(&mut tx, CHANNEL, size, b"note\n").await.unwrap();
+        written(&mut tx, |script| {
+            ledger::put_checkpoints(script, [(CHANNEL, size, b"note\n".as_slice())].into_iter())
+        })
+        .await
+        .unwrap();
     }
     let cosigned = |size| Cosigned { size, witness: "JO".to_owned(), line: format!("line {size}") };
     for size in [3, 5, 5] {
@@ -147,4 +153,10 @@ async fn an_alarm_is_raised_once(_: &Base, store: Store) {
     assert!(witness::raise(&mut tx, &alarm(AlarmKind::Rollback)).await.unwrap().is_some());
     assert!(witness::is_rolled_back(&mut tx).await.unwrap());
     assert_eq!(witness::open_alarms(&mut tx).await.unwrap().len(), 2);
+}
+
+async fn save(conn: &mut Connection, records: HashMap<RecordKey, Record>) {
+    let mut script = Script::default();
+    record::save_all(conn, &mut script, &records).await.unwrap();
+    script.run(conn).await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use silkgate_ledger::tree::EMPTY_ROOT;
 
-use super::{Base, CHANNEL, HOUSE, on_every_database, put, sample};
+use super::{Base, CHANNEL, HOUSE, on_every_database, put, sample, written};
 use crate::store::message::{self, Way};
 use crate::store::{Open, Store, StoreError, ledger};
 
@@ -53,7 +53,7 @@ async fn a_failed_statement_costs_its_transaction_only(_: &Base, store: Store) {
     let mut tx = store.write().await.unwrap();
     put(&mut tx, Way::Sent, &["B"]).await.unwrap();
     // The same message again: its key is taken.
-    let twice = message::insert(&mut tx, &[sample(1, Way::Sent, "A")]).await;
+    let twice = written(&mut tx, |script| message::insert(script, &[sample(1, Way::Sent, "A")])).await;
     assert!(matches!(twice, Err(StoreError::Sql(_))), "{twice:?}");
     tx.rollback().await.unwrap();
     let mut tx = store.write().await.unwrap();
@@ -88,7 +88,9 @@ async fn writers_take_turns(base: &Base, store: Store) {
             let mut tx = store.write().await.unwrap();
             let heads = ledger::heads(&mut tx).await.unwrap();
             let size = heads.iter().find(|head| head.id == HOUSE).unwrap().size;
-            ledger::move_head(&mut tx, HOUSE, size, size + 1, &EMPTY_ROOT).await.unwrap();
+            written(&mut tx, |script| ledger::move_head(script, HOUSE, size, size + 1, &EMPTY_ROOT))
+                .await
+                .unwrap();
             tx.commit().await.unwrap();
         }
     };
@@ -102,11 +104,11 @@ async fn writers_take_turns(base: &Base, store: Store) {
 
 async fn a_head_moves_from_where_it_is_only(_: &Base, store: Store) {
     let mut tx = store.write().await.unwrap();
-    ledger::move_head(&mut tx, CHANNEL, 0, 3, &EMPTY_ROOT).await.unwrap();
+    written(&mut tx, |script| ledger::move_head(script, CHANNEL, 0, 3, &EMPTY_ROOT)).await.unwrap();
     tx.commit().await.unwrap();
     for (log, old) in [(CHANNEL, 0), (CHANNEL, 2), (CHANNEL, 4), (9, 0)] {
         let mut tx = store.write().await.unwrap();
-        let moved = ledger::move_head(&mut tx, log, old, 5, &EMPTY_ROOT).await;
+        let moved = written(&mut tx, |script| ledger::move_head(script, log, old, 5, &EMPTY_ROOT)).await;
         assert!(matches!(moved, Err(StoreError::Corrupt(_))), "{log} from {old}: {moved:?}");
     }
     assert_eq!((size(&store, CHANNEL).await, size(&store, HOUSE).await), (3, 0));
