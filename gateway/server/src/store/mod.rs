@@ -20,6 +20,7 @@ pub mod matching;
 #[cfg(test)]
 pub mod memory;
 pub mod message;
+pub mod opening;
 pub mod outbox;
 pub mod partner;
 pub mod payload;

@@ -72,11 +72,6 @@ pub async fn put(conn: &mut Connection, row: &PartnerRow) -> Result<(), StoreErr
     touch(conn).await
 }
 
-/// The partners that may exchange messages now.
-pub async fn active(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    sql("SELECT country FROM partner WHERE state = 'active'").column(conn).await
-}
-
 /// Keeps a card for ever: entries of its time are judged by it.
 pub async fn keep_card(
     conn: &mut Connection,

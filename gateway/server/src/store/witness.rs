@@ -421,9 +421,3 @@ pub async fn settle(
         .await?;
     Ok(())
 }
-
-/// Whether an open alarm says that this database was put back or altered.
-pub async fn is_rolled_back(conn: &mut Connection) -> Result<bool, StoreError> {
-    let query = sql("SELECT 1 FROM alarm WHERE kind = 'rollback' AND settled_ms IS NULL LIMIT 1");
-    Ok(query.fetch_optional(conn).await?.is_some())
-}

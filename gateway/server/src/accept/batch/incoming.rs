@@ -126,7 +126,7 @@ impl Batch<'_> {
         conn: &mut Connection,
         received: &Received,
     ) -> Result<Option<bool>, StoreError> {
-        if self.seen.generation == received.generation {
+        if self.generation == received.generation {
             return Ok(None);
         }
         let lists = revocation::lists(conn).await?;

@@ -33,11 +33,12 @@ use crate::store::erasure::Rule;
 use crate::store::keys::KeyStore;
 use crate::store::ledger::hash;
 use crate::store::message::{self, Message, State, Way};
+use crate::store::opening::{self, Opening};
 use crate::store::payload::{self, Payload};
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
-use crate::store::witness::{self as witness_store, clock_agrees};
-use crate::store::{Connection, Script, StoreError, courier, delivery, outbox, partner, tally};
+use crate::store::witness::clock_agrees;
+use crate::store::{Connection, Script, StoreError, courier, delivery, outbox, tally};
 
 /// A batch that is written and not yet committed.
 pub(super) struct Done {
@@ -57,13 +58,14 @@ pub(super) async fn run(
     works: &[Work],
 ) -> Result<Done, StoreError> {
     // Asked here and not only at the door: what waits was let in before the alarm.
-    let read_only = witness_store::is_rolled_back(conn).await?;
+    let Opening { is_rolled_back, next_seq, generation, active } = opening::read(conn).await?;
     let growth = logs.begin(conn).await?;
     let mut batch = Batch {
         standing,
         now: clock::now(),
-        active: partner::active(conn).await?,
-        next_seq: message::next_seq(conn).await?,
+        active,
+        next_seq,
+        generation,
         growth,
         messages: Vec::new(),
         payloads: Vec::new(),
@@ -84,7 +86,9 @@ pub(super) async fn run(
     let mut drafts = Vec::with_capacity(works.len());
     for (place, work) in order {
         let draft = match work {
-            work if read_only && !matches!(work, Work::Witness(_)) => unavailable("the gateway is read-only"),
+            work if is_rolled_back && !matches!(work, Work::Witness(_)) => {
+                unavailable("the gateway is read-only")
+            }
             // Since it was let in, the connection may have been made anew, and the database be another.
             work if work.closed_now(standing).is_some() => {
                 unavailable(work.closed_now(standing).unwrap_or_default())
@@ -124,6 +128,8 @@ struct Batch<'a> {
     now: Instant,
     active: Vec<String>,
     next_seq: i64,
+    /// As in the [`Opening`].
+    generation: i64,
     growth: Growth<'a>,
     messages: Vec<Message>,
     payloads: Vec<Payload>,

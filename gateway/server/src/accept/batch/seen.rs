@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::work::{Received, Work};
 use crate::store::message::{self, Message, Way};
 use crate::store::record::{self, Record, RecordKey};
-use crate::store::{Connection, StoreError, partner};
+use crate::store::{Connection, StoreError};
 
 /// As it stood when the transaction began. Received messages and their records are changed by nothing in a batch but by what it takes, which
 /// it looks at first.
@@ -15,8 +15,6 @@ pub(super) struct Seen {
     pub(super) messages: HashMap<message::Key, Option<Message>>,
     /// The records that they are of.
     pub(super) records: HashMap<RecordKey, Record>,
-    /// What partners, their agreements and lists are counted by.
-    pub(super) generation: i64,
 }
 
 impl Seen {
@@ -42,7 +40,7 @@ impl Seen {
             .collect();
         let keys: Vec<RecordKey> = records.keys().cloned().collect();
         records.extend(record::load_all(conn, &keys).await?);
-        Ok(Self { messages, records, generation: partner::generation(conn).await? })
+        Ok(Self { messages, records })
     }
 }
 

@@ -5,7 +5,7 @@ use silkgate_message::instant::Instant;
 
 use super::{Base, on_every_database, put, row};
 use crate::store::message::Way;
-use crate::store::{Connection, Open, Script, Store, delivery, outbox, partner};
+use crate::store::{Connection, Open, Script, Store, delivery, opening, outbox, partner};
 
 on_every_database! {
     versions_of_a_record_are_sent_one_after_another,
@@ -118,7 +118,7 @@ async fn only_active_partners_are_due_and_urgent_ones_first(_: &Base, store: Sto
     assert_eq!(agenda.next, Some(Instant(11)));
     partner::put(&mut tx, &row("JO", "suspended")).await.unwrap();
     assert!(outbox::agenda(&mut tx, Instant(50)).await.unwrap().due.is_empty());
-    assert!(partner::active(&mut tx).await.unwrap().is_empty());
+    assert!(opening::read(&mut tx).await.unwrap().active.is_empty());
     let expired = outbox::lease_expired(&mut tx, Instant(1000), Instant(1100), &ONE, 9).await.unwrap();
     assert_eq!(expired.len(), 2, "what has expired is settled all the same, the first of each record");
 }

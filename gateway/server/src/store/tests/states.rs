@@ -12,7 +12,7 @@ use crate::store::message::Way;
 use crate::store::question::{self, Question, QuestionState};
 use crate::store::record::{self, Record, RecordKey};
 use crate::store::witness::{self, Alarm, AlarmKind, Cosigned};
-use crate::store::{Connection, Open, Script, Store, duty, ledger};
+use crate::store::{Connection, Open, Script, Store, duty, ledger, opening};
 
 on_every_database! {
     a_record_is_replaced_and_removed,
@@ -149,9 +149,9 @@ async fn an_alarm_is_raised_once(_: &Base, store: Store) {
     };
     assert!(witness::raise(&mut tx, &alarm(AlarmKind::Fork)).await.unwrap().is_some());
     assert!(witness::raise(&mut tx, &alarm(AlarmKind::Fork)).await.unwrap().is_none());
-    assert!(!witness::is_rolled_back(&mut tx).await.unwrap());
+    assert!(!opening::read(&mut tx).await.unwrap().is_rolled_back);
     assert!(witness::raise(&mut tx, &alarm(AlarmKind::Rollback)).await.unwrap().is_some());
-    assert!(witness::is_rolled_back(&mut tx).await.unwrap());
+    assert!(opening::read(&mut tx).await.unwrap().is_rolled_back);
     assert_eq!(witness::open_alarms(&mut tx).await.unwrap().len(), 2);
 }
 
