@@ -13,7 +13,7 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs tmpfs /run
+mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p /run/lock /run/units/silkgate.service.d /run/etc
 install -m 0755 "$binary" /run/silkgate
 for name in passwd group; do

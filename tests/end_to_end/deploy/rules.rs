@@ -93,7 +93,7 @@ fn alerts_and_dashboard_know_each_figure_and_no_other() {
         .map(|line| {
             let cells: Vec<&str> = line.split(" | ").collect();
             let name = cells[0].trim_matches(['|', ' ', '`']);
-            (name, (cells[1], cells.last().unwrap().trim_matches([' ', '|']) != ""))
+            (name, (cells[1], !cells.last().unwrap().trim_matches([' ', '|']).is_empty()))
         })
         .collect();
     let rules = text(ALERTS);

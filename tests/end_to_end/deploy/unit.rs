@@ -139,7 +139,7 @@ fn works_under_the_unit(backend: Backend) {
     let there = |args: &[&str]| {
         run(Command::new("nsenter").args(["--mount", "--target", &pid.to_string(), "--"]).args(args))
     };
-    for place in ["/etc", "/usr/bin"] {
+    for place in ["/etc", "/usr/bin", "/run", "/run/lock", "/dev/shm"] {
         let (written, said) = there(&["touch", &format!("{place}/written-by-a-gateway")]);
         assert!(!written && said.contains("Read-only file system"), "{place}: {said}");
     }
