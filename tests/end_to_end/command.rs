@@ -168,3 +168,56 @@ fn every_types_example_passes_as_it_is_printed() {
     }
     assert_eq!(run(&["schema", "example", "alert.nothing"]).status.code(), Some(2));
 }
+
+#[test]
+fn ready_tells_by_its_exit_code_what_the_operations_plane_says() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut home = Home::init_file(folder.path(), "IQ/traffic-police");
+    let ready = |home: &Home, args: &[&str]| {
+        let output = home.run(&[&["ready"], args].concat());
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).trim().to_owned())
+    };
+    let (code, said) = ready(&home, &[]);
+    assert!(code == Some(2) && said.contains("`[operations] listen`"), "{said}");
+    home.with_operations();
+    let (code, said) = ready(&home, &[]);
+    assert!(code == Some(2) && said.contains("is the gateway running?"), "{said}");
+    home.start();
+    assert_eq!(ready(&home, &[]), (Some(0), "ready".to_owned()));
+    assert_eq!(ready(&home, &["--live", "--json"]), (Some(0), "{\"live\":true}".to_owned()));
+    std::fs::rename(home.path.join("keys/payload-keys.db"), home.path.join("keys/aside")).unwrap();
+    let (code, said) = ready(&home, &[]);
+    assert!(code == Some(1) && said.starts_with("missing: key_store: "), "{said}");
+    assert_eq!(ready(&home, &["--live"]), (Some(0), "live".to_owned()), "no restart would mend it");
+    // One that listens everywhere is asked by the loopback.
+    let everywhere = home.operations.clone().unwrap().replace("127.0.0.1", "0.0.0.0");
+    assert_eq!(home.stop(), Some(0));
+    std::fs::rename(home.path.join("keys/aside"), home.path.join("keys/payload-keys.db")).unwrap();
+    let file = home.path.join("silkgate.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, settings.replace(home.operations.as_deref().unwrap(), &everywhere)).unwrap();
+    home.start();
+    assert_eq!(ready(&home, &[]), (Some(0), "ready".to_owned()));
+}
+
+#[test]
+fn init_writes_where_monitoring_asks() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let home = folder.path().join("iq");
+    let made = Command::new(binary())
+        .arg("-d")
+        .arg(&home)
+        .args([
+            "init",
+            "IQ/traffic-police",
+            "--host",
+            "gateway.iq.example",
+            "--operations-listen",
+            "127.0.0.1:9464",
+        ])
+        .status();
+    assert!(made.unwrap().success());
+    let settings = std::fs::read_to_string(home.join("silkgate.toml")).unwrap();
+    assert!(settings.contains("\nlisten = \"127.0.0.1:9464\"\n"), "{settings}");
+}

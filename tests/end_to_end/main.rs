@@ -14,6 +14,7 @@ mod courier;
 mod dead;
 mod delivery;
 mod demo;
+mod deploy;
 mod erasure;
 mod evidence;
 mod exchange;

@@ -511,6 +511,7 @@ mod tests {
             ("endpoint", "https://gw.iq.example:8443"),
             ("national_listen", "127.0.0.1:8444"),
             ("pages_listen", "# listen = \"127.0.0.1:9465\""),
+            ("operations_listen", "# listen = \"127.0.0.1:9464\""),
             ("database", "silkgate.db"),
             ("key_store", "keys/payload-keys.db"),
         ]);

@@ -71,7 +71,14 @@ impl Web {
     /// `GET`: the body of a 200.
     pub async fn get(&self, most: usize, within: Duration) -> Result<Bytes> {
         let request = Request::get(self.path.as_str());
-        self.ask(request, Vec::new(), most, within).await.map(|(_, body)| body)
+        self.ask(request, Vec::new(), &[StatusCode::OK], most, within).await.map(|answer| answer.body)
+    }
+
+    /// `GET`: the body of a 200 or of a 503, for those who tell by the one or the other how they are.
+    pub async fn state(&self, most: usize, within: Duration) -> Result<(StatusCode, Bytes)> {
+        let told = [StatusCode::OK, StatusCode::SERVICE_UNAVAILABLE];
+        let answer = self.ask(Request::get(self.path.as_str()), Vec::new(), &told, most, within).await?;
+        Ok((answer.status, answer.body))
     }
 
     /// `POST`: the fields and the body of a 200.
@@ -83,51 +90,65 @@ impl Web {
         within: Duration,
     ) -> Result<(HeaderMap, Bytes)> {
         let request = Request::post(self.path.as_str()).header(header::CONTENT_TYPE, kind);
-        self.ask(request, body, most, within).await
+        let answer = self.ask(request, body, &[StatusCode::OK], most, within).await?;
+        Ok((answer.headers, answer.body))
     }
 
-    /// Bounded in time and size; the answer is judged by nobody yet.
+    /// Bounded in time and size; the answer is judged by nobody yet. Another status than those `told` is an error.
     async fn ask(
         &self,
         request: axum::http::request::Builder,
         body: Vec<u8>,
+        told: &[StatusCode],
         most: usize,
         within: Duration,
-    ) -> Result<(HeaderMap, Bytes)> {
+    ) -> Result<Answer> {
         let request = request
             .header(header::HOST, self.host.as_str())
             .header(header::CONNECTION, "close")
             .body(Full::new(Bytes::from(body)))?;
-        let asked = tokio::time::timeout(within, self.exchange(request, most)).await;
+        let asked = tokio::time::timeout(within, self.exchange(request, told, most)).await;
         let late = |_| anyhow!("no answer within {} s", within.as_secs());
         asked.map_err(late).and_then(|answer| answer).with_context(|| self.address.clone())
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, most: usize) -> Result<(HeaderMap, Bytes)> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        told: &[StatusCode],
+        most: usize,
+    ) -> Result<Answer> {
         let stream = TcpStream::connect(&self.address).await?;
         match &self.tls {
             Some((config, name)) => {
                 let tls = TlsConnector::from(config.clone()).connect(name.clone(), stream);
-                send(tls.await.context("TLS")?, request, most).await
+                send(tls.await.context("TLS")?, request, told, most).await
             }
-            None => send(stream, request, most).await,
+            None => send(stream, request, told, most).await,
         }
     }
 }
 
-async fn send<S>(stream: S, request: Request<Full<Bytes>>, most: usize) -> Result<(HeaderMap, Bytes)>
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+async fn send<S>(stream: S, request: Request<Full<Bytes>>, told: &[StatusCode], most: usize) -> Result<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {
         let response = sender.send_request(request).await?;
-        if response.status() != StatusCode::OK {
+        if !told.contains(&response.status()) {
             bail!("status {}", response.status());
         }
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, most).collect().await;
-        Ok((parts.headers, body.map_err(|error| anyhow!("the answer: {error}"))?.to_bytes()))
+        let body = body.map_err(|error| anyhow!("the answer: {error}"))?.to_bytes();
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
     };
     // Polled here and not in a task: it ends with this call, whatever the server does. Once the connection has ended, the exchange
     // has what came, or its own error.

@@ -27,6 +27,8 @@ use crate::store::{Open, Store, ledger};
 
 /// What the manual shows where no pages are served in plain HTTP.
 const NO_PAGES: &str = "# listen = \"127.0.0.1:9465\"";
+/// And where nothing is told to monitoring.
+const NO_OPERATIONS: &str = "# listen = \"127.0.0.1:9464\"";
 
 /// Who the gateway is.
 #[derive(clap::Args)]
@@ -54,6 +56,9 @@ pub(crate) struct Args {
     /// Where the pages are served to browsers on this machine that hold no certificate; nowhere unless given.
     #[arg(long, value_name = "ADDRESS")]
     pages_listen: Option<std::net::SocketAddr>,
+    /// Where monitoring asks, in plain HTTP (docs/operations/monitoring.md); nowhere unless given.
+    #[arg(long, value_name = "ADDRESS")]
+    operations_listen: Option<std::net::SocketAddr>,
     /// A file in the home, or an empty database of a PostgreSQL server: postgres://HOST/NAME.
     #[arg(
         long,
@@ -85,10 +90,11 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
     }
     let endpoint = args.endpoint.clone().unwrap_or_else(|| format!("https://{}:8443", args.host));
     let address = address_of(&endpoint).map_err(|what| anyhow!("--endpoint: {what}"))?;
-    let pages = match args.pages_listen {
-        Some(address) => format!("listen = \"{address}\""),
-        None => NO_PAGES.to_owned(),
+    let listen = |address: Option<std::net::SocketAddr>, none: &str| {
+        address.map_or_else(|| none.to_owned(), |address| format!("listen = \"{address}\""))
     };
+    let pages = listen(args.pages_listen, NO_PAGES);
+    let operations = listen(args.operations_listen, NO_OPERATIONS);
     let text = Config::text(&[
         ("party", args.party.as_str()),
         ("host", &args.host),
@@ -96,6 +102,7 @@ pub(crate) async fn run(cx: &Cx, args: Args) -> Result<Found> {
         ("endpoint", &endpoint),
         ("national_listen", &args.national_listen),
         ("pages_listen", &pages),
+        ("operations_listen", &operations),
         ("database", &args.database),
         ("key_store", &args.key_store),
     ]);

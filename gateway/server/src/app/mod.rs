@@ -28,6 +28,7 @@ mod logging;
 mod open;
 mod partner;
 mod probe;
+mod ready;
 mod reconcile;
 mod schema;
 pub(crate) mod serve;
@@ -150,6 +151,8 @@ enum Command {
     Upgrade(carry::upgrade::Args),
     /// Make a link that opens the pages in a browser on this machine.
     Open(open::Args),
+    /// Ask the running gateway whether it can take messages, and what is missing.
+    Ready(ready::Args),
     /// Show how the gateway stands.
     Status(status::Args),
     /// Show two states exchanging messages, start to end.
@@ -254,6 +257,7 @@ async fn command(cli: Cli) -> anyhow::Result<Found> {
         Command::Restore(args) => carry::restore::run(&cx, args).await,
         Command::Upgrade(args) => carry::upgrade::run(&cx, args).await,
         Command::Open(args) => open::run(&cx, args).await,
+        Command::Ready(args) => ready::run(&cx, args).await,
         Command::Status(args) => status::run(&cx, args).await,
         Command::Demo(args) => demo::run(&cx, args).await,
     }
