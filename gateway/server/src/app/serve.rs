@@ -15,11 +15,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use silkgate_message::agreement::Direction;
 use silkgate_message::instant::Instant;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Cx, Found, logging, reconcile, stop_signal};
-use crate::accept::{Accept, Committer, LogKeys, Logs};
+use crate::accept::{Accept, Committer, Halted, LogKeys, Logs};
 use crate::clock;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -116,10 +116,7 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
         tokio::spawn(http::serve_plain(listener, routes, limits, EXPORT, stop.clone()));
     }
     let limits = gateway.config.limits.clone();
-    let commits = {
-        let gateway = gateway.clone();
-        tokio::spawn(async move { committer.run(|changed| gateway.changed(&changed)).await })
-    };
+    let commits = commit_on_a_thread(committer, gateway.clone())?;
     let (identity, idle_max) = (gateway.keys().tls.clone(), gateway.config.dispatch.concurrency);
     let lines = Arc::new(Lines::new(identity, idle_max, gateway.handshakes.clone()));
     let planes = [
@@ -181,6 +178,20 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
 }
 
 /// Reads everything, goes on where a process that died stopped, and puts the parts together.
+/// Commits on a thread of its own, until the queue is closed: it waits for the database many times a commit, and a thread is woken for
+/// less than a task. Nothing comes back where it panicked.
+fn commit_on_a_thread(
+    committer: Committer,
+    gateway: Arc<Gateway>,
+) -> Result<oneshot::Receiver<Result<(), Halted>>> {
+    let (runtime, (done, ended)) = (tokio::runtime::Handle::current(), oneshot::channel());
+    std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
+        // Nobody listens where the process is about to end.
+        let _ = done.send(runtime.block_on(committer.run(|changed| gateway.changed(&changed))));
+    })?;
+    Ok(ended)
+}
+
 async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Option<Authority>)> {
     let keys = Keys::read(&cx.home, &config)?;
     let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;
