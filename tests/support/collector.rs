@@ -13,7 +13,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use crate::home::free_ports;
-use crate::{Home, receiver, wire};
+use crate::{Home, receiver, wait_for, wire};
 
 /// A message (RFC 5424 §6), read strictly.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,6 +106,8 @@ struct Got {
     /// What was read and is no message.
     wrong: Vec<String>,
     open: Vec<TcpStream>,
+    /// Whether nothing listens and nothing is open.
+    is_away: bool,
 }
 
 /// The collector.
@@ -144,10 +146,13 @@ impl Collector {
         std::thread::spawn(move || {
             let mut listener = None;
             loop {
-                if *held(&mood) == Mood::Away {
+                let is_away = *held(&mood) == Mood::Away;
+                if is_away {
                     listener = None;
                     held(&got).open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
-                } else if listener.is_none() {
+                }
+                held(&got).is_away = is_away;
+                if !is_away && listener.is_none() {
                     listener = TcpListener::bind(("127.0.0.1", port)).ok();
                     if let Some(listener) = &listener {
                         listener.set_nonblocking(true).expect("a listener that need not wait");
@@ -169,9 +174,12 @@ impl Collector {
         collector
     }
 
-    /// From now on it does that.
+    /// From now on it does that. One that is to be away is.
     pub fn does(&self, mood: Mood) {
         *held(&self.mood) = mood;
+        if mood == Mood::Away {
+            wait_for("the collector to be away", || held(&self.got).is_away.then_some(()));
+        }
     }
 
     /// What it does: one that was to break may have.

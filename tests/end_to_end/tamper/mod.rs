@@ -242,7 +242,17 @@ fn a_byte_flipped_in_any_page_of_the_file_is_found() {
         let outcome = match code {
             Some(1 | 2) => Outcome::Found,
             // Free space, an index, what no evidence rests on.
-            Some(0) if dumped(&path).is_ok_and(|dump| dump == before) => Outcome::Nothing,
+            Some(0) => match dumped(&path) {
+                Ok(dump) if dump == before => Outcome::Nothing,
+                Ok(dump) => {
+                    let mut both = dump.lines().zip(before.lines());
+                    Outcome::Missed(format!(
+                        "byte {place}: {:?} {said}",
+                        both.find(|(now, then)| now != then)
+                    ))
+                }
+                Err(error) => Outcome::Missed(format!("byte {place}: {error} {said}")),
+            },
             code => Outcome::Missed(format!("byte {place}: exit {code:?} {said}")),
         };
         ("byte of the file flipped", outcome)

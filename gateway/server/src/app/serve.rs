@@ -177,7 +177,6 @@ pub(crate) async fn run(cx: &Cx, _: Args) -> Result<Found> {
     Ok(Found::Good)
 }
 
-/// Reads everything, goes on where a process that died stopped, and puts the parts together.
 /// Commits on a thread of its own, until the queue is closed: it waits for the database many times a commit, and a thread is woken for
 /// less than a task. Nothing comes back where it panicked.
 fn commit_on_a_thread(
@@ -192,6 +191,7 @@ fn commit_on_a_thread(
     Ok(ended)
 }
 
+/// Reads everything, goes on where a process that died stopped, and puts the parts together.
 async fn open(cx: &Cx, config: Config) -> Result<(Arc<Gateway>, Committer, Option<Authority>)> {
     let keys = Keys::read(&cx.home, &config)?;
     let tsa = config.timestamp.as_ref().map(|settings| Authority::new(&cx.home, settings)).transpose()?;

@@ -87,8 +87,11 @@ pub struct Back {
 /// `GET /language/{code}?back=…`
 pub async fn switch(Path(code): Path<String>, Query(Back { back }): Query<Back>) -> Response {
     let Some(language) = Language::of(&code) else { return http::not_found().await };
-    // Back to a page of ours only: `//host` and `/\host` are other sites.
-    let is_ours = back.starts_with('/') && !back[1..].starts_with(['/', '\\']) && back.is_ascii();
+    // Back to a page of ours only: `//host` and `/\host` are other sites, and so is `/<tab>/host`, whose tab a browser leaves out
+    // (WHATWG URL, basic URL parser).
+    let is_ours = back.starts_with('/')
+        && !back[1..].starts_with(['/', '\\'])
+        && back.bytes().all(|byte| byte.is_ascii_graphic());
     let back = if is_ours { back.as_str() } else { "/" };
     see_other(back, Some(format!("{LANGUAGE}={}; Path=/; SameSite=Lax; Max-Age=31536000", language.code)))
 }

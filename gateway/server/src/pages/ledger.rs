@@ -180,7 +180,8 @@ pub async fn log(
             f,
             name,
             older: (from > 0).then(|| from.saturating_sub(page)),
-            newer: (from + page < head.size).then(|| (from + page).min(head.size.saturating_sub(page))),
+            newer: (from.saturating_add(page) < head.size)
+                .then(|| (from + page).min(head.size.saturating_sub(page))),
             size: stored::signed(head.size),
             origin: head.origin,
             checkpoint: note.map(|note| String::from_utf8_lossy(&note).into_owned()),

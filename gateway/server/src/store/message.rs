@@ -170,7 +170,7 @@ pub(super) fn from_row(row: &Row) -> Result<Message, StoreError> {
     })
 }
 
-/// The next free `seq`. Call inside the write transaction that uses it.
+/// The `seq` after the last one. Whoever writes has it from [`opening`](super::opening).
 pub async fn next_seq(conn: &mut Connection) -> Result<i64, StoreError> {
     let row = sql("SELECT coalesce(max(seq), 0) + 1 FROM message").fetch_one(conn).await?;
     row.get(0)

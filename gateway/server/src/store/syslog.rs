@@ -35,10 +35,11 @@ pub async fn positions(conn: &mut Connection) -> Result<BTreeMap<i64, u64>, Stor
     rows.iter().map(|row| Ok((row.get(0)?, unsigned(row.get(1)?)?))).collect()
 }
 
-/// Moves positions on, never back: of two gateways that both sent, what either of them confirmed is confirmed.
+/// Moves positions on, never back: of two gateways that both sent, what either of them confirmed is confirmed. None goes past the end of
+/// its log: an older database may have been put in place, and what follows there was never sent.
 pub async fn advance(conn: &mut Connection, to: &BTreeMap<i64, u64>) -> Result<(), StoreError> {
     for (log, next) in to {
-        sql("INSERT INTO syslog_position (log, next_index) VALUES ($1, $2)
+        sql("INSERT INTO syslog_position (log, next_index) SELECT id, $2 FROM log WHERE id = $1 AND size >= $2
              ON CONFLICT (log) DO UPDATE SET next_index = excluded.next_index
              WHERE syslog_position.next_index < excluded.next_index")
         .bind(*log)

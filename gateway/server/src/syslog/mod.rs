@@ -235,6 +235,10 @@ impl Places {
         let mut tx = gateway.store.read().await?;
         let mut heads = ledger::heads(&mut tx).await?;
         let from = |head: &ledger::Head| self.next.get(&head.id).copied().unwrap_or(0);
+        if let Some(head) = heads.iter().find(|head| from(head) > head.size) {
+            // Another database is in the place of the one whose entries were written.
+            return Err(StoreError::Backwards(head.origin.clone()));
+        }
         heads.retain(|head| from(head) < head.size);
         let head = heads.iter().find(|head| head.id > self.last).or(heads.first());
         let Some(head) = head else { return Ok(Page { log: 0, from: 0, count: 0, frames: Vec::new() }) };
