@@ -201,3 +201,37 @@ fn plain_pages_stand_on_the_loopback_or_nowhere() {
     assert_eq!(closed.national("auditor-amal").get("/messages/x").code(), "not_found");
     assert_eq!(json!(closed.audit()), json!([]));
 }
+
+/// Who checks messages holds their bytes and a processor: no more of them at once than of others.
+#[test]
+fn many_who_check_at_once_are_turned_away() {
+    let office = Office::open();
+    let path =
+        office.link("operator-omar").strip_prefix(&format!("http://{}", office.address)).unwrap().to_owned();
+    let session = cookie(&plain(&office.address, "GET", &path, ""));
+    let head = format!(
+        "POST /check HTTP/1.1\r\nHost: {}\r\n{session}Content-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        office.address,
+        3 << 20
+    );
+    let ask = || {
+        let mut line = TcpStream::connect(&office.address).unwrap();
+        line.write_all(head.as_bytes()).unwrap();
+        line
+    };
+    // Each with a form of 3 MiB that does not come: 64 MiB are held for all of them.
+    let mut waiting: Vec<TcpStream> = (0..21).map(|_| ask()).collect();
+    let turned_away = wait_for("all of them to be heard", || {
+        let mut line = ask();
+        line.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+        let answer = read_answer(&mut line).ok();
+        answer.filter(|answer| answer.status == 503)
+    });
+    assert_eq!(turned_away.code(), "overloaded");
+    waiting.clear();
+    wait_for("room again", || {
+        let form = format!("{session}Content-Type: application/x-www-form-urlencoded\r\n");
+        (plain(&office.address, "POST", "/check", &form).status == 200).then_some(())
+    });
+}
