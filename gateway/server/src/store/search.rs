@@ -2,6 +2,7 @@
 
 use silkgate_message::instant::Instant;
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use super::message::{COLUMNS, Message, Way, from_row};
 use super::sql::{Value, sql};
@@ -10,6 +11,8 @@ use super::{Connection, StoreError};
 /// Which messages; None is any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
+    /// `id`, of whichever sender.
+    pub id: Option<Uuid>,
     /// The partner's state.
     pub partner: Option<String>,
     /// Received or sent.
@@ -75,6 +78,9 @@ impl Filter {
             values.push(value);
             text.push_str(&format!(" AND {condition} ${}", bound + values.len()));
         };
+        // By the index of ids, which begins with these two.
+        let of_id = "partner IN (SELECT country FROM partner) AND direction IN ('received', 'sent') AND id =";
+        add(of_id, self.id.map(|id| id.as_bytes().to_vec().into()));
         add("partner =", self.partner.as_deref().map(Value::from));
         add("direction =", self.way.map(|way| way.as_str().into()));
         add("type =", self.kind.as_deref().map(Value::from));
