@@ -208,3 +208,42 @@ fn plain_pages_stand_on_the_loopback_or_nowhere() {
     assert_eq!(closed.national("auditor-amal").get("/messages/x").code(), "not_found");
     assert_eq!(json!(closed.audit()), json!([]));
 }
+
+/// Who checks messages holds their bytes and a processor: no more of them at once than of others.
+#[test]
+fn many_who_check_at_once_are_turned_away() {
+    let office = Office::open();
+    let path =
+        office.link("operator-omar").strip_prefix(&format!("http://{}", office.address)).unwrap().to_owned();
+    let session = cookie(&plain(&office.address, "GET", &path, ""));
+    let head = format!(
+        "POST /check HTTP/1.1\r\nHost: {}\r\n{session}Content-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        office.address,
+        3 << 20
+    );
+    let ask = || {
+        let mut line = TcpStream::connect(&office.address).unwrap();
+        line.write_all(head.as_bytes()).unwrap();
+        line
+    };
+    // Each with a form of 3 MiB that does not come: 64 MiB are held for all of them. Whichever is heard last is turned away.
+    let mut waiting = Vec::new();
+    let turned_away = wait_for("one to be turned away", || {
+        while waiting.len() < 21 {
+            waiting.push(ask());
+        }
+        let mut line = ask();
+        line.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+        let answer = read_answer(&mut line).ok();
+        waiting.push(line);
+        answer
+    });
+    assert_eq!(turned_away.status, 503);
+    assert_eq!(turned_away.code(), "overloaded");
+    waiting.clear();
+    wait_for("room again", || {
+        let form = format!("{session}Content-Type: application/x-www-form-urlencoded\r\n");
+        (plain(&office.address, "POST", "/check", &form).status == 200).then_some(())
+    });
+}

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use silkgate_evidence::container::{self, Members};
+use silkgate_message::catalogue::Catalogue;
+use silkgate_message::jws::Digest;
 use support::home::Home;
 use support::wire::Answer;
-use support::{event, now_ms, uuid_v7, wait_for};
+use support::{event, now_ms, sign, uuid_v7, wait_for};
 
 use super::{IQ, JO, Office, alert};
 use crate::evidence::fixture::verdicts;
@@ -199,9 +201,73 @@ fn messages_of_one_id_stand_beside_each_other() {
     let bundle =
         members(&ask(&office.pair.jo, "auditor-amal", &format!("/messages/{id}/evidence"), "reason=case+17"));
     assert_eq!(folders(&bundle).len(), 2);
+    // Other filters narrow what an id finds, like everything else.
+    let office = &office.pair.jo;
+    let ask = |path: &str| ask(office, "auditor-amal", path, "reason=case+17");
+    for (filters, expected) in
+        [("", 2), ("&partner=IQ", 2), ("&direction=sent", 1), ("&type=alert.person", 0)]
+    {
+        let answer = ask(&format!("/messages/evidence?q={id}{filters}"));
+        let count = if answer.code() == "not_found" { 0 } else { folders(&members(&answer)).len() };
+        assert_eq!(count, expected, "{filters}");
+        let lines =
+            office.national("auditor-amal").get(&format!("/messages/export?format=jsonl&q={id}{filters}"));
+        assert_eq!(String::from_utf8_lossy(&lines.body).lines().count(), expected, "{filters}");
+    }
+    let out = office.path.join("of-one-id.zip").to_string_lossy().into_owned();
+    let export = |filters: &str| {
+        office
+            .run(&["evidence", "export", "--out", &out, "--query", &format!("id={id},{filters}")])
+            .status
+            .code()
+    };
+    assert_eq!((export("partner=SA"), export("partner=IQ")), (Some(1), Some(0)));
+    assert_eq!(folders(&container::decode(&std::fs::read(&out).unwrap()).unwrap()).len(), 2);
     // Each is proven by itself.
-    let proofs = office.pair.jo.national("auditor-amal").get(&format!("/messages/{id}/proof")).json();
+    let proofs = office.national("auditor-amal").get(&format!("/messages/{id}/proof")).json();
     let digests: BTreeSet<&str> =
         proofs.as_array().unwrap().iter().map(|proof| proof["digest"].as_str().unwrap()).collect();
     assert_eq!(digests.len(), 2, "{proofs}");
+}
+
+/// A sender has a message refused under the same id as often as it likes.
+#[test]
+fn conflicts_without_end_leave_a_bundle_of_the_message() {
+    let office = Office::open();
+    let id = office.send(&alert());
+    let (key, client) = (office.pair.iq.message_key(), office.pair.iq.as_partner_of(&office.pair.jo));
+    for _ in 0..12 {
+        let mut other = alert();
+        other["id"] = json!(id);
+        assert_eq!(client.message(&sign(&key, &other).bytes).code(), "id_conflict");
+    }
+    all_cosigned(&office.pair.jo);
+    let answer = ask(&office.pair.jo, "auditor-amal", &format!("/messages/{id}/evidence"), "reason=case+17");
+    let members = members(&answer);
+    assert_eq!(folders(&members).len(), 9, "the message and the first eight");
+    assert!(members.contains_key("messages/0001/message.jws"));
+    assert_eq!(verdicts(&[("conflicts".to_owned(), answer.body)]), [(true, true)]);
+}
+
+#[test]
+fn a_message_of_an_earlier_edition_is_left_to_the_command() {
+    let office = Office::open();
+    let id = office.send(&alert());
+    let jo = &office.pair.jo;
+    // As a later release would find the entry: it names an edition that is not in the program.
+    let digests = Catalogue::embedded().types().iter().filter(|of| of.name() == "alert.vehicle");
+    for digest in digests.map(|of| Digest(of.digest()).to_string()) {
+        let unknown = Digest::of(digest.as_bytes()).to_string();
+        let body = match jo.database {
+            Some(_) => {
+                format!("convert_to(replace(convert_from(body, 'UTF8'), '{digest}', '{unknown}'), 'UTF8')")
+            }
+            None => format!("CAST(replace(CAST(body AS TEXT), '{digest}', '{unknown}') AS BLOB)"),
+        };
+        jo.execute(&format!("UPDATE entry SET body = {body}"));
+    }
+    let answer = ask(jo, "auditor-amal", &format!("/messages/{id}/evidence"), "reason=case+17");
+    assert_eq!((answer.status, answer.code().as_str()), (400, "query_invalid"), "{answer:?}");
+    let said = String::from_utf8(answer.body).unwrap();
+    assert!(said.contains("silkgate evidence export") && said.contains("--schemas"), "{said}");
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
-use silkgate_evidence::bundle::{self, Bundle, Part};
+use anyhow::{Context as _, Result, anyhow, bail};
+use silkgate_evidence::bundle::{self, Bundle, BundleError, MESSAGES_MAX, Part};
 use silkgate_evidence::{Listing, witness_key};
 use silkgate_ledger::{Entry, Hash, Kind, Note, TlogProof, WitnessKey};
 use silkgate_message::card::Card;
@@ -12,30 +12,18 @@ use silkgate_message::catalogue::{Catalogue, edition};
 use silkgate_message::jws::{Digest, Jws, SigningCertificate};
 use silkgate_message::party::Country;
 
-use super::Tell;
+use super::found::{Found, Wanted, read};
 use super::lists::Listed;
-use crate::store::kept::Lists;
+use super::{EarlierEdition, Exporter, Tell};
 use crate::store::ledger::{self, Head, hash};
 use crate::store::message::{self, Message, State, Way};
 use crate::store::{Connection, Store, partner, proof, witness};
 
-/// Entries read at once.
-const PAGE: u32 = 1_000;
-
 /// What was gathered.
-pub(super) struct Gathered {
+pub struct Gathered {
     pub(super) bundle: Bundle,
-    cards: Vec<(Card, Vec<u8>)>,
     /// How many messages.
     pub(super) messages: usize,
-}
-
-impl Gathered {
-    /// Whether a card of that state holds the certificate.
-    pub(super) fn has_certificate(&self, country: Country, certificate: &SigningCertificate) -> bool {
-        of_state(&self.cards, country)
-            .any(|card| card.content().signing_certificates.contains(&certificate.der))
-    }
 }
 
 /// One message of the bundle: its entry, and its row unless it is a conflict.
@@ -45,52 +33,18 @@ struct Item<'r> {
     row: Option<&'r Message>,
 }
 
-/// What one reading of a log found; no more than the wanted messages ask for, however long the log is.
-#[derive(Default)]
-pub(super) struct Found {
-    /// `card` and `agreement` as they came into force: index, which, digest.
-    in_force: Vec<(u64, String, Hash)>,
-    /// By the message's digest.
-    outcomes: HashMap<Hash, u64>,
-    /// By the index of the message's entry.
-    erased: HashMap<u64, u64>,
-    /// Refused for an id that was used before: id, source, index.
-    conflicts: Vec<(String, String, u64)>,
-    /// Revocation lists as they came into force.
-    pub(super) lists: Lists,
-    /// Of a channel's log.
-    pub(super) partner: Option<Country>,
-}
-
-/// What is looked for in the logs.
-struct Wanted {
-    digests: HashSet<Hash>,
-    /// Log and index of the messages' entries.
-    entries: HashSet<(i64, u64)>,
-    /// Ids and sources of messages received.
-    ids: HashSet<(String, String)>,
-}
-
-impl Wanted {
-    fn of(rows: &[Message]) -> Self {
-        let received = rows.iter().filter(|row| row.way == Way::Received);
-        Self {
-            digests: rows.iter().map(|row| hash(row.digest)).collect(),
-            entries: rows.iter().map(|row| (row.log, row.entry)).collect(),
-            ids: received.map(|row| (row.id.to_string(), row.source.clone())).collect(),
-        }
-    }
-}
-
-/// Gathers everything about these messages. `own` is our state; `tell` hears how far it has come.
-pub(super) async fn gather(
+/// Gathers everything about these messages for that exporter. `schemas`: the folder of an earlier release, for messages that were
+/// judged by its edition; `tell` hears how far it has come. An error that is a [`BundleError`] says that they are too many or too
+/// large; one that is an [`EarlierEdition`], that `schemas` does not hold what judged one.
+pub async fn gather(
     store: &Store,
     conn: &mut Connection,
-    own: Country,
+    exporter: &Exporter,
     rows: &[Message],
     schemas: Option<&Path>,
     tell: Tell<'_>,
 ) -> Result<Gathered> {
+    let own = exporter.country;
     let heads = ledger::heads(conn).await?;
     let states: HashSet<&str> = rows.iter().map(|row| row.partner.as_str()).chain([own.as_str()]).collect();
     let mut cards = Vec::new();
@@ -99,6 +53,12 @@ pub(super) async fn gather(
             let card = Card::parse(&bytes).map_err(|error| anyhow!("a stored card of {country}: {error}"))?;
             cards.push((card, bytes));
         }
+    }
+    let mut ours = cards.iter().map(|(card, _)| card.content()).filter(|card| card.country == own);
+    if !ours.any(|card| card.signing_certificates.contains(&exporter.certificate.der)) {
+        bail!(
+            "our signing certificate is on no card of ours yet: print the card with `silkgate card`, and hand it to partners"
+        );
     }
     let wanted = Wanted::of(rows);
     let mut found = HashMap::new();
@@ -111,8 +71,12 @@ pub(super) async fn gather(
         }
     }
     let gathering = Gathering { store, own, found: &found, cards: &cards, schemas };
+    let items = items(rows, &found);
+    if items.len() > MESSAGES_MAX {
+        return Err(BundleError::TooMany.into());
+    }
     let mut plans = Vec::new();
-    for item in items(rows, &found) {
+    for item in items {
         plans.push(gathering.plan(conn, item).await?);
     }
     let sizes = checkpoints(conn, &heads, &plans).await?;
@@ -129,66 +93,20 @@ pub(super) async fn gather(
         gathering.edition(&mut bundle, plan)?;
     }
     listed.put(&mut bundle);
-    Ok(Gathered { messages: plans.len(), bundle, cards })
+    Ok(Gathered { messages: plans.len(), bundle })
 }
 
-/// The messages in order, each followed by what was refused for having its id.
+/// The messages in order, each followed by the first that were refused for having its id.
 fn items<'r>(rows: &'r [Message], found: &HashMap<i64, Found>) -> Vec<Item<'r>> {
     let mut items = Vec::new();
     for row in rows {
         items.push(Item { log: row.log, index: row.entry, row: Some(row) });
-        let conflicts = found.get(&row.log).map_or(&[][..], |found| &found.conflicts);
-        let id = row.id.to_string();
-        let same = conflicts.iter().filter(|(other, source, _)| *other == id && *source == row.source);
-        if row.way == Way::Received {
-            items.extend(same.map(|(_, _, index)| Item { log: row.log, index: *index, row: None }));
+        if let (Way::Received, Some(found)) = (row.way, found.get(&row.log)) {
+            let conflicts = found.conflicts(&row.id.to_string(), &row.source).iter();
+            items.extend(conflicts.map(|index| Item { log: row.log, index: *index, row: None }));
         }
     }
     items
-}
-
-/// Reads a whole log once.
-async fn read(conn: &mut Connection, head: &Head, wanted: &Wanted, tell: Tell<'_>) -> Result<Found> {
-    let mut found = Found { partner: head.partner, ..Found::default() };
-    let mut next = 0;
-    loop {
-        let page = ledger::entries(conn, head.id, next, PAGE).await?;
-        let Some((newest, _)) = page.last() else { return Ok(found) };
-        next = newest + 1;
-        if next % 100_000 == 0 {
-            tell(format!("{next} of {} entries of {}", head.size, head.origin));
-        }
-        for (index, body) in page {
-            let entry =
-                Entry::parse(&body).map_err(|error| anyhow!("entry {index} of {}: {error}", head.origin))?;
-            found.note((head.id, index), entry, wanted);
-        }
-    }
-}
-
-impl Found {
-    fn note(&mut self, (log, index): (i64, u64), entry: Entry, wanted: &Wanted) {
-        self.lists.state(index, &entry);
-        let about = entry.jws.filter(|jws| wanted.digests.contains(jws));
-        match (entry.kind, entry.what, entry.digest) {
-            (Kind::Admin, Some(what), Some(digest)) if what == "card" || what == "agreement" => {
-                self.in_force.push((index, what, digest));
-            }
-            (Kind::Receipted | Kind::Expired | Kind::Dead, _, _) => {
-                self.outcomes.extend(about.map(|jws| (jws, index)));
-            }
-            (Kind::Erased, _, _) => {
-                let of = entry.of.and_then(|of| of.parse().ok());
-                self.erased
-                    .extend(of.filter(|of| wanted.entries.contains(&(log, *of))).map(|of| (of, index)));
-            }
-            (Kind::Rejected, _, _) if entry.code.as_deref() == Some("id_conflict") => {
-                let of = entry.id.zip(entry.from).filter(|of| wanted.ids.contains(of));
-                self.conflicts.extend(of.map(|(id, from)| (id, from, index)));
-            }
-            _ => {}
-        }
-    }
 }
 
 /// A message, and which entries prove what about it.
@@ -335,13 +253,7 @@ impl Gathering<'_> {
             bundle.edition(&t.edition_files());
             return Ok(());
         }
-        let missing = || {
-            anyhow!(
-                "{kind}: this program no longer holds the edition {} that judged a message; give the `schemas` folder of the \
-                 release of then with --schemas",
-                digest.to_base64url()
-            )
-        };
+        let missing = || EarlierEdition { kind: kind.clone(), digest: digest.to_base64url() };
         let files = earlier_edition(self.schemas.ok_or_else(missing)?, kind, digest)?;
         bundle.edition(&files.ok_or_else(missing)?);
         Ok(())
@@ -371,16 +283,4 @@ fn earlier_edition(folder: &Path, kind: &str, digest: Hash) -> Result<Option<Fil
         }
     }
     Ok(None)
-}
-
-impl Found {
-    /// What came into force before the entry at `index`, newest first.
-    fn before<'f>(&'f self, index: u64, what: &'f str) -> impl Iterator<Item = (u64, Hash)> + 'f {
-        let earlier = self.in_force.iter().rev().filter(move |(at, which, _)| *at < index && which == what);
-        earlier.map(|(at, _, digest)| (*at, *digest))
-    }
-}
-
-fn of_state(cards: &[(Card, Vec<u8>)], country: Country) -> impl Iterator<Item = &Card> {
-    cards.iter().map(|(card, _)| card).filter(move |card| card.content().country == country)
 }

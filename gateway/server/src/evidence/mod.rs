@@ -1,10 +1,10 @@
 //! Evidence bundles of stored messages: gathered, signed, and judged before anybody is given one. The command and the pages make
 //! theirs here. The form stands in docs/evidence.md.
 
+mod found;
 mod gather;
 mod lists;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -12,8 +12,7 @@ use silkgate_message::instant::Instant;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
 use silkgate_message::party::{Country, Party};
 
-use crate::store::message::Message;
-use crate::store::{Connection, Store};
+pub use gather::{Gathered, gather};
 
 /// Hears in words how far the gathering has come.
 pub type Tell<'t> = &'t mut (dyn FnMut(String) + Send);
@@ -40,27 +39,29 @@ pub struct Made {
     pub checks: usize,
 }
 
-/// Makes the bundle of these messages at an instant. `schemas`: the folder of an earlier release, for messages that were judged by its
-/// edition. An error that is a [`silkgate_evidence::bundle::BundleError`] says that they are too many or too large.
-pub async fn make(
-    store: &Store,
-    conn: &mut Connection,
+/// A message was judged by an edition that is neither this program's nor in the folder that was given.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{kind}: this program no longer holds the edition {digest} that judged a message; run `silkgate evidence export` with \
+     `--schemas FOLDER`, the `schemas` folder of the release of then"
+)]
+pub struct EarlierEdition {
+    kind: String,
+    digest: String,
+}
+
+/// Signs what was gathered at an instant, and judges it. It needs no database. `held` is given back with the file: what bounds how many are
+/// made at once is held until this one is, also where nobody waits for it any more.
+pub async fn seal<H: Send + 'static>(
+    gathered: Gathered,
     exporter: Exporter,
-    rows: &[Message],
-    schemas: Option<&Path>,
     at: Instant,
-    tell: Tell<'_>,
-) -> Result<Made> {
-    let gathered = gather::gather(store, conn, exporter.country, rows, schemas, tell).await?;
-    if !gathered.has_certificate(exporter.country, &exporter.certificate) {
-        bail!(
-            "our signing certificate is on no card of ours yet: print the card with `silkgate card`, and hand it to partners"
-        );
-    }
-    let messages = gathered.messages;
+    held: H,
+) -> Result<(Made, H)> {
     // Signatures by the thousand: not on a thread that answers others.
     let made = tokio::task::spawn_blocking(move || {
-        let bytes = gathered.bundle.finish(&exporter.party, at, &exporter.key)?;
+        let Gathered { bundle, messages } = gathered;
+        let bytes = bundle.finish(&exporter.party, at, &exporter.key)?;
         // What we hand to a judge must hold before one: else the store is at fault, and its audit says where.
         let judged = silkgate_evidence::judge(&bytes, &[]);
         if let Some(failed) = judged.checks.iter().find(|check| !check.passed) {
@@ -70,7 +71,7 @@ pub async fn make(
                 failed.says
             );
         }
-        Ok(Made { bytes, messages, checks: judged.checks.len() })
+        Ok((Made { bytes, messages, checks: judged.checks.len() }, held))
     });
     made.await?
 }

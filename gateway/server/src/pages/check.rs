@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use silkgate_message::catalogue::Severity;
+use silkgate_message::problem::{Code, Problem};
 
 use super::frame::Frame;
 use super::page;
@@ -15,6 +16,8 @@ use crate::judge::{Document, Finding, judge};
 
 /// Bytes of the form: a message of 1 MiB, in which every byte may take three.
 const FORM_MAX: usize = 3 << 20;
+/// The lane of all who check: people, few at a time.
+const LANE: &str = "check";
 /// Findings that are shown.
 const FINDINGS_MAX: usize = 500;
 
@@ -55,6 +58,10 @@ pub async fn check(
     request: Request,
 ) -> Result<Response, Response> {
     let seconds = gateway.config.limits.body_seconds;
+    let Some(place) = gateway.admission.enter(LANE, http::body_at_most(&request, FORM_MAX)) else {
+        gateway.admission.turn_away(LANE).await;
+        return Err(http::problem(&Problem::new(Code::Overloaded)));
+    };
     let body = http::body(request, "application/x-www-form-urlencoded", FORM_MAX, seconds).await;
     let body = body.map_err(|(problem, _)| http::problem(&problem))?;
     let message = form_urlencoded::parse(&body).find(|(name, _)| name == "message");
@@ -66,9 +73,14 @@ pub async fn check(
         bytes: message.clone().into_bytes(),
     };
     let is_arabic = f.language.code == "ar";
-    // Seconds of one processor at worst: not where others wait.
-    let judged = tokio::task::spawn_blocking(move || judge(document, None)).await;
-    let Ok(judged) = judged else { return Err(http::not_found().await) };
+    let turn = place.turn().await;
+    // Seconds of one processor at worst: not where others wait. Whoever goes away meanwhile frees neither place nor turn: the work goes on.
+    let judged = tokio::task::spawn_blocking(move || {
+        let judged = judge(document, None);
+        drop(turn);
+        (judged, place)
+    });
+    let Ok((judged, _place)) = judged.await else { return Err(http::not_found().await) };
     let found = Found {
         kind: judged.kind.map(|kind| format!("{} {}", kind.name(), kind.version())),
         is_valid: judged.is_valid(),

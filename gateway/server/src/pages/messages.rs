@@ -71,11 +71,14 @@ impl Asked {
                 .find(|verdict| verdict.as_str() == text)
                 .ok_or("verdict: accepted, rejected, waiting or undelivered")
         };
+        let text = given(&self.q);
+        let id = text.as_deref().and_then(event::uuid_v7);
         Ok(Filter {
+            id,
             partner: given(&self.partner),
             way: given(&self.direction).map(way).transpose()?,
             kind: given(&self.r#type),
-            record: given(&self.q),
+            record: text.filter(|_| id.is_none()),
             purpose: given(&self.purpose),
             since: given(&self.from).map(|text| day(&text)).transpose()?,
             until: given(&self.to)
@@ -240,9 +243,6 @@ impl Search {
         size: u32,
     ) -> Result<Found, StoreError> {
         let filter = &self.filter;
-        if let Some(id) = filter.record.as_deref().and_then(event::uuid_v7) {
-            return Ok(Found { rows: message::by_id(conn, &id).await?, next: None, reached: None });
-        }
         let mut before = match filter.until {
             Some(until) => search::seq_at(conn, until).await?.saturating_add(SLACK),
             None => i64::MAX,
@@ -254,6 +254,8 @@ impl Search {
         };
         let limit = size as usize + 1;
         let (mut rows, after) = match &filter.record {
+            // Of one id there are few, found by an index of their own.
+            None if filter.id.is_some() => (search::newest(conn, filter, end, before, size + 1).await?, end),
             // One record has an index of its own, and so has what messages hold.
             Some(text) => {
                 let held = gateway.store.holding(conn, &terms::meant(text), before, limit).await?;

@@ -51,17 +51,28 @@ pub struct About {
 
 /// Logs a read. Only what comes back lets it be answered; it is a place in memory as well.
 pub async fn logged(gateway: &Gateway, peer: &NationalPeer, about: About) -> Result<Place, Response> {
+    let place = spend(gateway, peer)?;
+    record(gateway, peer, about).await?;
+    Ok(place)
+}
+
+/// Takes one of the reads of a certificate's minute, and a place in memory: for a read that looks for something before it can say what it
+/// will open.
+pub fn spend(gateway: &Gateway, peer: &NationalPeer) -> Result<Place, Response> {
     if !gateway.reads.spend(peer.certificate, clock::now()) {
         let detail = format!("at most {READS_PER_MINUTE} a minute with one certificate");
         return Err(http::problem(&Problem::new(Code::ReadsExceeded).detail(detail)));
     }
-    let Some(place) = gateway.admission.enter("national reads", ANSWER_BYTES) else {
-        return Err(http::problem(&Problem::new(Code::Overloaded)));
-    };
+    let place = gateway.admission.enter("national reads", ANSWER_BYTES);
+    place.ok_or_else(|| http::problem(&Problem::new(Code::Overloaded)))
+}
+
+/// Logs a read that was taken already. Where it cannot be, nothing may be opened.
+pub async fn record(gateway: &Gateway, peer: &NationalPeer, about: About) -> Result<(), Response> {
     let About { act, what, reason } = about;
     let read = Read { peer: peer.clone(), act, what, reason };
     match gateway.accept.commit(Work::Read(Box::new(read))).await {
-        Answer::Done => Ok(place),
+        Answer::Done => Ok(()),
         Answer::Failed(problem) | Answer::Refused(problem) => Err(http::problem(&problem)),
         _ => Err(http::problem(&Problem::new(Code::Unavailable))),
     }

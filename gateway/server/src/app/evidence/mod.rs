@@ -37,7 +37,7 @@ pub(crate) struct Export {
     /// The message's id.
     #[arg(required_unless_present = "query", conflicts_with = "query")]
     id: Option<String>,
-    /// Every message that fits all of: partner=STATE, type=TYPE, record=ID, since=INSTANT, until=INSTANT,
+    /// Every message that fits all of: id=ID, partner=STATE, type=TYPE, record=ID, since=INSTANT, until=INSTANT,
     /// verdict=accepted|rejected; joined by commas.
     #[arg(long, value_name = "FILTERS", value_parser = query::parse)]
     query: Option<Filter>,
@@ -76,7 +76,9 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
         Exporter { country: config.country(), party: config.party, key: Arc::new(key), certificate };
     let mut tell = |done: String| eprintln!("silkgate: {done}");
     let schemas = args.schemas.as_deref();
-    let made = evidence::make(&store, &mut tx, exporter, &rows, schemas, clock::now(), &mut tell).await?;
+    let gathered = evidence::gather(&store, &mut tx, &exporter, &rows, schemas, &mut tell).await?;
+    drop(tx);
+    let (made, ()) = evidence::seal(gathered, exporter, clock::now(), ()).await?;
     let path = args.out.unwrap_or_else(|| PathBuf::from(format!("{name}.zip")));
     // Evidence that is there already is never replaced. Messages are personal data: for the owner's eyes only.
     write_private(&path, &made.bytes, 0o600)?;

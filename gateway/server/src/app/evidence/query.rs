@@ -1,5 +1,6 @@
 //! `--query`: filters that narrow one another.
 
+use silkgate_message::event;
 use silkgate_message::instant::Instant;
 use silkgate_message::party::Country;
 
@@ -16,6 +17,10 @@ pub(super) fn parse(text: &str) -> Result<Filter, String> {
         };
         let text = || Some(value.to_owned());
         let free = match name {
+            "id" => {
+                let id = event::uuid_v7(value).ok_or("id: a UUIDv7 in lower case")?;
+                filter.id.replace(id).is_none()
+            }
             "partner" => {
                 let country: Country = value.parse().map_err(|error| format!("partner: {error}"))?;
                 filter.partner.replace(country.to_string()).is_none()
@@ -32,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<Filter, String> {
                 };
                 filter.verdict.replace(verdict).is_none()
             }
-            _ => return Err(format!("`{name}` is none of partner, type, record, since, until, verdict")),
+            _ => return Err(format!("`{name}` is none of id, partner, type, record, since, until, verdict")),
         };
         if !free {
             return Err(twice());
@@ -51,7 +56,11 @@ mod tests {
             parse("partner=JO,type=alert.vehicle,since=2026-11-24T00:00:00Z,verdict=rejected").unwrap();
         assert_eq!((filter.partner.as_deref(), filter.kind.as_deref()), (Some("JO"), Some("alert.vehicle")));
         assert_eq!((filter.verdict, filter.until), (Some(Verdict::Rejected), None));
-        for bad in ["", "partner", "partner=Jordan", "since=today", "verdict=good", "x=1", "type=a,type=b"] {
+        let of_one = parse("id=0192f1a0-7b3c-7def-8123-456789abcdef,partner=JO").unwrap();
+        assert!(of_one.id.is_some() && of_one.partner.is_some());
+        for bad in
+            ["", "id=1", "partner", "partner=Jordan", "since=today", "verdict=good", "x=1", "type=a,type=b"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
