@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use silkgate_ledger::tree::{Hash, TileId, Tiles, inclusion_proof, inclusion_tiles};
+use silkgate_ledger::tree::{Hash, Tiles, inclusion_proof, inclusion_tiles};
 use silkgate_ledger::{Checkpoint, Edge, NoteSigner, Receipt, leaf_hash, sign_checkpoint};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{Connection as _, Row as _};
 use support::{Home, Pair, event, sign, wire};
 
+use crate::database::{Cell, Database, open_file};
 use crate::load::{self, Shape};
 use crate::measure::{Spread, cpu_seconds, process_cpu};
 use crate::submit;
@@ -124,66 +124,22 @@ pub fn log_signer(home: &Home) -> Result<NoteSigner> {
 /// Makes the channel's log as long as if it had gone on to `size` entries: tiles, checkpoint and head, as the gateway
 /// writes them. The messages' receipts then rest on the checkpoint of that size.
 async fn lengthen(home: &Home, size: u64) -> Result<()> {
-    let mut conn = open(&home.path.join("silkgate.db")).await?;
-    let log: i64 =
-        sqlx::query("SELECT id FROM log WHERE partner IS NOT NULL").fetch_one(&mut conn).await?.get(0);
-    let rows = sqlx::query("SELECT body FROM entry WHERE log = $1 ORDER BY idx").bind(log);
-    let mut edge = Edge::empty();
-    for row in rows.fetch_all(&mut conn).await? {
-        edge.append(leaf_hash(&row.get::<Vec<u8>, _>(0)));
-    }
+    let mut database = Database::open(home).await?;
+    let (log, mut edge) = database.channel().await?;
     ensure!(edge.size() < size, "the log is longer already");
-    let mut tx = conn.begin().await?;
+    database.execute("BEGIN", Vec::new()).await?;
     while edge.size() < size {
         for _ in 0..65_536.min(size - edge.size()) {
             let filler = Hash::of(&edge.size().to_be_bytes());
             edge.append(filler);
         }
-        put_tiles(&mut tx, log, &mut edge).await?;
+        database.put_tiles(log, &mut edge).await?;
     }
-    put_head(&mut tx, log, &edge, &log_signer(home)?).await?;
-    sqlx::query("UPDATE message SET checkpoint = $1").bind(i64::try_from(size)?).execute(&mut *tx).await?;
-    tx.commit().await?;
-    conn.close().await?;
-    Ok(())
-}
-
-/// Writes the tiles of a log that have changed, as the gateway does.
-pub async fn put_tiles(conn: &mut SqliteConnection, log: i64, edge: &mut Edge) -> Result<()> {
-    for (TileId { level, index }, tile) in edge.take_changed() {
-        sqlx::query("INSERT OR REPLACE INTO tile (log, level, idx, hashes) VALUES ($1, $2, $3, $4)")
-            .bind(log)
-            .bind(i64::from(level))
-            .bind(i64::try_from(index)?)
-            .bind(tile.to_bytes())
-            .execute(&mut *conn)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Signs a checkpoint over the whole log, and makes it the head.
-pub async fn put_head(conn: &mut SqliteConnection, log: i64, edge: &Edge, signer: &NoteSigner) -> Result<()> {
-    let checkpoint = Checkpoint { origin: signer.name().parse()?, size: edge.size(), root: edge.root() };
-    let note = sign_checkpoint(&checkpoint, signer)?.encode();
-    let size = i64::try_from(edge.size())?;
-    sqlx::query("INSERT INTO checkpoint (log, size, note) VALUES ($1, $2, $3)")
-        .bind(log)
-        .bind(size)
-        .bind(note)
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query("UPDATE log SET size = $1, root = $2, signed = signed + 1 WHERE id = $3")
-        .bind(size)
-        .bind(edge.root().as_bytes().to_vec())
-        .bind(log)
-        .execute(&mut *conn)
-        .await?;
-    Ok(())
-}
-
-pub async fn open(path: &Path) -> Result<SqliteConnection> {
-    Ok(SqliteConnectOptions::new().filename(path).foreign_keys(false).connect().await?)
+    database.put_head(log, &edge, &log_signer(home)?).await?;
+    let rests_on = vec![Cell::Int(i64::try_from(size)?)];
+    database.execute("UPDATE message SET checkpoint = $1", rests_on).await?;
+    database.execute("COMMIT", Vec::new()).await?;
+    database.close().await
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -220,7 +176,7 @@ fn audit(messages: u64) -> Result<Value> {
 
 /// Bytes of entries, tiles, checkpoints and cosignatures.
 async fn sizes(path: &Path) -> Result<[i64; 4]> {
-    let mut conn = open(path).await?;
+    let mut conn = open_file(path).await?;
     let mut sizes = [0; 4];
     for (size, sql) in sizes.iter_mut().zip([
         "SELECT coalesce(sum(length(body)), 0) FROM entry",

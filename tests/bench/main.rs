@@ -1,6 +1,7 @@
 //! Measures the shipped binary over the wire. Timings are measurements, never tests.
 
 mod check;
+mod database;
 mod evidence;
 mod floor;
 mod handshakes;

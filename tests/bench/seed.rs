@@ -5,11 +5,10 @@ use silkgate_ledger::entry::{Entry, Kind, UtcMillis, Verdict};
 use silkgate_ledger::tree::Hash;
 use silkgate_ledger::{Edge, leaf_hash};
 use silkgate_message::catalogue::Catalogue;
-use sqlx::sqlite::{Sqlite, SqliteConnection};
-use sqlx::{Connection as _, QueryBuilder, Row as _};
 use support::{Home, now_ms};
 
-use crate::evidence::{log_signer, open, put_head, put_tiles};
+use crate::database::{Cell, Database};
+use crate::evidence::log_signer;
 
 /// Messages in one statement.
 const AT_ONCE: u64 = 1000;
@@ -29,55 +28,50 @@ fn at_of(number: u64, of: u64, now: i64) -> i64 {
     now - YEAR_MS as i64 + (YEAR_MS / of * number) as i64
 }
 
-/// The id of that number, in a store that [`seed`] filled: its time is cut to what `seed` used.
-pub(crate) fn old_id(number: u64) -> uuid::Uuid {
-    id_of(number, SEEDED_AT.get().map_or(0, |(of, now)| at_of(number, *of, *now)))
+/// Messages that [`seed`] wrote.
+pub(crate) struct Seeded {
+    count: u64,
+    now: i64,
 }
 
-/// How many were seeded, and as of when.
-static SEEDED_AT: std::sync::OnceLock<(u64, i64)> = std::sync::OnceLock::new();
+impl Seeded {
+    /// The id of the message of that number.
+    pub(crate) fn id(&self, number: u64) -> uuid::Uuid {
+        id_of(number, at_of(number, self.count, self.now))
+    }
+}
 
 /// Writes messages with their entries, tiles and one checkpoint, as the gateway would have: real entries of a real tree, whose
 /// contents were erased long ago.
-pub(crate) async fn seed(home: &Home, count: u64) -> Result<()> {
+pub(crate) async fn seed(home: &Home, count: u64) -> Result<Seeded> {
     let now = now_ms();
-    let _ = SEEDED_AT.set((count, now));
-    let mut conn = open(&home.path.join("silkgate.db")).await?;
-    let log: i64 =
-        sqlx::query("SELECT id FROM log WHERE partner IS NOT NULL").fetch_one(&mut conn).await?.get(0);
-    let rows = sqlx::query("SELECT body FROM entry WHERE log = $1 ORDER BY idx").bind(log);
-    let mut edge = Edge::empty();
-    for row in rows.fetch_all(&mut conn).await? {
-        edge.append(leaf_hash(&row.get::<Vec<u8>, _>(0)));
-    }
+    let mut database = Database::open(home).await?;
+    let (log, mut edge) = database.channel().await?;
     let before = edge.size();
     let size = i64::try_from(before + count)?;
     let kinds: Vec<&str> = Catalogue::embedded().types().iter().map(|kind| kind.name()).collect();
     for first in (0..count).step_by(TRANSACTION as usize) {
-        let mut tx = conn.begin().await?;
+        database.execute("BEGIN", Vec::new()).await?;
         let last = (first + TRANSACTION).min(count);
         for start in (first..last).step_by(AT_ONCE as usize) {
             let numbers = start..(start + AT_ONCE).min(last);
             let made = numbers.map(|number| message(number, at_of(number, count, now), &kinds, before));
-            write(&mut tx, log, size, made.collect::<Result<Vec<_>>>()?, &mut edge).await?;
+            write(&mut database, log, size, made.collect::<Result<Vec<_>>>()?, &mut edge).await?;
         }
-        put_tiles(&mut tx, log, &mut edge).await?;
-        tx.commit().await?;
+        database.put_tiles(log, &mut edge).await?;
+        database.execute("COMMIT", Vec::new()).await?;
         if last.is_multiple_of(1_000_000) {
             eprintln!("{last} of {count} messages");
         }
     }
-    let mut tx = conn.begin().await?;
-    put_head(&mut tx, log, &edge, &log_signer(home)?).await?;
-    sqlx::query(
-        "INSERT INTO tally (hour, partner, direction, type, outcome, messages)
-         SELECT at_ms / 3600000, partner, direction, type, coalesce(code, 'accepted'), count(*) FROM message GROUP BY 1, 2, 3, 4, 5",
-    )
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    conn.close().await?;
-    Ok(())
+    database.execute("BEGIN", Vec::new()).await?;
+    database.put_head(log, &edge, &log_signer(home)?).await?;
+    let tally = "INSERT INTO tally (hour, partner, direction, type, outcome, messages)
+         SELECT at_ms / 3600000, partner, direction, type, coalesce(code, 'accepted'), count(*) FROM message GROUP BY 1, 2, 3, 4, 5";
+    database.execute(tally, Vec::new()).await?;
+    database.execute("COMMIT", Vec::new()).await?;
+    database.close().await?;
+    Ok(Seeded { count, now })
 }
 
 /// A message to be written.
@@ -116,43 +110,31 @@ fn message(number: u64, at: i64, kinds: &[&str], before: u64) -> Result<Made> {
     Ok(Made { seq: i64::try_from(number + 1)?, id, kind: kind.to_owned(), at, index, digest, code, body })
 }
 
-async fn write(
-    conn: &mut SqliteConnection,
-    log: i64,
-    size: i64,
-    made: Vec<Made>,
-    edge: &mut Edge,
-) -> Result<()> {
-    let mut entries = QueryBuilder::<Sqlite>::new("INSERT INTO entry (log, idx, body) ");
-    entries.push_values(&made, |mut row, one| {
-        row.push_bind(log).push_bind(one.index).push_bind(one.body.clone());
-    });
-    entries.build().execute(&mut *conn).await?;
-    let mut messages = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO message (seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, expires_ms, at_ms, \
-         log, entry, checkpoint, state, code, purpose) ",
-    );
-    messages.push_values(&made, |mut row, one| {
-        row.push_bind(one.seq)
-            .push("'received', 'IQ', 'IQ/traffic-police', 'JO/public-security'")
-            .push_bind(one.id.as_bytes().to_vec())
-            .push_bind(one.kind.clone())
-            .push("1")
-            .push_bind(format!("R-{}", one.seq))
-            .push_bind(one.digest.as_bytes().to_vec())
-            .push_bind(one.at)
-            .push_bind(one.at + 3_600_000)
-            .push_bind(one.at)
-            .push_bind(log)
-            .push_bind(one.index)
-            .push_bind(size)
-            .push_bind(if one.code.is_some() { "rejected" } else { "accepted" })
-            .push_bind(one.code)
-            .push("'border-management'");
-    });
-    messages.build().execute(&mut *conn).await?;
+async fn write(database: &mut Database, log: i64, size: i64, made: Vec<Made>, edge: &mut Edge) -> Result<()> {
+    let entry = |one: &Made| vec![Cell::Int(log), Cell::Int(one.index), Cell::Bytes(one.body.clone())];
+    let insert = "INSERT INTO entry (log, idx, body) SELECT log, idx, body FROM made";
+    database.insert(insert, &["log", "idx", "body"], made.iter().map(entry).collect()).await?;
     for one in &made {
         edge.append(leaf_hash(&one.body));
     }
-    Ok(())
+    let insert = "INSERT INTO message (seq, direction, partner, source, recipient, id, type, version, subject, digest, signed_ms, \
+         expires_ms, at_ms, log, entry, checkpoint, state, code, purpose)
+         SELECT seq, 'received', 'IQ', 'IQ/traffic-police', 'JO/public-security', id, type, 1, 'R-' || seq, digest, at_ms, \
+         at_ms + 3600000, at_ms, log, entry, checkpoint, CASE WHEN code IS NULL THEN 'accepted' ELSE 'rejected' END, code, \
+         'border-management' FROM made";
+    let names = ["seq", "id", "type", "digest", "at_ms", "log", "entry", "checkpoint", "code"];
+    let row = |one: Made| {
+        vec![
+            Cell::Int(one.seq),
+            Cell::Bytes(one.id.as_bytes().to_vec()),
+            Cell::Text(Some(one.kind)),
+            Cell::Bytes(one.digest.as_bytes().to_vec()),
+            Cell::Int(one.at),
+            Cell::Int(log),
+            Cell::Int(one.index),
+            Cell::Int(size),
+            Cell::Text(one.code.map(str::to_owned)),
+        ]
+    };
+    database.insert(insert, &names, made.into_iter().map(row).collect()).await
 }

@@ -24,9 +24,10 @@ pub struct Cluster {
     _user: File,
 }
 
-/// Ends the server once nobody has used it for a while: for nothing else may it outlive the tests.
+/// Ends the server once nobody has used it for a while: for nothing else may it outlive the tests. A folder that is gone took the
+/// server with it.
 const WATCHDOG: &str = r#"
-while sleep 15; do
+while sleep 15 && [ -d "$1" ]; do
   flock -n -x "$1/users" "$2/pg_ctl" -D "$1/data" -m immediate stop >/dev/null 2>&1 && exit 0
 done
 "#;

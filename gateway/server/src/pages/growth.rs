@@ -1,5 +1,7 @@
 //! How a log has grown by day, drawn as SVG; the same numbers stand in a table beside it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use silkgate_ledger::Entry;
 use silkgate_message::instant::Instant;
 
@@ -36,12 +38,7 @@ impl Growth {
     /// however long it is.
     pub(super) async fn read(conn: &mut Connection, head: &Head, today: i64) -> Result<Self, StoreError> {
         let first = today - DAYS + 1;
-        let mut size = size_before(conn, head, 0, first).await?;
-        let mut sizes = vec![size];
-        for day in first + 1..=today {
-            size = size_before(conn, head, size, day).await?;
-            sizes.push(size);
-        }
+        let mut sizes = sizes_before(conn, head, &(first..=today).collect::<Vec<_>>()).await?;
         sizes.push(head.size);
         Ok(Self::of(&sizes, first))
     }
@@ -74,22 +71,35 @@ impl Growth {
     }
 }
 
-/// How many entries stand before the first one of that day or a later one, as far as they stand in the order of their times; `low` of
-/// them are known to.
-async fn size_before(conn: &mut Connection, head: &Head, low: u64, day: i64) -> Result<u64, StoreError> {
-    let (mut low, mut high) = (low, head.size);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let lost = || StoreError::Corrupt(format!("entry {middle} of {}", head.origin));
-        let body = ledger::entry(conn, head.id, middle).await?.ok_or_else(lost)?;
-        let entry = Entry::parse(&body).map_err(|_| lost())?;
-        if Instant(entry.at.unix_ms()).day() < day {
-            low = middle + 1;
-        } else {
-            high = middle;
+/// How many entries stand before the first one of each of these days or a later one, as far as they stand in the order of their
+/// times. The days are looked for together: each look is a way to the database and back.
+async fn sizes_before(conn: &mut Connection, head: &Head, days: &[i64]) -> Result<Vec<u64>, StoreError> {
+    let middle = |(low, high): &(u64, u64)| low + (high - low) / 2;
+    let mut bounds = vec![(0, head.size); days.len()];
+    loop {
+        let open = bounds.iter().filter(|(low, high)| low < high);
+        let wanted: BTreeSet<u64> = open.map(middle).collect();
+        if wanted.is_empty() {
+            return Ok(bounds.into_iter().map(|(low, _)| low).collect());
+        }
+        let mut found = BTreeMap::new();
+        for (index, body) in ledger::entries_at(conn, head.id, wanted.into_iter()).await? {
+            let entry = Entry::parse(&body).map_err(|_| lost(head, index))?;
+            found.insert(index, Instant(entry.at.unix_ms()).day());
+        }
+        for (bound, day) in bounds.iter_mut().zip(days).filter(|((low, high), _)| low < high) {
+            let middle = middle(bound);
+            match found.get(&middle) {
+                Some(found) if found < day => bound.0 = middle + 1,
+                Some(_) => bound.1 = middle,
+                None => return Err(lost(head, middle)),
+            }
         }
     }
-    Ok(low)
+}
+
+fn lost(head: &Head, index: u64) -> StoreError {
+    StoreError::Corrupt(format!("entry {index} of {}", head.origin))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::store::search::{self, Filter, Use, Verdict};
 use crate::store::{Connection, StoreError};
 
 /// Messages that are counted, the newest ones: whoever looks waits the same time over ten million.
-const COUNTED: i64 = 100_000;
+const COUNTED: i64 = 50_000;
 /// Questions whose contents are opened for their legal bases, the newest ones.
 const OPENED: u32 = 1_000;
 /// Lines of one table, the most frequent ones.

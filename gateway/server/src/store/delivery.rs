@@ -462,12 +462,11 @@ pub async fn told_after(conn: &mut Connection) -> Result<i64, StoreError> {
     Ok(sql("SELECT after_seq FROM told").first(conn).await?.unwrap_or(0))
 }
 
-/// Messages waiting per recipient: count and the time of the oldest.
+/// Messages waiting per recipient: count and the time of the first. One look at a message for each recipient, however many wait.
 pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>, StoreError> {
-    let rows =
-        sql("SELECT d.recipient, count(*), min(m.at_ms) FROM delivery d JOIN message m ON m.seq = d.seq
-         WHERE d.done_ms IS NULL GROUP BY d.recipient ORDER BY d.recipient")
-        .fetch_all(conn)
-        .await?;
+    let query = sql("SELECT w.recipient, w.messages, m.at_ms
+         FROM (SELECT recipient, count(*) AS messages, min(seq) AS seq FROM delivery WHERE done_ms IS NULL GROUP BY recipient) w
+         JOIN message m ON m.seq = w.seq ORDER BY w.recipient");
+    let rows = query.fetch_all(conn).await?;
     rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, Instant(row.get(2)?)))).collect()
 }

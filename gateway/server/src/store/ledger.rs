@@ -4,6 +4,7 @@ use silkgate_ledger::tree::{Hash, Tile, TileId, Tiles};
 use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
+use super::bulk::fetch_among;
 use super::sql::sql;
 use super::{Connection, Script, StoreError, ascending, bytes32};
 
@@ -238,6 +239,17 @@ pub async fn newest_sizes(conn: &mut Connection, log: i64, limit: u32) -> Result
 pub async fn entry(conn: &mut Connection, log: i64, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let query = sql("SELECT body FROM entry WHERE log = $1 AND idx = $2").bind(log).bind(signed(index));
     query.first(conn).await
+}
+
+/// The entries at these places, with their index, in no order; without those that are not there.
+pub async fn entries_at(
+    conn: &mut Connection,
+    log: i64,
+    indexes: impl Iterator<Item = u64>,
+) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    let keys = indexes.map(|index| vec![log.into(), signed(index).into()]).collect();
+    let rows = fetch_among(conn, "SELECT idx, body FROM entry WHERE (log, idx) IN", keys, "").await?;
+    rows.into_iter().map(|row| Ok((unsigned(row.get(0)?)?, row.get(1)?))).collect()
 }
 
 /// Entries from `from` on, at most `limit`, with their index.

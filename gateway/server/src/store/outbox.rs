@@ -331,12 +331,12 @@ pub async fn attempts(conn: &mut Connection, seq: i64) -> Result<Vec<(i64, Insta
     rows.iter().map(|row| Ok((row.get(0)?, Instant(row.get(1)?), row.get(2)?))).collect()
 }
 
-/// Waiting messages per partner: count and the time of the oldest.
+/// Waiting messages per partner: count and the time of the first. One look at a message for each partner, however many wait.
 pub async fn depth(conn: &mut Connection) -> Result<Vec<(String, i64, Instant)>, StoreError> {
-    let rows = sql("SELECT o.partner, count(*), min(m.at_ms) FROM outbox o JOIN message m ON m.seq = o.seq
-         GROUP BY o.partner ORDER BY o.partner")
-    .fetch_all(conn)
-    .await?;
+    let query = sql("SELECT w.partner, w.messages, m.at_ms
+         FROM (SELECT partner, count(*) AS messages, min(seq) AS seq FROM outbox GROUP BY partner) w
+         JOIN message m ON m.seq = w.seq ORDER BY w.partner");
+    let rows = query.fetch_all(conn).await?;
     rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, Instant(row.get(2)?)))).collect()
 }
 
