@@ -143,6 +143,12 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// What stands in the place of Jordan's gateway, and gives no receipts.
+    pub(crate) fn other(pair: &'a Pair, address: &str, cpu: impl Fn() -> Result<f64> + 'a) -> Self {
+        let addresses = vec![address.to_owned()];
+        Self { addresses, pair, cpu: Box::new(cpu), receipts: false, path: MESSAGES }
+    }
+
     /// Lines to it, one for each connection of a shape.
     async fn lines(&self, shape: Shape) -> Result<Vec<Line>> {
         let connector = connector(&self.pair.iq, &self.pair.jo, shape.h2)?;

@@ -112,24 +112,13 @@ async fn turn(plan: &Plan, sqlite: &Pair, postgres: &Pair, again: &[Bytes], veri
     let over = || Bodies::over_and_over(again.to_vec());
     let time = plan.seconds;
     let floor_process = Floor::start(sqlite)?;
-    let floor_target = Target {
-        addresses: vec![floor_process.address.clone()],
-        pair: sqlite,
-        cpu: Box::new(|| cpu_seconds(floor_process.pid())),
-        receipts: false,
-        path: load::MESSAGES,
-    };
+    let floor_target = Target::other(sqlite, &floor_process.address, || cpu_seconds(floor_process.pid()));
     warm(&floor_target, over()).await?;
     let floor = sound("floor", load::round_on(&floor_target, FULL, over(), time).await?)?;
 
     let nginx_process = Nginx::start(sqlite)?;
-    let nginx_target = Target {
-        addresses: vec![nginx_process.address.clone()],
-        pair: sqlite,
-        cpu: Box::new(|| cpu_seconds_of_family(nginx_process.pid())),
-        receipts: false,
-        path: load::MESSAGES,
-    };
+    let nginx_target =
+        Target::other(sqlite, &nginx_process.address, || cpu_seconds_of_family(nginx_process.pid()));
     warm(&nginx_target, over()).await?;
     let nginx = sound("nginx", load::round_on(&nginx_target, FULL, over(), time).await?)?;
 

@@ -55,8 +55,16 @@ pub struct Asked {
 impl Asked {
     pub(super) fn filter(&self) -> Result<Filter, &'static str> {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let texts =
-            [&self.q, &self.partner, &self.direction, &self.r#type, &self.verdict, &self.from, &self.to];
+        let texts = [
+            &self.q,
+            &self.partner,
+            &self.direction,
+            &self.r#type,
+            &self.verdict,
+            &self.from,
+            &self.to,
+            &self.purpose,
+        ];
         if texts.iter().any(|text| text.chars().count() > TEXT_MAX) {
             return Err("a parameter is too long");
         }
@@ -247,7 +255,8 @@ impl Search {
             Some(until) => search::seq_at(conn, until).await?.saturating_add(SLACK),
             None => i64::MAX,
         };
-        before = before.min(self.before.unwrap_or(i64::MAX)).min(message::next_seq(conn).await?);
+        // A reader may write any number into the address.
+        before = before.min(self.before.unwrap_or(i64::MAX)).min(message::next_seq(conn).await?).max(1);
         let end = match filter.since {
             Some(since) => (search::seq_at(conn, since).await? - SLACK).max(0),
             None => 0,

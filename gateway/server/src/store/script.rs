@@ -93,6 +93,10 @@ impl Script {
             match part {
                 Part::Rows { head, tail, rows, .. } => {
                     let width = rows.first().map_or(0, Vec::len);
+                    // It would be taken for what is left of the room, and be lost without a word.
+                    if rows.iter().any(|row| row.first().is_none_or(Value::is_null)) {
+                        return Err(StoreError::Corrupt(format!("{head}: a row without its first column")));
+                    }
                     for (tuples, mut piece) in pieces(width, Some(room), rows) {
                         // What is left of the room is NULL, and no row: the first column is none of those that may be.
                         piece.resize(room * width, Value::Int(None));

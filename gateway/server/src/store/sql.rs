@@ -253,6 +253,11 @@ impl Query {
 }
 
 impl Value {
+    /// Whether it is NULL.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self, Value::Int(None) | Value::Text(None) | Value::Bytes(None))
+    }
+
     pub(super) fn int(self) -> Option<i64> {
         if let Value::Int(value) = self { value } else { None }
     }

@@ -17,6 +17,7 @@ on_every_database! {
     every_value_comes_back,
     any_number_of_rows_is_inserted,
     a_row_that_is_there_is_left_or_replaced,
+    a_row_without_its_first_column_is_refused_and_not_left_out,
     pages_follow_one_another,
     payloads_open_for_every_process,
     a_key_that_was_taken_since_it_was_seen_unused_is_not_destroyed,
@@ -103,6 +104,15 @@ async fn a_row_that_is_there_is_left_or_replaced(_: &Base, store: Store) {
         .unwrap();
     assert_eq!(ledger::tile_bytes(&mut tx, CHANNEL, id).await.unwrap(), Some(vec![9, 9]));
     assert_eq!(ledger::count_tiles(&mut tx, CHANNEL).await.unwrap(), 75);
+}
+
+async fn a_row_without_its_first_column_is_refused_and_not_left_out(_: &Base, store: Store) {
+    let mut tx = store.write().await.unwrap();
+    put(&mut tx, Way::Received, &["A"]).await.unwrap();
+    let row = |seq: Option<i64>| vec![Value::Int(seq), Value::Bytes(Some(b"{}".to_vec()))];
+    let rows = vec![row(Some(1)), row(None)];
+    let done = written(&mut tx, |script| script.insert("INSERT INTO refusal (seq, problem)", "", rows)).await;
+    assert!(done.is_err(), "{done:?}");
 }
 
 async fn pages_follow_one_another(_: &Base, store: Store) {
