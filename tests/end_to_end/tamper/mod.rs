@@ -1,5 +1,6 @@
 //! A database administrator changes something: `silkgate audit verify` finds it.
 
+mod built;
 mod changes;
 mod exchanged;
 mod in_force;

@@ -32,7 +32,7 @@ use crate::stated::Said;
 use crate::store::kept::Lists;
 use crate::store::ledger::{self, Head, hash};
 use crate::store::message;
-use crate::store::{Connection, Store, StoreError, delivery, erasure, partner};
+use crate::store::{Connection, Store, StoreError, delivery, erasure, partner, sound};
 use facts::Facts;
 use logs::Log;
 use pool::{Done, Pool};
@@ -77,6 +77,8 @@ struct Audit<'a> {
     sums: Sums,
     pool: Pool,
     resume: Resume,
+    /// Whether the database itself is not as it should be.
+    is_unsound: bool,
     /// The house log.
     house: i64,
     /// The message after which back ends are told of the end of every one.
@@ -119,6 +121,7 @@ pub async fn verify(
         sums: Sums::new(),
         pool: Pool::new(),
         resume,
+        is_unsound: false,
         house: 0,
         told_after: 0,
         alarms: Vec::new(),
@@ -141,7 +144,8 @@ pub async fn verify(
         }
         audit.drain().await;
         if let Err(error) = passed {
-            let what = error.damage().ok_or(error)?;
+            // What is built otherwise cannot be read as if it were not.
+            let what = if audit.is_unsound { error.to_string() } else { error.damage().ok_or(error)? };
             audit.report.find("store", format!("{what}; the audit could not go beyond it"));
         }
         if !audit.resume.back() {
@@ -169,10 +173,11 @@ impl Audit<'_> {
         conn: &mut Connection,
         anchors: Option<&[CertificateDer<'static>]>,
     ) -> Result<(), StoreError> {
-        let heads = ledger::heads(conn).await?;
-        for what in ledger::unsound(conn).await? {
+        for what in sound::unsound(conn).await? {
             self.report.find("database", what);
+            self.is_unsound = true;
         }
+        let heads = ledger::heads(conn).await?;
         self.set_of_logs(conn, &heads).await?;
         let mut logs = BTreeMap::new();
         for head in &heads {

@@ -166,16 +166,6 @@ pub async fn lowest(conn: &mut Connection, log: i64) -> Result<[Option<i64>; 3],
     Ok([row.get(0)?, row.get(1)?, row.get(2)?])
 }
 
-/// What SQLite itself finds wrong in its file: pages, constraints, and values of another kind than the column of a STRICT table, whose
-/// bytes would be read as if nothing were. Nothing on a server, which has no such file.
-pub async fn unsound(conn: &mut Connection) -> Result<Vec<String>, StoreError> {
-    if conn.is_shared() {
-        return Ok(Vec::new());
-    }
-    let said: Vec<String> = sql("PRAGMA quick_check(100)").column(conn).await?;
-    Ok(said.into_iter().filter(|line| line != "ok").collect())
-}
-
 /// The logs that rows of a table name: table and log, each once. One look into the key for each.
 pub async fn named(conn: &mut Connection) -> Result<Vec<(&'static str, i64)>, StoreError> {
     const NEXT: [(&str, &str); 5] = [

@@ -35,6 +35,7 @@ mod script;
 mod seal;
 pub mod search;
 mod shape;
+pub mod sound;
 mod sql;
 pub mod staged;
 pub mod syslog;
