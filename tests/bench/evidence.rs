@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use silkgate_ledger::tree::{Hash, Tiles, inclusion_proof, inclusion_tiles};
+use silkgate_ledger::entry::{Entry, Kind, UtcMillis, Verdict};
+use silkgate_ledger::tree::{Tiles, inclusion_proof, inclusion_tiles};
 use silkgate_ledger::{Checkpoint, Edge, NoteSigner, Receipt, leaf_hash, sign_checkpoint};
 use sqlx::{Connection as _, Row as _};
-use support::{Home, Pair, event, sign, wire};
+use support::{Home, Pair, event, now_ms, sign, wire};
 
 use crate::database::{Cell, Database, open_file};
 use crate::load::{self, Shape};
@@ -121,17 +122,31 @@ pub fn log_signer(home: &Home) -> Result<NoteSigner> {
     Ok(NoteSigner::from_pkcs8(&format!("{}/JO/IQ", home.host), key.secret_der())?)
 }
 
-/// Makes the channel's log as long as if it had gone on to `size` entries: tiles, checkpoint and head, as the gateway
+/// Makes the channel's log as long as if it had gone on to `size` entries: entries, tiles, checkpoint and head, as the gateway
 /// writes them. The messages' receipts then rest on the checkpoint of that size.
 async fn lengthen(home: &Home, size: u64) -> Result<()> {
     let mut database = Database::open(home).await?;
     let (log, mut edge) = database.channel().await?;
     ensure!(edge.size() < size, "the log is longer already");
+    // A refusal, which is of no message: a start reads every entry, and asks no more of this one.
+    let mut filler = Entry::new(Kind::Rejected, UtcMillis::from_unix_ms(now_ms()).context("a time")?);
+    (filler.from, filler.verdict, filler.code) =
+        (Some("IQ".to_owned()), Some(Verdict::Rejected), Some("signature_invalid".to_owned()));
+    let body = filler.encode()?;
+    let leaf = leaf_hash(&body);
     database.execute("BEGIN", Vec::new()).await?;
     while edge.size() < size {
-        for _ in 0..65_536.min(size - edge.size()) {
-            let filler = Hash::of(&edge.size().to_be_bytes());
-            edge.append(filler);
+        let until = size.min(edge.size() + 65_536);
+        while edge.size() < until {
+            let indexes = edge.size()..until.min(edge.size() + 1000);
+            let row =
+                |index| Ok(vec![Cell::Int(log), Cell::Int(i64::try_from(index)?), Cell::Bytes(body.clone())]);
+            let rows = indexes.map(row).collect::<Result<Vec<_>>>()?;
+            for _ in &rows {
+                edge.append(leaf);
+            }
+            let insert = "INSERT INTO entry (log, idx, body) SELECT log, idx, body FROM made";
+            database.insert(insert, &["log", "idx", "body"], rows).await?;
         }
         database.put_tiles(log, &mut edge).await?;
     }

@@ -85,8 +85,12 @@ impl Logs {
     /// Begins to grow the logs. Another process may have appended since: the heads are read in this
     /// transaction, and an edge that does not fit its head is read again from the tiles.
     pub async fn begin(&mut self, conn: &mut Connection) -> Result<Growth<'_>, StoreError> {
-        let heads: BTreeMap<i64, Head> =
-            ledger::heads(conn).await?.into_iter().map(|head| (head.id, head)).collect();
+        self.grow(ledger::heads(conn).await?)
+    }
+
+    /// The same with the heads as they stand in the transaction.
+    pub fn grow(&mut self, heads: Vec<Head>) -> Result<Growth<'_>, StoreError> {
+        let heads: BTreeMap<i64, Head> = heads.into_iter().map(|head| (head.id, head)).collect();
         for head in heads.values() {
             let committed = self.committed.entry(head.id).or_insert(head.size);
             if *committed > head.size {

@@ -15,6 +15,7 @@ use super::database::{self, Database};
 use super::payload::{is_encrypted, note_encrypted};
 use super::shape::{self, Table, quoted};
 use super::sql::sql;
+use super::turn::Writer;
 use super::walk::{Summing, Walk};
 use super::{Connection, StoreError};
 use crate::config::Place;
@@ -229,8 +230,9 @@ async fn existing(place: &Place) -> Result<Database, StoreError> {
 
 async fn file(options: SqliteConnectOptions) -> Result<Database, StoreError> {
     let options = options.create_if_missing(false).busy_timeout(Duration::from_secs(20));
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-    Ok(Database::Sqlite { writer: pool.clone(), readers: pool })
+    let writer = Writer::connect(options.clone()).await?;
+    let readers = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options);
+    Ok(Database::Sqlite { writer, readers })
 }
 
 async fn server(url: &str) -> Result<Database, StoreError> {

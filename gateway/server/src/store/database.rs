@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
 use tokio::sync::Semaphore;
 
 use super::carry::Part;
 use super::sql::{Connection, sql};
+use super::turn::Writer;
 use super::{Open, StoreError};
 #[cfg(test)]
 use super::{fault, memory::Memory};
@@ -75,7 +77,7 @@ pub(super) enum Database {
     /// A file: writers take turns on one connection, readers never wait for them (WAL).
     Sqlite {
         /// The one that writes.
-        writer: SqlitePool,
+        writer: Writer,
         /// Those that read.
         readers: SqlitePool,
     },
@@ -136,18 +138,18 @@ impl Database {
         #[cfg(test)]
         fault::begin().await?;
         let writer = match self {
-            Database::Postgres { writers, .. } => return Ok(Connection::Postgres(writers.begin().await?)),
+            Database::Postgres { writers, .. } => return begin(writers, WRITERS, "BEGIN").await,
             #[cfg(test)]
             Database::Memory(memory) => return Ok(Connection::Memory(memory.begin().await?)),
             Database::Sqlite { writer, .. } => writer,
         };
         let deadline = tokio::time::Instant::now() + WRITE_WAIT;
         loop {
-            match writer.begin_with("BEGIN IMMEDIATE").await {
+            match writer.begin("BEGIN IMMEDIATE").await {
                 Err(error) if is_busy(&error) && tokio::time::Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                other => return Ok(Connection::Sqlite(other?)),
+                other => return Ok(Connection::Writer(other?)),
             }
         }
     }
@@ -161,8 +163,7 @@ impl Database {
             Database::Memory(memory) => Connection::Memory(memory.begin().await?),
             Database::Sqlite { readers, .. } => Connection::Sqlite(readers.begin().await?),
             Database::Postgres { readers, .. } => {
-                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Connection::Postgres(readers.begin_with(begin).await?)
+                begin(readers, READERS, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
             }
         })
     }
@@ -184,6 +185,22 @@ impl Database {
     }
 }
 
+/// Begins a transaction on a server. A connection of the pool that broke while nobody used it shows so here, where nothing was done yet:
+/// then the next one is tried. To ask each before its use would be one more way to the server for every transaction.
+pub(super) async fn begin(
+    pool: &PgPool,
+    connections: u32,
+    begin: &'static str,
+) -> Result<Connection, StoreError> {
+    let mut left = connections;
+    loop {
+        match pool.begin_with(begin).await {
+            Err(sqlx::Error::Io(_) | sqlx::Error::Database(_)) if left > 0 => left -= 1,
+            other => return Ok(Connection::Postgres(other?)),
+        }
+    }
+}
+
 async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
     if how != Open::Create && !path.exists() {
         return Err(StoreError::Missing(path.display().to_string()));
@@ -201,20 +218,16 @@ async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
         // Each table's rows come in pieces of seven sizes.
         .statement_cache_capacity(256)
         .busy_timeout(Duration::from_secs(10));
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(Duration::from_secs(30))
-        .connect_with(options.clone())
-        .await?;
-    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&writer).await?.try_get(0)?;
+    let writer = Writer::connect(options.clone()).await?;
+    let mut held = writer.hold().await?;
+    let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&mut *held).await?.try_get(0)?;
     if !at_least(&version, [3, 51, 3]) {
         return Err(StoreError::Version(version));
     }
-    prepare_sqlite(&writer, how, SQLITE).await?;
+    prepare_sqlite(&mut held, how, SQLITE).await?;
     // From here on `write` waits in its own way. Opening, recovery and migration wait in SQLite's.
-    sqlx::query("PRAGMA busy_timeout = 0").execute(&writer).await?;
+    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *held).await?;
+    drop(held);
     let readers = SqlitePoolOptions::new()
         .max_connections(4)
         .min_connections(0)
@@ -264,6 +277,7 @@ impl Server {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(ACQUIRE_WAIT)
+            .test_before_acquire(false)
             .after_connect(move |conn, _| {
                 let (known, reconnected) = (known.clone(), reconnected.clone());
                 Box::pin(async move {
@@ -348,17 +362,23 @@ pub(super) async fn unfit(conn: &mut sqlx::PgConnection) -> Result<Option<String
     Ok(standby.then(|| "this server is a standby; name the primary".to_owned()))
 }
 
-async fn prepare_sqlite(pool: &SqlitePool, how: Open, history: History) -> Result<(), StoreError> {
+async fn prepare_sqlite(conn: &mut SqliteConnection, how: Open, history: History) -> Result<(), StoreError> {
     let begun = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-    let begun = sqlx::query(begun).fetch_one(pool).await?.try_get::<i64, _>(0)? > 0;
-    let found = if begun { sqlx::query(VERSION).fetch_one(pool).await?.try_get(0)? } else { 0 };
+    let begun = sqlx::query(begun).fetch_one(&mut *conn).await?.try_get::<i64, _>(0)? > 0;
+    let found = if begun { sqlx::query(VERSION).fetch_one(&mut *conn).await?.try_get(0)? } else { 0 };
     current(found, history, how)?;
-    if how == Open::Existing { Ok(()) } else { Ok(migrator(history).run(pool).await?) }
+    if how == Open::Existing { Ok(()) } else { Ok(migrate(migrator(history), conn).await?) }
+}
+
+/// Migrates one connection. `run` takes whatever gives connections, of which the compiler does not see that the future may move between
+/// threads; this is what it does with it.
+async fn migrate(steps: Migrator, conn: &mut SqliteConnection) -> Result<(), MigrateError> {
+    steps.run_direct(None, conn, false).await
 }
 
 /// The same for a key store's file.
 pub(super) async fn prepare_keys(pool: &SqlitePool, how: Open) -> Result<(), StoreError> {
-    prepare_sqlite(pool, how, SQLITE_KEYS).await
+    prepare_sqlite(&mut *pool.acquire().await?, how, SQLITE_KEYS).await
 }
 
 /// Brings the schema up to date, or tells that it is not.
@@ -425,8 +445,12 @@ pub(super) async fn migrate_to(database: &Database, part: Part, version: i64) ->
         Ok(migrator(&history[..end]))
     };
     match (database, part) {
-        (Database::Sqlite { writer, .. }, Part::Data) => steps(SQLITE)?.run(writer).await?,
-        (Database::Sqlite { writer, .. }, Part::Keys) => steps(SQLITE_KEYS)?.run(writer).await?,
+        (Database::Sqlite { writer, .. }, Part::Data) => {
+            migrate(steps(SQLITE)?, &mut *writer.hold().await?).await?
+        }
+        (Database::Sqlite { writer, .. }, Part::Keys) => {
+            migrate(steps(SQLITE_KEYS)?, &mut *writer.hold().await?).await?
+        }
         (Database::Postgres { writers, .. }, Part::Data) => steps(POSTGRES)?.run(writers).await?,
         (Database::Postgres { writers, .. }, Part::Keys) => steps(POSTGRES_KEYS)?.run(writers).await?,
         // Made with the newest schema, for one simulation.

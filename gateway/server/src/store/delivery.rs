@@ -8,6 +8,7 @@ use silkgate_message::catalogue::Priority;
 use silkgate_message::instant::Instant;
 
 use super::bulk::fetch_among;
+use super::inquiry::{Ask, ask};
 use super::message::State;
 use super::outbox::{Lease, rank};
 use super::sql::{Row, either, sql};
@@ -132,7 +133,16 @@ pub struct Waiting {
 }
 
 /// Hand-overs of one lane go one after another: the partner, the record, the recipient.
-type Lane = (String, String, String);
+pub type Lane = (String, String, String);
+
+/// What is known of lanes in the transaction, in which nothing has been taken over since.
+#[derive(Default)]
+pub struct Lanes {
+    /// Those that were looked at.
+    pub asked: Vec<Lane>,
+    /// Those of them in which something is still to be taken over.
+    pub open: HashSet<Lane>,
+}
 
 impl Waiting {
     fn lane(&self) -> Lane {
@@ -146,9 +156,17 @@ pub async fn insert_many(
     conn: &mut Connection,
     script: &mut Script,
     rows: &[Waiting],
+    known: Lanes,
     new: i64,
 ) -> Result<(), StoreError> {
-    let (mut counts, mut open) = (counted(conn, rows, new).await?, open_lanes(conn, rows).await?);
+    let Lanes { asked, mut open } = known;
+    let mut counts = counted(conn, rows, new).await?;
+    let asked: HashSet<Lane> = asked.into_iter().collect();
+    let others: Vec<Lane> = rows.iter().map(Waiting::lane).filter(|lane| !asked.contains(lane)).collect();
+    if !others.is_empty() {
+        let answers = ask(conn, vec![ask_open(&others)]).await?;
+        open.extend(self::open(&answers.into_iter().flatten().collect::<Vec<_>>())?);
+    }
     let mut made = Vec::with_capacity(rows.len());
     for row in rows {
         let n = counts.entry(row.seq).or_insert(0);
@@ -179,16 +197,19 @@ async fn counted(conn: &mut Connection, rows: &[Waiting], new: i64) -> Result<Ha
     found.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
-/// Those of their lanes in which something is still to be taken over.
-async fn open_lanes(conn: &mut Connection, rows: &[Waiting]) -> Result<HashSet<Lane>, StoreError> {
-    let lanes = rows.iter().map(|row| {
-        let (partner, subject, recipient) = row.lane();
-        vec![partner.into(), subject.into(), recipient.into()]
+/// Asks for those of the lanes in which something is still to be taken over.
+pub(super) fn ask_open(lanes: &[Lane]) -> Ask {
+    let keys = lanes.iter().map(|(partner, subject, recipient)| {
+        vec![partner.as_str().into(), subject.as_str().into(), recipient.as_str().into()]
     });
     let head = "SELECT DISTINCT partner, subject, recipient FROM delivery
                 WHERE done_ms IS NULL AND (partner, subject, recipient) IN";
-    let found = fetch_among(conn, head, lanes.collect(), "").await?;
-    found.iter().map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).collect()
+    Ask::Among { head: head.to_owned(), keys: keys.collect() }
+}
+
+/// The answer.
+pub(super) fn open(rows: &[Row]) -> Result<HashSet<Lane>, StoreError> {
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).collect()
 }
 
 /// A hand-over that a back end holds.

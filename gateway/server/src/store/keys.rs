@@ -310,7 +310,7 @@ impl KeyStore {
     async fn reading(&self) -> Result<Connection, StoreError> {
         Ok(match self.pool()? {
             Pool::Sqlite(pool) => Connection::Sqlite(pool.begin().await?),
-            Pool::Postgres(pool) => Connection::Postgres(pool.begin().await?),
+            Pool::Postgres(pool) => database::begin(pool, KEY_CONNECTIONS, "BEGIN").await?,
             #[cfg(test)]
             Pool::Memory(memory) => Connection::Memory(memory.begin().await?),
         })

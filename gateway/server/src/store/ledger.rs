@@ -5,7 +5,7 @@ use silkgate_message::jws::Digest;
 use silkgate_message::party::Country;
 
 use super::bulk::fetch_among;
-use super::sql::sql;
+use super::sql::{Row, sql};
 use super::{Connection, Script, StoreError, ascending, bytes32};
 
 /// A log and how far it has come.
@@ -58,13 +58,15 @@ pub async fn create(
     row.get(0)
 }
 
+pub(super) const HEADS: &str = "SELECT id, origin, partner, size, root, signed, cosigned, witnessed, alarms, lists_from FROM log ORDER BY id";
+
 /// Every log, in ascending id: the order in which they are written.
 pub async fn heads(conn: &mut Connection) -> Result<Vec<Head>, StoreError> {
-    let rows = sql(
-        "SELECT id, origin, partner, size, root, signed, cosigned, witnessed, alarms, lists_from FROM log ORDER BY id",
-    )
-    .fetch_all(conn)
-    .await?;
+    heads_of(sql(HEADS).fetch_all(conn).await?)
+}
+
+/// The answer to [`HEADS`].
+pub(super) fn heads_of(rows: Vec<Row>) -> Result<Vec<Head>, StoreError> {
     rows.into_iter()
         .map(|row| {
             let partner: Option<String> = row.get(2)?;

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteOwnedBuf};
-use sqlx::{ConnectOptions as _, Connection as _};
+use futures_util::TryStreamExt as _;
+use sqlx::query::Query;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteOwnedBuf, SqliteQueryResult, SqliteRow,
+};
+use sqlx::{ConnectOptions as _, Connection as _, Either, Executor as _, Sqlite};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StoreError;
@@ -100,6 +104,14 @@ impl Drop for Transaction {
 
 fn open() -> Result<SqliteConnection, StoreError> {
     Ok(at_once(SqliteConnectOptions::new().filename(":memory:").foreign_keys(true).connect())?)
+}
+
+/// The rows of several statements, and the end of each.
+pub(super) fn fetch_many(
+    conn: &mut SqliteConnection,
+    query: Query<'static, Sqlite, SqliteArguments>,
+) -> Result<Vec<Either<SqliteQueryResult, SqliteRow>>, StoreError> {
+    Ok(at_once(conn.fetch_many(query).try_collect::<Vec<_>>())?)
 }
 
 /// Waits for a future without giving way to any other task. Only for what another thread completes: SQLite's own.

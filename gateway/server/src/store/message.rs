@@ -5,7 +5,7 @@ use silkgate_message::jws::Digest;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::bulk::fetch_among;
+use super::inquiry::Ask;
 use super::ledger::signed;
 use super::sql::{Query, Row, sql};
 use super::{Connection, Script, StoreError, ascending, bytes32};
@@ -224,8 +224,8 @@ pub async fn find(
 /// Under what a message is known: the way it went, the partner, its id and its source.
 pub type Key = (Way, String, Uuid, String);
 
-/// The messages under these keys; those that have no row are left out.
-pub async fn find_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<Message>, StoreError> {
+/// Asks for the messages under these keys; those that have no row are left out.
+pub(super) fn ask_known(keys: &[Key]) -> Ask {
     let key = |(way, partner, id, source): &Key| {
         vec![
             partner.as_str().into(),
@@ -235,7 +235,11 @@ pub async fn find_all(conn: &mut Connection, keys: &[Key]) -> Result<Vec<Message
         ]
     };
     let head = format!("SELECT {COLUMNS} FROM message WHERE (partner, direction, id, source) IN");
-    let rows = fetch_among(conn, &head, keys.iter().map(key).collect(), "").await?;
+    Ask::Among { head, keys: keys.iter().map(key).collect() }
+}
+
+/// The answer.
+pub(super) fn known(rows: &[Row]) -> Result<Vec<Message>, StoreError> {
     rows.iter().map(from_row).collect()
 }
 

@@ -12,6 +12,7 @@ pub mod duty;
 pub mod erasure;
 #[cfg(test)]
 mod fault;
+mod inquiry;
 pub mod kept;
 pub mod key_exchange;
 pub mod keys;
@@ -43,6 +44,7 @@ pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod timestamp;
+mod turn;
 mod walk;
 pub mod witness;
 

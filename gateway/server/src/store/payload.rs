@@ -195,7 +195,7 @@ impl Store {
     /// stands in the clear any more. Needs as much room again.
     pub async fn compact(&self) -> Result<(), StoreError> {
         if let Database::Sqlite { writer, .. } = &self.database {
-            sqlx::query("VACUUM").execute(writer).await?;
+            sqlx::query("VACUUM").execute(&mut *writer.hold().await?).await?;
         }
         self.fold(Duration::from_secs(60)).await?;
         self.note_encrypted().await
@@ -211,7 +211,8 @@ impl Store {
         let Database::Sqlite { writer, .. } = &self.database else { return Ok(true) };
         let deadline = tokio::time::Instant::now() + patience;
         loop {
-            let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(writer).await?;
+            let fold = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+            let row = fold.fetch_one(&mut *writer.hold().await?).await?;
             if sqlx::Row::try_get::<i64, _>(&row, 0)? == 0 {
                 return Ok(true);
             }
@@ -227,7 +228,7 @@ impl Store {
 pub(super) async fn note_encrypted(database: &Database) -> Result<(), StoreError> {
     if let Database::Sqlite { writer, .. } = database {
         let text = AssertSqlSafe(format!("PRAGMA user_version = {ENCRYPTED}"));
-        sqlx::query(text).execute(writer).await?;
+        sqlx::query(text).execute(&mut *writer.hold().await?).await?;
     }
     Ok(())
 }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use silkgate_message::jws::Digest;
 use silkgate_message::lifecycle::{Facts, RecordState};
 
-use super::bulk::fetch_among;
+use super::inquiry::{Ask, ask};
 use super::message::Way;
-use super::sql::{Value, sql};
+use super::sql::{Row, Value, sql};
 use super::{Connection, Script, StoreError};
 
 /// The key of a record: one channel, one direction, one subject.
@@ -53,17 +53,20 @@ struct Stored {
 
 /// Reads a record; an unknown one is empty.
 pub async fn load(conn: &mut Connection, key: &RecordKey) -> Result<Record, StoreError> {
-    Ok(load_all(conn, std::slice::from_ref(key)).await?.remove(key).unwrap_or_default())
+    let answers = ask(conn, vec![ask_known(std::slice::from_ref(key))]).await?;
+    Ok(known(&answers.into_iter().flatten().collect::<Vec<_>>())?.remove(key).unwrap_or_default())
 }
 
-/// Reads records; unknown ones are left out.
-pub async fn load_all(
-    conn: &mut Connection,
-    keys: &[RecordKey],
-) -> Result<HashMap<RecordKey, Record>, StoreError> {
+/// Asks for records; unknown ones are left out.
+pub(super) fn ask_known(keys: &[RecordKey]) -> Ask {
     let head = "SELECT partner, direction, subject, head, settled FROM record WHERE (partner, direction, subject) IN";
+    Ask::Among { head: head.to_owned(), keys: keys.iter().map(RecordKey::values).collect() }
+}
+
+/// The answer.
+pub(super) fn known(rows: &[Row]) -> Result<HashMap<RecordKey, Record>, StoreError> {
     let mut records = HashMap::new();
-    for row in fetch_among(conn, head, keys.iter().map(RecordKey::values).collect(), "").await? {
+    for row in rows {
         let way: String = row.get(1)?;
         let way = [Way::Received, Way::Sent].into_iter().find(|known| known.as_str() == way);
         let way = way.ok_or_else(|| StoreError::Corrupt("record.direction".into()))?;

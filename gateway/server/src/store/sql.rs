@@ -3,11 +3,13 @@
 //! Every value is one of three kinds, in each of which NULL is possible: 64-bit integers, text and bytes. Statements use
 //! `$1` placeholders and the SQL that both understand; where they differ, the file of the table tells them apart.
 
-use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Transaction};
+use futures_util::TryStreamExt as _;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteQueryResult, SqliteRow};
+use sqlx::{Either, Executor as _, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Transaction};
 
 use super::StoreError;
+use super::turn::Turn;
 #[cfg(test)]
 use super::{fault, memory};
 
@@ -15,6 +17,8 @@ use super::{fault, memory};
 pub enum Connection {
     /// SQLite.
     Sqlite(Transaction<'static, Sqlite>),
+    /// SQLite, by the one connection that writes.
+    Writer(Turn),
     /// PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
     /// The tests' database in memory.
@@ -29,6 +33,7 @@ impl Connection {
         let fate = fault::commit().await?;
         match self {
             Connection::Sqlite(tx) => tx.commit().await?,
+            Connection::Writer(turn) => turn.commit().await?,
             Connection::Postgres(tx) => tx.commit().await?,
             #[cfg(test)]
             Connection::Memory(tx) => tx.commit()?,
@@ -42,6 +47,7 @@ impl Connection {
     pub async fn rollback(self) -> Result<(), StoreError> {
         match self {
             Connection::Sqlite(tx) => tx.rollback().await?,
+            Connection::Writer(turn) => turn.rollback().await?,
             Connection::Postgres(tx) => tx.rollback().await?,
             #[cfg(test)]
             Connection::Memory(tx) => drop(tx),
@@ -49,10 +55,28 @@ impl Connection {
         Ok(())
     }
 
+    fn on(&mut self) -> On<'_> {
+        match self {
+            Connection::Sqlite(tx) => On::File(tx),
+            Connection::Writer(turn) => On::File(turn),
+            Connection::Postgres(tx) => On::Server(tx),
+            #[cfg(test)]
+            Connection::Memory(tx) => On::Memory(tx.connection()),
+        }
+    }
+
     /// Whether several gateways may write to this database at once.
     pub fn is_shared(&self) -> bool {
         matches!(self, Connection::Postgres(_))
     }
+}
+
+/// What a statement runs on.
+enum On<'a> {
+    File(&'a mut SqliteConnection),
+    Server(&'a mut PgConnection),
+    #[cfg(test)]
+    Memory(&'a mut SqliteConnection),
 }
 
 /// A statement that PostgreSQL needs a clause for which SQLite, where writers take turns, does without: what both have, the
@@ -161,13 +185,11 @@ impl Query {
     pub async fn execute(self, conn: &mut Connection) -> Result<u64, StoreError> {
         #[cfg(test)]
         let fate = fault::write(self.text.as_str()).await?;
-        let changed = match conn {
-            Connection::Sqlite(tx) => self.of_sqlite().execute(&mut **tx).await?.rows_affected(),
-            Connection::Postgres(tx) => self.of_postgres().execute(&mut **tx).await?.rows_affected(),
+        let changed = match conn.on() {
+            On::File(conn) => self.of_sqlite().execute(conn).await?.rows_affected(),
+            On::Server(conn) => self.of_postgres().execute(conn).await?.rows_affected(),
             #[cfg(test)]
-            Connection::Memory(tx) => {
-                memory::at_once(self.of_sqlite().execute(tx.connection()))?.rows_affected()
-            }
+            On::Memory(conn) => memory::at_once(self.of_sqlite().execute(conn))?.rows_affected(),
         };
         #[cfg(test)]
         fate.report().await?;
@@ -178,37 +200,53 @@ impl Query {
     pub async fn fetch_all(self, conn: &mut Connection) -> Result<Vec<Row>, StoreError> {
         #[cfg(test)]
         let fate = fault::write(self.text.as_str()).await?;
-        let rows = match conn {
-            Connection::Sqlite(tx) => {
-                self.of_sqlite().fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
-            }
-            Connection::Postgres(tx) => {
-                self.of_postgres().fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+        let rows = match conn.on() {
+            On::File(conn) => of_file(self.of_sqlite().fetch_all(conn).await?),
+            On::Server(conn) => {
+                self.of_postgres().fetch_all(conn).await?.into_iter().map(Row::Postgres).collect()
             }
             #[cfg(test)]
-            Connection::Memory(tx) => {
-                let rows = memory::at_once(self.of_sqlite().fetch_all(tx.connection()))?;
-                rows.into_iter().map(Row::Sqlite).collect()
-            }
+            On::Memory(conn) => of_file(memory::at_once(self.of_sqlite().fetch_all(conn))?),
         };
         #[cfg(test)]
         fate.report().await?;
         Ok(rows)
     }
 
+    /// The rows of each of several statements, which only SQLite takes as one text.
+    pub(super) async fn fetch_each(self, conn: &mut Connection) -> Result<Vec<Vec<Row>>, StoreError> {
+        #[cfg(test)]
+        let fate = fault::write(self.text.as_str()).await?;
+        let parts: Vec<Either<SqliteQueryResult, SqliteRow>> = match conn.on() {
+            On::File(conn) => conn.fetch_many(self.of_sqlite()).try_collect().await?,
+            On::Server(_) => {
+                return Err(StoreError::Corrupt("several statements in one are for SQLite only".into()));
+            }
+            #[cfg(test)]
+            On::Memory(conn) => memory::fetch_many(conn, self.of_sqlite())?,
+        };
+        let (mut each, mut rows) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part {
+                Either::Right(row) => rows.push(Row::Sqlite(row)),
+                // A statement is at its end.
+                Either::Left(_) => each.push(std::mem::take(&mut rows)),
+            }
+        }
+        #[cfg(test)]
+        fate.report().await?;
+        Ok(each)
+    }
+
     /// The first row, if there is one.
     pub async fn fetch_optional(self, conn: &mut Connection) -> Result<Option<Row>, StoreError> {
         #[cfg(test)]
         let fate = fault::write(self.text.as_str()).await?;
-        let row = match conn {
-            Connection::Sqlite(tx) => self.of_sqlite().fetch_optional(&mut **tx).await?.map(Row::Sqlite),
-            Connection::Postgres(tx) => {
-                self.of_postgres().fetch_optional(&mut **tx).await?.map(Row::Postgres)
-            }
+        let row = match conn.on() {
+            On::File(conn) => self.of_sqlite().fetch_optional(conn).await?.map(Row::Sqlite),
+            On::Server(conn) => self.of_postgres().fetch_optional(conn).await?.map(Row::Postgres),
             #[cfg(test)]
-            Connection::Memory(tx) => {
-                memory::at_once(self.of_sqlite().fetch_optional(tx.connection()))?.map(Row::Sqlite)
-            }
+            On::Memory(conn) => memory::at_once(self.of_sqlite().fetch_optional(conn))?.map(Row::Sqlite),
         };
         #[cfg(test)]
         fate.report().await?;
@@ -269,4 +307,8 @@ impl Value {
     pub(super) fn bytes(self) -> Option<Vec<u8>> {
         if let Value::Bytes(value) = self { value } else { None }
     }
+}
+
+fn of_file(rows: Vec<SqliteRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Sqlite).collect()
 }

@@ -58,8 +58,11 @@ pub(super) async fn run(
     works: &[Work],
 ) -> Result<Done, StoreError> {
     // Asked here and not only at the door: what waits was let in before the alarm.
-    let Opening { is_rolled_back, next_seq, generation, active } = opening::read(conn).await?;
-    let growth = logs.begin(conn).await?;
+    let wanted = seen::wanted(works);
+    let mut opening = opening::read(conn, &wanted).await?;
+    let seen = Seen::new(wanted, &mut opening);
+    let Opening { is_rolled_back, next_seq, generation, active, heads, .. } = opening;
+    let growth = logs.grow(heads)?;
     let mut batch = Batch {
         standing,
         now: clock::now(),
@@ -72,7 +75,7 @@ pub(super) async fn run(
         refusals: Vec::new(),
         owed: Vec::new(),
         taken: HashMap::new(),
-        seen: Seen::of(conn, works).await?,
+        seen,
         records: HashMap::new(),
         deliveries: Vec::new(),
         questions: HashMap::new(),
@@ -271,6 +274,7 @@ impl Batch<'_> {
             sends,
             mut changed,
             now,
+            seen,
             ..
         } = self;
         let mut script = Script::default();
@@ -285,7 +289,7 @@ impl Batch<'_> {
         payload::insert(&mut script, keys, &payloads).await?;
         message::put_refusals(&mut script, refusals);
         record::save_all(conn, &mut script, &records).await?;
-        delivery::insert_many(conn, &mut script, &deliveries, new).await?;
+        delivery::insert_many(conn, &mut script, &deliveries, seen.lanes, new).await?;
         script.run(conn).await?;
         courier::note_owed(conn, &owed).await?;
         for (seq, question) in &questions {

@@ -1,11 +1,12 @@
-//! What the messages of a batch are decided by, read in a few statements for all of them before the first is decided.
+//! What the messages of a batch are decided by, read for all of them before the first is decided.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::super::work::{Received, Work};
+use crate::store::delivery::{Lane, Lanes};
 use crate::store::message::{self, Message, Way};
-use crate::store::record::{self, Record, RecordKey};
-use crate::store::{Connection, StoreError};
+use crate::store::opening::{Opening, Wanted};
+use crate::store::record::{Record, RecordKey};
 
 /// As it stood when the transaction began. Received messages and their records are changed by nothing in a batch but by what it takes, which
 /// it looks at first.
@@ -15,32 +16,44 @@ pub(super) struct Seen {
     pub(super) messages: HashMap<message::Key, Option<Message>>,
     /// The records that they are of.
     pub(super) records: HashMap<RecordKey, Record>,
+    /// The lanes that they are handed over in.
+    pub(super) lanes: Lanes,
+}
+
+/// What is to be asked for a batch.
+pub(super) fn wanted(works: &[Work]) -> Wanted {
+    let received = || {
+        works.iter().filter_map(|work| match work {
+            Work::Receive(received) => Some(received.as_ref()),
+            _ => None,
+        })
+    };
+    let messages: HashSet<message::Key> = received().filter_map(Received::key).collect();
+    let records: HashSet<RecordKey> = received().filter_map(Received::record_key).collect();
+    // Where a back end takes something over in the same transaction, a lane may be free by the time that the next is put into it.
+    let only_received = works.iter().all(|work| matches!(work, Work::Receive(_)));
+    let lanes: HashSet<Lane> = received().filter(|_| only_received).filter_map(Received::lane).collect();
+    Wanted {
+        messages: messages.into_iter().collect(),
+        records: records.into_iter().collect(),
+        lanes: lanes.into_iter().collect(),
+    }
 }
 
 impl Seen {
-    pub(super) async fn of(conn: &mut Connection, works: &[Work]) -> Result<Self, StoreError> {
-        let received = works.iter().filter_map(|work| match work {
-            Work::Receive(received) => Some(received.as_ref()),
-            _ => None,
-        });
-        let received: Vec<&Received> = received.collect();
-        if received.is_empty() {
-            return Ok(Self::default());
-        }
+    /// From what was wanted, and what is there of it.
+    pub(super) fn new(wanted: Wanted, opening: &mut Opening) -> Self {
         let mut messages: HashMap<message::Key, Option<Message>> =
-            received.iter().filter_map(|received| Some((received.key()?, None))).collect();
-        let keys: Vec<message::Key> = messages.keys().cloned().collect();
-        for found in message::find_all(conn, &keys).await? {
+            wanted.messages.into_iter().map(|key| (key, None)).collect();
+        for found in std::mem::take(&mut opening.messages) {
             let key = (found.way, found.partner.clone(), found.id, found.source.clone());
             messages.insert(key, Some(found));
         }
-        let mut records: HashMap<RecordKey, Record> = received
-            .iter()
-            .filter_map(|received| Some((received.record_key()?, Record::default())))
-            .collect();
-        let keys: Vec<RecordKey> = records.keys().cloned().collect();
-        records.extend(record::load_all(conn, &keys).await?);
-        Ok(Self { messages, records })
+        let mut records: HashMap<RecordKey, Record> =
+            wanted.records.into_iter().map(|key| (key, Record::default())).collect();
+        records.extend(std::mem::take(&mut opening.records));
+        let lanes = Lanes { asked: wanted.lanes, open: std::mem::take(&mut opening.open) };
+        Self { messages, records, lanes }
     }
 }
 
@@ -58,5 +71,10 @@ impl Received {
     fn record_key(&self) -> Option<RecordKey> {
         let subject = self.envelope.as_ref().ok()?.subject.clone();
         Some(RecordKey { partner: self.partner.to_string(), way: Way::Received, subject })
+    }
+    /// The lane that it is handed over in, where it is sound.
+    fn lane(&self) -> Option<Lane> {
+        let envelope = self.envelope.as_ref().ok()?;
+        Some((self.partner.to_string(), envelope.subject.clone(), envelope.recipient.to_string()))
     }
 }

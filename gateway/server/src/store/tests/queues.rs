@@ -118,7 +118,7 @@ async fn only_active_partners_are_due_and_urgent_ones_first(_: &Base, store: Sto
     assert_eq!(agenda.next, Some(Instant(11)));
     partner::put(&mut tx, &row("JO", "suspended")).await.unwrap();
     assert!(outbox::agenda(&mut tx, Instant(50)).await.unwrap().due.is_empty());
-    assert!(opening::read(&mut tx).await.unwrap().active.is_empty());
+    assert!(opening::read(&mut tx, &opening::Wanted::default()).await.unwrap().active.is_empty());
     let expired = outbox::lease_expired(&mut tx, Instant(1000), Instant(1100), &ONE, 9).await.unwrap();
     assert_eq!(expired.len(), 2, "what has expired is settled all the same, the first of each record");
 }
@@ -160,7 +160,9 @@ async fn deliver(store: &Store, subjects: &[&str]) {
         }
     });
     let (mut script, waiting) = (Script::default(), waiting.collect::<Vec<_>>());
-    delivery::insert_many(&mut tx, &mut script, &waiting, i64::MAX).await.unwrap();
+    delivery::insert_many(&mut tx, &mut script, &waiting, delivery::Lanes::default(), i64::MAX)
+        .await
+        .unwrap();
     script.run(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
 }

@@ -149,9 +149,9 @@ async fn an_alarm_is_raised_once(_: &Base, store: Store) {
     };
     assert!(witness::raise(&mut tx, &alarm(AlarmKind::Fork)).await.unwrap().is_some());
     assert!(witness::raise(&mut tx, &alarm(AlarmKind::Fork)).await.unwrap().is_none());
-    assert!(!opening::read(&mut tx).await.unwrap().is_rolled_back);
+    assert!(!opening::read(&mut tx, &opening::Wanted::default()).await.unwrap().is_rolled_back);
     assert!(witness::raise(&mut tx, &alarm(AlarmKind::Rollback)).await.unwrap().is_some());
-    assert!(opening::read(&mut tx).await.unwrap().is_rolled_back);
+    assert!(opening::read(&mut tx, &opening::Wanted::default()).await.unwrap().is_rolled_back);
     assert_eq!(witness::open_alarms(&mut tx).await.unwrap().len(), 2);
 }
 
