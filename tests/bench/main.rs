@@ -8,6 +8,7 @@ mod handshakes;
 /// The gateway's own: no other client here speaks it.
 #[path = "../../gateway/server/src/tls/hybrid.rs"]
 mod hybrid;
+mod least;
 mod load;
 mod measure;
 mod nginx;

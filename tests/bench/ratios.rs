@@ -13,6 +13,7 @@ use support::home::{Backend, set};
 use support::postgres::Cluster;
 
 use crate::floor::{self, Floor};
+use crate::least;
 use crate::load::{self, Bodies, Round, Shape, Target};
 use crate::measure::{Spread, cpu_seconds, cpu_seconds_of_family, memory_mb};
 use crate::nginx::Nginx;
@@ -93,13 +94,14 @@ pub(crate) fn run(quick: bool) -> Result<Value> {
     for pair in [&sqlite, &postgres] {
         ensure!(pair.jo.audit().is_empty(), "the audit found something");
     }
+    let least = runtime.block_on(least::costs(sqlite.folder.path(), body.len()))?;
     let growth = growth(&plan, &runtime)?;
     let memory = memory(&runtime)?;
     let undisturbed = turns.iter().filter(|turn| !turn.is_disturbed()).count();
     let kept: Vec<&Turn> = turns.iter().filter(|turn| undisturbed < 2 || !turn.is_disturbed()).collect();
     let mut report = json!({
         "seconds_per_round": plan.seconds.as_secs(), "rounds": kept.len(), "rounds_dropped": turns.len() - kept.len(),
-        "shapes": rows(&kept), "primitives_us": primitives, "growth": growth, "memory": memory,
+        "shapes": rows(&kept), "primitives_us": primitives, "least_store_us": least, "growth": growth, "memory": memory,
         "audit": "passed",
     });
     let (ratios, spreads) = ratios(&kept, &report);

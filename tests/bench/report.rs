@@ -27,6 +27,16 @@ pub(crate) fn print(report: &Value) {
         primitives.into_iter().flatten().map(|(name, us)| format!("{name} {:.1}", number(us))).collect();
     let sum: f64 = primitives.into_iter().flatten().map(|(_, us)| number(us)).sum();
     println!("\nprimitives, µs: {}; together {sum:.1}", parts.join(", "));
+    let (floor, least) =
+        (&report["shapes"][0]["server_cpu_us_per_message"]["median"], &report["least_store_us"]);
+    let over_floor = |of: &str| (number(floor) + number(&least[of])) / number(floor);
+    println!(
+        "the least store, µs a message: SQLite {:.0}, PostgreSQL {:.0}; with the checks {:.2} and {:.2} times the floor",
+        number(&least["sqlite"]),
+        number(&least["postgres"]),
+        over_floor("sqlite"),
+        over_floor("postgres")
+    );
     let server = &report["shapes"][3]["of_it_database_server_us"];
     println!("of a message on PostgreSQL, its server: {:.0} µs", number(&server["median"]));
     for size in report["growth"].as_array().into_iter().flatten() {
