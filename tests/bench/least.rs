@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
-use support::postgres::Cluster;
+use support::postgres::{Cluster, Database};
 
 use crate::measure::{cpu_seconds, cpu_seconds_of_family};
 
@@ -27,8 +27,8 @@ const TABLES: [&str; 2] = [
 ];
 
 /// Microseconds of processor time for a message of that many bytes, on SQLite and on PostgreSQL with its server.
-pub(crate) async fn costs(folder: &Path, bytes: usize) -> Result<Value> {
-    Ok(json!({ "sqlite": sqlite(folder, bytes).await?, "postgres": postgres(bytes).await? }))
+pub(crate) async fn costs(folder: &Path, database: &Database, bytes: usize) -> Result<Value> {
+    Ok(json!({ "sqlite": sqlite(folder, bytes).await?, "postgres": postgres(database, bytes).await? }))
 }
 
 async fn sqlite(folder: &Path, bytes: usize) -> Result<f64> {
@@ -68,9 +68,8 @@ async fn sqlite(folder: &Path, bytes: usize) -> Result<f64> {
     Ok(spent * 1e6 / written as f64)
 }
 
-async fn postgres(bytes: usize) -> Result<f64> {
+async fn postgres(database: &Database, bytes: usize) -> Result<f64> {
     let cluster = Cluster::shared();
-    let database = cluster.database("least");
     let mut conn = PgConnection::connect(&database.url()).await?;
     for table in TABLES {
         let table = table.replace("INTEGER", "BIGINT").replace("BLOB", "BYTEA");

@@ -94,7 +94,8 @@ pub(crate) fn run(quick: bool) -> Result<Value> {
     for pair in [&sqlite, &postgres] {
         ensure!(pair.jo.audit().is_empty(), "the audit found something");
     }
-    let least = runtime.block_on(least::costs(sqlite.folder.path(), body.len()))?;
+    let empty = Cluster::shared().database("least");
+    let least = runtime.block_on(least::costs(sqlite.folder.path(), &empty, body.len()))?;
     let growth = growth(&plan, &runtime)?;
     let memory = memory(&runtime)?;
     let undisturbed = turns.iter().filter(|turn| !turn.is_disturbed()).count();
