@@ -32,7 +32,7 @@ pub(crate) async fn costs(folder: &Path, database: &Database, bytes: usize) -> R
 }
 
 async fn sqlite(folder: &Path, bytes: usize) -> Result<f64> {
-    // As the gateway opens its file.
+    // As the gateway opens its file; it overwrites what it deletes as well, and here nothing is deleted.
     let options = SqliteConnectOptions::new()
         .filename(folder.join("least.db"))
         .create_if_missing(true)

@@ -55,6 +55,7 @@ fn what_no_migration_made_is_found_on_a_server() {
     let pair = Pair::set_up_on(None, Backend::Shared);
     let jo = &pair.jo;
     jo.execute("CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'");
+    jo.execute("CREATE FUNCTION number() RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint'");
     each_is_found(
         jo,
         &[
@@ -74,7 +75,33 @@ fn what_no_migration_made_is_found_on_a_server() {
                 "ALTER TABLE payload ENABLE TRIGGER ALL",
                 "on payload",
             ),
-            ("CREATE TABLE aside (number bigint PRIMARY KEY)", "DROP TABLE aside", "table aside"),
+            ("CREATE TABLE aside (at timestamptz)", "DROP TABLE aside", "table aside"),
+            ("CREATE VIEW shown AS SELECT 1", "DROP VIEW shown", "view shown"),
+            (
+                "CREATE TABLE more () INHERITS (refusal)",
+                "DROP TABLE more",
+                "a table that inherits from refusal",
+            ),
+            (
+                "ALTER TABLE payload SET UNLOGGED",
+                "ALTER TABLE payload SET LOGGED",
+                "table payload is not logged",
+            ),
+            (
+                "ALTER TABLE delivery ALTER refusals SET DEFAULT number()",
+                "ALTER TABLE delivery ALTER refusals SET DEFAULT 0",
+                "default of delivery",
+            ),
+            (
+                "ALTER TABLE payload DROP CONSTRAINT payload_seq_fkey",
+                "ALTER TABLE payload ADD CONSTRAINT payload_seq_fkey FOREIGN KEY (seq) REFERENCES message (seq)",
+                "table payload",
+            ),
+            (
+                "ALTER TABLE card RENAME bytes TO octets",
+                "ALTER TABLE card RENAME octets TO bytes",
+                "table card",
+            ),
             (
                 "ALTER TABLE message RENAME signed_ms TO said_ms",
                 "ALTER TABLE message RENAME said_ms TO signed_ms",

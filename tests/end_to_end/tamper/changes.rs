@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::Coverage;
 
 /// Rows of a table that are changed, spread from the first to the last.
-const ROWS: usize = 2;
+const ROWS: usize = 3;
 
 /// Columns that hold one of a few words, which no flipped byte turns into each other.
 const WORDS: [(&str, &str, &[&str]); 7] = [

@@ -77,8 +77,6 @@ struct Audit<'a> {
     sums: Sums,
     pool: Pool,
     resume: Resume,
-    /// Whether the database itself is not as it should be.
-    is_unsound: bool,
     /// The house log.
     house: i64,
     /// The message after which back ends are told of the end of every one.
@@ -110,18 +108,29 @@ pub async fn verify(
     observe: &mut (dyn FnMut(&Step<'_>) + Send),
 ) -> Result<Report, StoreError> {
     let mut tx = store.read().await?;
-    let cards = partner::cards(&mut tx).await?;
+    // First: what is built otherwise cannot be read as if it were not.
+    let built = match sound::unsound(&mut tx).await {
+        Ok(built) => built,
+        Err(error) => vec![unreadable(error, false)?],
+    };
+    let cards = match partner::cards(&mut tx).await {
+        Ok(cards) => cards,
+        Err(error) => {
+            let mut report = begun(&built);
+            report.find("store", unreadable(error, !built.is_empty())?);
+            return Ok(report);
+        }
+    };
     let (facts, unsound) = Facts::new(config, &options.keys, &cards);
     let digests = cards.into_iter().map(|(of, bytes)| (of, hash(Digest::of(&bytes)))).collect::<Vec<_>>();
     let resume = Resume::new(options.progress_file, options.secret, facts.digest(), options.fresh);
     let mut audit = Audit {
         store,
-        report: Report::new(),
+        report: begun(&built),
         facts: Arc::new(facts),
         sums: Sums::new(),
         pool: Pool::new(),
         resume,
-        is_unsound: false,
         house: 0,
         told_after: 0,
         alarms: Vec::new(),
@@ -144,15 +153,13 @@ pub async fn verify(
         }
         audit.drain().await;
         if let Err(error) = passed {
-            // What is built otherwise cannot be read as if it were not.
-            let what = if audit.is_unsound { error.to_string() } else { error.damage().ok_or(error)? };
-            audit.report.find("store", format!("{what}; the audit could not go beyond it"));
+            audit.report.find("store", unreadable(error, !built.is_empty())?);
         }
         if !audit.resume.back() {
             break;
         }
         // What an interrupted run verified is no longer what is stored: nothing of it counts.
-        audit.report = Report::new();
+        audit.report = begun(&built);
         (audit.sums, audit.alarms) = (Sums::new(), Vec::new());
         audit.cosigned.clear();
         audit.readings = Readings::new();
@@ -166,6 +173,23 @@ pub async fn verify(
     Ok(audit.report)
 }
 
+/// A report that begins with what is wrong with the database itself.
+fn begun(built: &[String]) -> Report {
+    let mut report = Report::new();
+    for what in built {
+        report.find("database", what.as_str());
+    }
+    report
+}
+
+/// What to report where the store could not be read to its end; an error where that is nothing to do with what is stored. A schema that was
+/// altered makes statements fail that are right.
+fn unreadable(error: StoreError, is_altered: bool) -> Result<String, StoreError> {
+    let refused = matches!(&error, StoreError::Sql(sqlx::Error::Database(_))) && is_altered;
+    let what = if refused { error.to_string() } else { error.damage().ok_or(error)? };
+    Ok(format!("{what}; the audit could not go beyond it"))
+}
+
 impl Audit<'_> {
     /// Everything, once.
     async fn pass(
@@ -173,10 +197,6 @@ impl Audit<'_> {
         conn: &mut Connection,
         anchors: Option<&[CertificateDer<'static>]>,
     ) -> Result<(), StoreError> {
-        for what in sound::unsound(conn).await? {
-            self.report.find("database", what);
-            self.is_unsound = true;
-        }
         let heads = ledger::heads(conn).await?;
         self.set_of_logs(conn, &heads).await?;
         let mut logs = BTreeMap::new();

@@ -10,7 +10,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Executor as _, Row as _, SqlSafeStr as _};
+use sqlx::{Connection as _, Executor as _, Row as _, SqlSafeStr as _};
 use tokio::sync::Semaphore;
 
 use super::carry::Part;
@@ -25,6 +25,8 @@ use crate::config::Place;
 const WRITE_WAIT: Duration = Duration::from_secs(20);
 /// For a connection out of the pool.
 const ACQUIRE_WAIT: Duration = Duration::from_secs(3);
+/// A connection that was not used for so long is asked whether it is there.
+const ASK_AFTER: Duration = Duration::from_secs(1);
 /// Connections of one gateway to PostgreSQL that write: one grows the logs, one waits for its turn, the others lease.
 const WRITERS: u32 = 4;
 /// Those that read: however much is read, nobody who writes waits for it.
@@ -185,8 +187,8 @@ impl Database {
     }
 }
 
-/// Begins a transaction on a server. A connection of the pool that broke while nobody used it shows so here, where nothing was done yet:
-/// then the next one is tried. To ask each before its use would be one more way to the server for every transaction.
+/// Begins a transaction on a server. A connection of the pool that broke since it was used last shows so here, where nothing was done
+/// yet: then the next one is tried, so often as there are any.
 pub(super) async fn begin(
     pool: &PgPool,
     connections: u32,
@@ -225,9 +227,9 @@ async fn sqlite(path: &Path, how: Open) -> Result<Database, StoreError> {
         return Err(StoreError::Version(version));
     }
     prepare_sqlite(&mut held, how, SQLITE).await?;
-    // From here on `write` waits in its own way. Opening, recovery and migration wait in SQLite's.
-    sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *held).await?;
     drop(held);
+    // From here on `write` waits in its own way. Opening, recovery and migration wait in SQLite's.
+    let writer = writer.impatient().await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(4)
         .min_connections(0)
@@ -277,6 +279,7 @@ impl Server {
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(ACQUIRE_WAIT)
+            // Of a busy gateway's it would be one more way to the server for each transaction: see `before_acquire`.
             .test_before_acquire(false)
             .after_connect(move |conn, _| {
                 let (known, reconnected) = (known.clone(), reconnected.clone());
@@ -300,12 +303,20 @@ impl Server {
                     Ok(())
                 })
             })
-            .before_acquire(move |_, connection| {
+            .before_acquire(move |conn, connection| {
                 // One that is older leads to a server that is no longer the one in use, and may hold what this one has lost.
-                let known = current.lock().unwrap_or_else(PoisonError::into_inner);
-                let since = known.as_ref().and_then(|known| known.since);
-                let is_older = since.is_some_and(|since| connection.age > since.elapsed());
-                Box::pin(std::future::ready(Ok(!is_older)))
+                let is_older = {
+                    let known = current.lock().unwrap_or_else(PoisonError::into_inner);
+                    let since = known.as_ref().and_then(|known| known.since);
+                    since.is_some_and(|since| connection.age > since.elapsed())
+                };
+                Box::pin(async move {
+                    // Within the time that a connection may take: a machine that is gone without a word is not waited for.
+                    if !is_older && connection.idle_for > ASK_AFTER {
+                        conn.ping().await?;
+                    }
+                    Ok(!is_older)
+                })
             });
         Ok(pool.connect_with(self.options.clone()).await?)
     }
@@ -372,7 +383,7 @@ async fn prepare_sqlite(conn: &mut SqliteConnection, how: Open, history: History
 
 /// Migrates one connection. `run` takes whatever gives connections, of which the compiler does not see that the future may move between
 /// threads; this is what it does with it.
-async fn migrate(steps: Migrator, conn: &mut SqliteConnection) -> Result<(), MigrateError> {
+pub(super) async fn migrate(steps: Migrator, conn: &mut SqliteConnection) -> Result<(), MigrateError> {
     steps.run_direct(None, conn, false).await
 }
 

@@ -49,7 +49,12 @@ pub(super) async fn ask(conn: &mut Connection, asks: Vec<Ask>) -> Result<Vec<Vec
         }
         parts.push(texts.len() - before);
     }
-    let query = sql(AssertSqlSafe(texts.join("; "))).bind_all(values);
-    let mut each = query.fetch_each(conn).await?.into_iter();
+    let wanted = texts.len();
+    let each = sql(AssertSqlSafe(texts.join("; "))).bind_all(values).fetch_each(conn).await?;
+    if each.len() != wanted {
+        // The answers end where SQLite's thread does. What is missing must not pass for what is not known.
+        return Err(StoreError::Corrupt("questions were left without an answer".into()));
+    }
+    let mut each = each.into_iter();
     Ok(parts.into_iter().map(|pieces| each.by_ref().take(pieces).flatten().collect()).collect())
 }

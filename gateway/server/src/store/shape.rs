@@ -1,5 +1,6 @@
 //! What tables a database has, by its own schema: what carries a state over cannot forget a table that is new.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sqlx::AssertSqlSafe;
@@ -48,6 +49,12 @@ impl Table {
             table.fields.iter().map(|field| (field.name.clone(), field.kind, field.key)).collect::<Vec<_>>()
         };
         self.name == other.name && shape(self) == shape(other)
+    }
+
+    /// Whether the rows of both name rows of the same tables.
+    pub(super) fn rests_on_the_same(&self, other: &Table) -> bool {
+        let sorted = |table: &Table| table.rests_on.iter().cloned().collect::<BTreeSet<_>>();
+        sorted(self) == sorted(other)
     }
 
     /// The columns of the primary key, in its order.
@@ -102,12 +109,7 @@ pub(super) fn value(row: &Row, index: usize, kind: Kind) -> Result<Value, StoreE
 pub(super) async fn tables(conn: &mut Connection) -> Result<Vec<Table>, StoreError> {
     let mut open = Vec::new();
     for name in names(conn).await? {
-        let fields = fields(conn, &name).await?;
-        let rests_on = rests_on(conn, &name).await?;
-        if !fields.iter().any(|field| field.key > 0) {
-            return Err(StoreError::Corrupt(format!("the table {name} has no primary key")));
-        }
-        open.push(Table { name, fields, rests_on });
+        open.push(table(conn, &name).await?);
     }
     let mut ordered: Vec<Table> = Vec::with_capacity(open.len());
     while !open.is_empty() {
@@ -121,6 +123,16 @@ pub(super) async fn tables(conn: &mut Connection) -> Result<Vec<Table>, StoreErr
         ordered.push(open.remove(next));
     }
     Ok(ordered)
+}
+
+/// A table.
+pub(super) async fn table(conn: &mut Connection, name: &str) -> Result<Table, StoreError> {
+    let fields = fields(conn, name).await?;
+    let rests_on = rests_on(conn, name).await?;
+    if !fields.iter().any(|field| field.key > 0) {
+        return Err(StoreError::Corrupt(format!("the table {name} has no primary key")));
+    }
+    Ok(Table { name: name.to_owned(), fields, rests_on })
 }
 
 /// The names of the state's tables.

@@ -22,7 +22,7 @@ const TURN_WAIT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(super) struct Writer {
     options: SqliteConnectOptions,
-    /// None: closed, or its thread is gone.
+    /// None: closed.
     connection: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
@@ -43,10 +43,19 @@ impl Writer {
         OwnedMutexGuard::try_map(guard, Option::as_mut).map_err(|_| sqlx::Error::PoolClosed)
     }
 
-    /// Begins a transaction as `begin` says. A connection whose thread is gone is made anew.
+    /// From now on SQLite does not wait for others who hold the file.
+    pub(super) async fn impatient(mut self) -> Result<Self, sqlx::Error> {
+        sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *self.hold().await?).await?;
+        self.options = self.options.busy_timeout(Duration::ZERO);
+        Ok(self)
+    }
+
+    /// Begins a transaction as `begin` says. A connection is made anew whose thread is gone, or that goes on as if in a transaction which
+    /// SQLite has ended by itself, as it does where the disk is full or fails: of that one sqlx knows nothing.
     pub(super) async fn begin(&self, begin: &'static str) -> Result<Turn, sqlx::Error> {
+        use sqlx::Error::{BeginFailed, InvalidSavePointStatement, WorkerCrashed};
         match Turn::begin(self.hold().await?, begin).await {
-            Err(sqlx::Error::WorkerCrashed) => {
+            Err(WorkerCrashed | InvalidSavePointStatement | BeginFailed) => {
                 let anew = self.options.connect().await?;
                 *self.hold().await? = anew;
                 Turn::begin(self.hold().await?, begin).await

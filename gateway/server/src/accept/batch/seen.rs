@@ -10,7 +10,6 @@ use crate::store::record::{Record, RecordKey};
 
 /// As it stood when the transaction began. Received messages and their records are changed by nothing in a batch but by what it takes, which
 /// it looks at first.
-#[derive(Default)]
 pub(super) struct Seen {
     /// By the keys of the batch's received messages; None: not known before.
     pub(super) messages: HashMap<message::Key, Option<Message>>,

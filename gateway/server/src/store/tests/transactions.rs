@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use silkgate_ledger::tree::EMPTY_ROOT;
 
-use super::{Base, CHANNEL, HOUSE, on_every_database, put, sample, written};
+use super::{Base, CHANNEL, HOUSE, on_every_database, put, run, sample, written};
 use crate::store::message::{self, Way};
+use crate::store::sql::sql;
 use crate::store::{Open, Store, StoreError, ledger};
 
 on_every_database! {
@@ -112,4 +113,24 @@ async fn a_head_moves_from_where_it_is_only(_: &Base, store: Store) {
         assert!(matches!(moved, Err(StoreError::Corrupt(_))), "{log} from {old}: {moved:?}");
     }
     assert_eq!((size(&store, CHANNEL).await, size(&store, HOUSE).await), (3, 0));
+}
+
+/// As it does where a disk is full or fails; sqlx takes the transaction for open then.
+#[test]
+fn a_transaction_that_sqlite_ended_by_itself_does_not_keep_the_next_from_beginning() {
+    run(Base::file(), async |_, store| {
+        for lost in [true, false] {
+            let mut tx = store.lease().await.unwrap();
+            let ends = "INSERT OR ROLLBACK INTO generation (id, value) SELECT id, value FROM generation";
+            assert!(sql(ends).execute(&mut tx).await.is_err(), "the row is there");
+            if lost {
+                drop(tx);
+            } else {
+                assert!(tx.rollback().await.is_err(), "there is nothing to roll back");
+            }
+            let mut tx = store.write().await.unwrap();
+            sql("UPDATE generation SET value = value + 1").execute(&mut tx).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    });
 }
