@@ -98,11 +98,6 @@ fn what_no_migration_made_is_found_on_a_server() {
                 "table payload",
             ),
             (
-                "ALTER TABLE card RENAME bytes TO octets",
-                "ALTER TABLE card RENAME octets TO bytes",
-                "table card",
-            ),
-            (
                 "ALTER TABLE message RENAME signed_ms TO said_ms",
                 "ALTER TABLE message RENAME said_ms TO signed_ms",
                 "table message",
