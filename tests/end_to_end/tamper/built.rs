@@ -34,6 +34,11 @@ fn what_no_migration_made_is_found_in_a_file() {
             ("CREATE VIEW shown AS SELECT 1", "DROP VIEW shown", "view shown"),
             ("CREATE TABLE aside (number INTEGER) STRICT", "DROP TABLE aside", "table aside"),
             (
+                "ALTER TABLE card RENAME bytes TO octets",
+                "ALTER TABLE card RENAME octets TO bytes",
+                "table card",
+            ),
+            (
                 "ALTER TABLE message RENAME signed_ms TO said_ms",
                 "ALTER TABLE message RENAME said_ms TO signed_ms",
                 "table message",
@@ -96,6 +101,11 @@ fn what_no_migration_made_is_found_on_a_server() {
                 "ALTER TABLE payload DROP CONSTRAINT payload_seq_fkey",
                 "ALTER TABLE payload ADD CONSTRAINT payload_seq_fkey FOREIGN KEY (seq) REFERENCES message (seq)",
                 "table payload",
+            ),
+            (
+                "ALTER TABLE card RENAME bytes TO octets",
+                "ALTER TABLE card RENAME octets TO bytes",
+                "table card",
             ),
             (
                 "ALTER TABLE message RENAME signed_ms TO said_ms",
