@@ -185,8 +185,8 @@ fn begun(built: &[String]) -> Report {
 /// What to report where the store could not be read to its end; an error where that is nothing to do with what is stored. A schema that was
 /// altered makes statements fail that are right.
 fn unreadable(error: StoreError, is_altered: bool) -> Result<String, StoreError> {
-    let refused = matches!(&error, StoreError::Sql(sqlx::Error::Database(_))) && is_altered;
-    let what = if refused { error.to_string() } else { error.damage().ok_or(error)? };
+    let what =
+        if is_altered && error.is_refusal() { error.to_string() } else { error.damage().ok_or(error)? };
     Ok(format!("{what}; the audit could not go beyond it"))
 }
 

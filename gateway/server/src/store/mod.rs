@@ -154,6 +154,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database refused a statement, and can be reached.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, StoreError::Sql(sqlx::Error::Database(_)))
+    }
+
     /// What is damaged or contradicts itself, where that is the reason; None where the database could not be read at all.
     pub fn damage(&self) -> Option<String> {
         let sql = match self {
