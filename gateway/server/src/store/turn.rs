@@ -21,7 +21,7 @@ const TURN_WAIT: Duration = Duration::from_secs(30);
 /// The connection. Its clones are the same one.
 #[derive(Clone)]
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
+    options: Box<SqliteConnectOptions>,
     /// None: closed.
     connection: Arc<Mutex<Option<SqliteConnection>>>,
 }
@@ -33,7 +33,7 @@ impl Writer {
     /// Connects.
     pub(super) async fn connect(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
         let connection = options.connect().await?;
-        Ok(Self { options, connection: Arc::new(Mutex::new(Some(connection))) })
+        Ok(Self { options: Box::new(options), connection: Arc::new(Mutex::new(Some(connection))) })
     }
 
     /// Waits for its turn.
@@ -46,7 +46,7 @@ impl Writer {
     /// From now on SQLite does not wait for others who hold the file.
     pub(super) async fn impatient(mut self) -> Result<Self, sqlx::Error> {
         sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *self.hold().await?).await?;
-        self.options = self.options.busy_timeout(Duration::ZERO);
+        *self.options = self.options.busy_timeout(Duration::ZERO);
         Ok(self)
     }
 
