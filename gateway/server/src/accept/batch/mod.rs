@@ -57,8 +57,8 @@ pub(super) async fn run(
     standing: &Standing,
     works: &[Work],
 ) -> Result<Done, StoreError> {
-    // Asked here and not only at the door: what waits was let in before the alarm.
     let wanted = seen::wanted(works);
+    // Whether it is read-only is asked here and not only at the door: what waits was let in before the alarm.
     let mut opening = opening::read(conn, &wanted).await?;
     let seen = Seen::new(wanted, &mut opening);
     let Opening { is_rolled_back, next_seq, generation, active, heads, .. } = opening;

@@ -71,6 +71,7 @@ impl Received {
         let subject = self.envelope.as_ref().ok()?.subject.clone();
         Some(RecordKey { partner: self.partner.to_string(), way: Way::Received, subject })
     }
+
     /// The lane that it is handed over in, where it is sound.
     fn lane(&self) -> Option<Lane> {
         let envelope = self.envelope.as_ref().ok()?;
