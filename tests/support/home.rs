@@ -303,6 +303,16 @@ impl Home {
         });
     }
 
+    /// Changes the agreement with a partner, and waits until the running gateway follows.
+    pub fn allow(&self, partner: &str, args: &[&str]) {
+        let line = format!("partner changed partner={partner} what=agreement");
+        let before = self.gateway_log().matches(&line).count();
+        self.ok(&[&["partner", "allow", partner], args].concat());
+        wait_for("the gateway to follow", || {
+            (self.gateway_log().matches(&line).count() > before).then_some(())
+        });
+    }
+
     /// What the gateway wrote to its log.
     pub fn gateway_log(&self) -> String {
         fs::read_to_string(self.path.join("gateway.log")).unwrap_or_default()
