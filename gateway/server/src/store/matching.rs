@@ -71,10 +71,16 @@ impl Store {
         for chunk in wanted.chunks(AT_ONCE) {
             let places: Vec<String> =
                 (0..chunk.len()).map(|n| format!("(${}, ${})", 2 * n + 2, 2 * n + 3)).collect();
+            // Of each key no more than the newest `limit`, from its own place in the index: one vehicle may be in every message.
             let text = format!(
-                "SELECT DISTINCT seq FROM match_key WHERE seq < $1 AND (key_id, key) IN (VALUES {})
-                 ORDER BY seq DESC LIMIT {limit}",
-                places.join(", ")
+                "WITH wanted (key_id, key) AS (VALUES {})
+                 SELECT DISTINCT m.seq FROM wanted JOIN match_key m ON m.key_id = wanted.key_id AND m.key = wanted.key
+                 WHERE m.seq < $1 AND m.seq >= coalesce((SELECT n.seq FROM match_key n
+                     WHERE n.key_id = wanted.key_id AND n.key = wanted.key AND n.seq < $1
+                     ORDER BY n.seq DESC LIMIT 1 OFFSET {}), 0)
+                 ORDER BY m.seq DESC LIMIT {limit}",
+                places.join(", "),
+                limit.saturating_sub(1)
             );
             // Numbers only.
             let mut query = sql(AssertSqlSafe(text)).bind(before);
