@@ -15,6 +15,7 @@ use support::{Home, Pair, event, now_ms, sign, wire};
 use crate::database::{Cell, Database, open_file};
 use crate::load::{self, Shape};
 use crate::measure::{Spread, cpu_seconds, process_cpu};
+use crate::seed::START_MAX;
 use crate::submit;
 
 /// Sizes of a log.
@@ -76,7 +77,7 @@ fn proofs(size: u64) -> Result<Value> {
         .collect();
     pair.jo.stop();
     runtime()?.block_on(lengthen(&pair.jo, size))?;
-    pair.jo.start();
+    pair.jo.start_within(START_MAX);
     let mut latencies = Vec::new();
     let (mut bytes, mut hashes) = (0, 0);
     let cpu = cpu_seconds(pair.jo.pid())?;

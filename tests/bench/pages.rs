@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::load::{self, Shape};
 use crate::measure::memory_mb;
-use crate::seed::{Seeded, seed};
+use crate::seed::{START_MAX, Seeded, seed};
 
 /// Requests for each page.
 const REQUESTS: usize = 100;
@@ -63,7 +63,7 @@ fn measured(backend: Backend, messages: u64, time: Duration) -> Result<Value> {
     let seeded = runtime.block_on(seed(&pair.jo, messages))?;
     eprintln!("{messages} messages on {backend:?} in {:.0} s", began.elapsed().as_secs_f64());
     let began = Instant::now();
-    pair.jo.start();
+    pair.jo.start_within(START_MAX);
     let start_s = began.elapsed().as_secs_f64();
     // The newest ones with all that a message has.
     let shape = Shape { connections: 32, streams: 1, h2: false };

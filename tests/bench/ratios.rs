@@ -18,7 +18,7 @@ use crate::load::{self, Bodies, Round, Shape, Target};
 use crate::measure::{Spread, cpu_seconds, cpu_seconds_of_family, memory_mb};
 use crate::nginx::Nginx;
 use crate::overload::idle_connections;
-use crate::seed::seed;
+use crate::seed::{START_MAX, seed};
 
 /// Of load before a measurement: a process that has just started is slower.
 const WARM: Duration = Duration::from_secs(1);
@@ -173,7 +173,7 @@ fn growth(plan: &Plan, runtime: &tokio::runtime::Runtime) -> Result<Vec<Value>> 
         let begun = Instant::now();
         runtime.block_on(seed(&pair.jo, *entries))?;
         eprintln!("{entries} entries written: {:.0} s", begun.elapsed().as_secs_f64());
-        pair.jo.start();
+        pair.jo.start_within(START_MAX);
         sizes.push((*entries, pair, Vec::new()));
     }
     for round in 0..=plan.rounds {

@@ -1,5 +1,7 @@
 //! A store of millions of messages, written as the gateway would have written them.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use silkgate_ledger::entry::{Entry, Kind, UtcMillis, Verdict};
 use silkgate_ledger::tree::Hash;
@@ -10,6 +12,8 @@ use support::{Home, now_ms};
 use crate::database::{Cell, Database};
 use crate::evidence::log_signer;
 
+/// For the first start over so many entries.
+pub(crate) const START_MAX: Duration = Duration::from_secs(600);
 /// Messages in one statement.
 const AT_ONCE: u64 = 1000;
 /// Messages between two transactions.

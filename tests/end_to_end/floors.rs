@@ -8,7 +8,7 @@ use std::path::Path;
 /// unless they stand in the list of pairs below.
 const FLOORS: &[&[&str]] = &[
     &["clock", "config", "roles"],
-    &["tls", "keys", "standing", "breaker", "admission", "figures", "session"],
+    &["tls", "keys", "standing", "breaker", "admission", "figures", "session", "making"],
     &["store", "http"],
     &["accept", "directory", "evidence"],
     &["refusals", "handshakes", "stated"],

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use silkgate_message::jws::{SigningCertificate, SigningKey};
@@ -14,8 +15,8 @@ use tempfile::TempDir;
 use crate::balancer::Behind;
 use crate::netns::Network;
 use crate::postgres::{Cluster, Database};
-use crate::wait_for;
 use crate::wire::{self, Client, Identity};
+use crate::{wait_for, wait_within};
 
 /// The shipped binary, built beside the tests.
 pub fn binary() -> PathBuf {
@@ -278,6 +279,11 @@ impl Home {
 
     /// Starts the gateway and waits until both planes answer.
     pub fn start(&mut self) {
+        self.start_within(Duration::from_secs(30));
+    }
+
+    /// The same where a start takes longer: the first one over a long log reads all of it.
+    pub fn start_within(&mut self, limit: Duration) {
         assert!(self.gateway.is_none(), "the gateway runs already");
         let log = fs::OpenOptions::new()
             .create(true)
@@ -295,7 +301,7 @@ impl Home {
             .spawn()
             .expect("silkgate starts");
         self.gateway = Some(child);
-        wait_for("the gateway to listen", || {
+        wait_within(limit, "the gateway to listen", || {
             let ended = self.gateway.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(ended.is_none(), "the gateway ended: {}", self.gateway_log());
             let up = |address: &str| std::net::TcpStream::connect(address).is_ok();

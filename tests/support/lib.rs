@@ -35,13 +35,18 @@ pub fn now_ms() -> i64 {
 }
 
 /// Waits until `ready` gives something; a deadline turns a hang into a failure that says on what.
-pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, ready: impl FnMut() -> Option<T>) -> T {
+    wait_within(Duration::from_secs(30), what, ready)
+}
+
+/// The same with a deadline of its own.
+pub fn wait_within<T>(limit: Duration, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = ready() {
             return found;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "waited 30 s for {what}");
+        assert!(started.elapsed() < limit, "waited {} s for {what}", limit.as_secs());
         // Not a wait for time to pass: the condition is asked again after each pause.
         std::thread::park_timeout(Duration::from_millis(10));
     }

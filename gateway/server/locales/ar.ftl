@@ -178,6 +178,31 @@ export = كلّ ما وُجد في ملفّ:
 evidence-of-all = دليل كلّ ما وُجد
 evidence-all-what = ملفّ واحد، 2,000 رسالة و64 ميبي بايت على الأكثر، يحكم عليه برنامجان في أيّ مكان. يأتي بعد أن يكتمل ويُفحص. وفيه ما تقوله الرسائل، فمن يأخذه يذكر السبب، وكلاهما يُقيَّد.
 nothing-found = لا توجد رسالة كهذه.
+making = أين وصل الملفّ
+look-again = نظرة أخرى
+making-none = لا يُعدّ لك ملفّ.
+making-under-way = الملفّ قيد الإعداد.
+making-whole = اكتمل الملفّ.
+making-given-up = لم يكتمل الملفّ.
+making-found = { $count ->
+    [zero] لم توجد رسالة بعد.
+    [one] وُجدت رسالة واحدة حتى الآن.
+    [two] وُجدت رسالتان حتى الآن.
+    [few] وُجدت { $number } رسائل حتى الآن.
+    [many] وُجدت { $number } رسالة حتى الآن.
+   *[other] وُجدت { $number } رسالة حتى الآن.
+}
+making-entries = قُرئ { $done } من { $of } قيدًا في أحد السجلّات.
+making-messages = فيه { $done } من { $of } رسالة.
+making-in-it = { $count ->
+    [zero] ليست فيه رسالة.
+    [one] فيه رسالة واحدة.
+    [two] فيه رسالتان.
+    [few] فيه { $number } رسائل.
+    [many] فيه { $number } رسالة.
+   *[other] فيه { $number } رسالة.
+}
+making-back-to = ويعود حتى { $value }.
 searched-back-to = جرى البحث رجوعًا حتى { $value }.
 verdict-accepted = مقبولة
 verdict-rejected = مرفوضة

@@ -159,6 +159,23 @@ export = All that was found, as a file:
 evidence-of-all = Evidence of all that was found
 evidence-all-what = One file, at most 2,000 messages and 64 MiB, that two programs judge anywhere. It comes once it is whole and was judged. It holds what the messages say, so whoever takes it states why; both are recorded.
 nothing-found = No message is like that.
+making = How far the file is
+look-again = Look again
+making-none = No file is being made for you.
+making-under-way = It is being made.
+making-whole = It is whole.
+making-given-up = It was not finished.
+making-found = { $count ->
+    [one] One message belongs in it so far.
+   *[other] { $number } messages belong in it so far.
+}
+making-entries = { $done } of { $of } entries of a log were read.
+making-messages = { $done } of { $of } messages are in it.
+making-in-it = { $count ->
+    [one] One message is in it.
+   *[other] { $number } messages are in it.
+}
+making-back-to = It reaches back to { $value }.
 searched-back-to = Searched back to { $value }.
 verdict-accepted = accepted
 verdict-rejected = refused

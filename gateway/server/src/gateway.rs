@@ -20,6 +20,7 @@ use crate::directory::{Directory, HALTED, Partner};
 use crate::figures::Figures;
 use crate::handshakes::Handshakes;
 use crate::keys::{Keys, Part, Reach};
+use crate::making::Making;
 use crate::refusals::Refusals;
 use crate::roles::{ReadBudget, Streams};
 use crate::session::Sessions;
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub streams: Streams,
     /// Browsers that look at the pages without a certificate.
     pub sessions: Sessions,
+    /// How far files are that were asked for.
+    pub making: Making,
     /// Rung when the outbox may have something due.
     pub outbox: Notify,
     /// Rung when a question of ours was asked.
@@ -135,6 +138,7 @@ impl Gateway {
             reads: ReadBudget::default(),
             streams: Streams::default(),
             sessions: Sessions::default(),
+            making: Making::default(),
             outbox: Notify::new(),
             questions: Notify::new(),
             handshakes: Arc::new(Handshakes::new(figures.clone())),
@@ -219,6 +223,7 @@ impl Gateway {
         if let Err(error) = self.partner_tls.replace(trust) {
             tracing::error!(%error, "the partners' anchors cannot be used; the old ones stay in force");
         }
+        let directory = Arc::new(directory);
         let changes = directory.changes_since(&before);
         // Before the change is taken up: where this fails, all of it is done again.
         for (partner, _) in changes.iter().filter(|(_, what)| *what == "agreement") {
@@ -227,10 +232,10 @@ impl Gateway {
             outbox::due_now(&mut lease, partner.as_str(), clock::now()).await?;
             lease.commit().await?;
         }
+        self.directory.store(directory.clone());
         for (partner, what) in changes {
             tracing::info!(%partner, %what, "partner changed");
         }
-        self.directory.store(Arc::new(directory));
         if *self.unstated.swap(Arc::new(unstated.clone())) != unstated {
             self.tell_unstated();
         }

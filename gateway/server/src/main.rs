@@ -22,6 +22,7 @@ mod http;
 mod judge;
 mod keys;
 mod line;
+mod making;
 mod operations;
 mod pages;
 mod push;

@@ -62,6 +62,22 @@ fn what_a_search_finds_is_taken_as_evidence_that_both_verifiers_accept() {
     browser.fill("#evidence input[name=reason]", "case 17/2026");
     browser.click("#evidence button");
     let found = browser.downloaded("evidence.zip");
+    // How far a file is stands on the page that it was asked on, to its end.
+    let said = |what: &str| wait_for(what, || (browser.text("#making") == what).then_some(()));
+    said("It is whole. One message is in it.");
+    browser.go(&office.page("/messages"));
+    browser.click("a[download][href*=csv]");
+    assert_eq!(browser.downloaded("messages.csv").iter().filter(|byte| **byte == b'\n').count(), 4);
+    said("It is whole. 3 messages are in it.");
+    browser.go(&office.page("/making"));
+    assert_eq!(browser.text("#file"), "It is whole. 3 messages are in it.");
+    office.pair.jo.ok(&["client", "add", "auditor", "basma"]);
+    let other = wait_for("the new certificate", || {
+        let answer = office.pair.jo.national("auditor-basma").get("/making");
+        (answer.status == 200).then(|| String::from_utf8(answer.body).unwrap())
+    });
+    assert!(other.contains("No file is being made for you."), "another reader's: {other}");
+    browser.go(&office.page("/messages"));
     browser.click(&format!("a[href^='/messages/{id}']"));
     browser.fill("#evidence input[name=reason]", "case 18/2026");
     browser.click("#evidence button");

@@ -1,7 +1,7 @@
 //! Every page, in both languages, for every role that may see it.
 
 use serde_json::{Value, json};
-use support::{event, wait_for};
+use support::{event, sign, wait_for};
 
 use super::{IQ, JO, Office, alert, look};
 
@@ -26,6 +26,7 @@ fn pages(role: &str, id: &str) -> Vec<(String, String)> {
     if role == "auditor" {
         pages.extend([
             ("messages", "/messages".to_owned()),
+            ("making", "/making".to_owned()),
             ("message", format!("/messages/{id}")),
             ("log", "/ledger/IQ".to_owned()),
         ]);
@@ -177,6 +178,35 @@ fn the_growth_of_each_log_is_drawn_and_stands_in_a_table() {
         assert!(size != "0" && (1..=2).contains(&bars), "{log}");
         assert!(log[2][1] == size && (log[2][0] == size || bars == 2), "{log}");
     }
+}
+
+/// Many messages may name one vehicle: what a filter lets through is found behind all that it does not.
+#[test]
+fn what_a_filter_lets_through_is_found_behind_ever_so_many_that_hold_the_same() {
+    let office = Office::open();
+    let (iq, jo) = (&office.pair.iq, &office.pair.jo);
+    jo.allow("IQ", &["--rate", "50000"]);
+    let sent = event(JO, IQ);
+    let vehicle = sent["data"]["vin"].as_str().unwrap();
+    assert_eq!(jo.back_end(JO).submit(&sent).status, 202);
+    let (client, key) = (iq.as_partner_of(jo), iq.message_key());
+    for _ in 0..205 {
+        let mut other = event(IQ, JO);
+        other["data"]["vin"] = vehicle.into();
+        assert_eq!(client.message(&sign(&key, &other).bytes).status, 200);
+    }
+    let auditor = jo.national("auditor-amal");
+    let read = |path: &str| String::from_utf8(auditor.get(path).body).unwrap();
+    let line = format!("/messages/{}", sent["id"].as_str().unwrap());
+    let first = read(&format!("/messages?q={vehicle}&direction=sent"));
+    assert!(!first.contains(&line) && first.contains("Searched back to"), "{first}");
+    let next = first.split("rel=\"next\" href=\"").nth(1).expect("more is left").split('"').next().unwrap();
+    let second = read(&next.replace("&#38;", "&"));
+    assert!(second.contains(&line), "{second}");
+    let file = read(&format!("/messages/export?format=jsonl&q={vehicle}&direction=sent"));
+    assert_eq!(file.lines().count(), 1, "{file}");
+    let all = read(&format!("/messages/export?format=jsonl&q={vehicle}"));
+    assert_eq!(all.lines().count(), 206);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use silkgate_ledger::{Entry, Hash, Kind};
 use silkgate_message::party::Country;
 
-use super::Tell;
+use super::{Step, Tell};
 use crate::store::Connection;
 use crate::store::kept::Lists;
 use crate::store::ledger::{self, Head, hash};
@@ -69,7 +69,7 @@ pub(super) async fn read(
         let Some((newest, _)) = page.last() else { return Ok(found) };
         next = newest + 1;
         if next % 100_000 == 0 {
-            tell(format!("{next} of {} entries of {}", head.size, head.origin));
+            tell(Step::Entries { done: next, of: head.size, origin: head.origin.clone() });
         }
         for (index, body) in page {
             let entry =

@@ -14,7 +14,7 @@ use silkgate_message::party::Country;
 
 use super::found::{Found, Wanted, read};
 use super::lists::Listed;
-use super::{EarlierEdition, Exporter, Tell};
+use super::{EarlierEdition, Exporter, Step, Tell};
 use crate::store::ledger::{self, Head, hash};
 use crate::store::message::{self, Message, State, Way};
 use crate::store::{Connection, Store, partner, proof, witness};
@@ -85,7 +85,7 @@ pub async fn gather(
     cards.iter().for_each(|(_, bytes)| bundle.card(bytes.clone()));
     for (at, plan) in plans.iter().enumerate() {
         if at > 0 && at % 100 == 0 {
-            tell(format!("{at} of {} messages", plans.len()));
+            tell(Step::Messages { done: at, of: plans.len() });
         }
         let lists = gathering.lists(conn, plan, &sizes, &mut listed).await?;
         let parts = gathering.parts(conn, plan, &sizes, lists.as_deref()).await?;

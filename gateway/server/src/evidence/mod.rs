@@ -14,8 +14,37 @@ use silkgate_message::party::{Country, Party};
 
 pub use gather::{Gathered, gather};
 
-/// Hears in words how far the gathering has come.
-pub type Tell<'t> = &'t mut (dyn FnMut(String) + Send);
+/// Hears how far the gathering has come.
+pub type Tell<'t> = &'t mut (dyn FnMut(Step) + Send);
+
+/// How far it has come.
+pub enum Step {
+    /// Entries of a log that were read.
+    Entries {
+        /// So many.
+        done: u64,
+        /// Of so many.
+        of: u64,
+        /// The log.
+        origin: String,
+    },
+    /// Messages that were gathered.
+    Messages {
+        /// So many.
+        done: usize,
+        /// Of so many.
+        of: usize,
+    },
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Entries { done, of, origin } => write!(f, "{done} of {of} entries of {origin}"),
+            Self::Messages { done, of } => write!(f, "{done} of {of} messages"),
+        }
+    }
+}
 
 /// Who makes a bundle.
 pub struct Exporter {

@@ -12,6 +12,7 @@ pub async fn asset(Path(name): Path<String>) -> Response {
     let (kind, text) = match name.as_str() {
         "style.css" => ("text/css; charset=utf-8", include_str!("../../assets/style.css")),
         "icon.svg" => ("image/svg+xml", include_str!("../../assets/icon.svg")),
+        "files.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/files.js")),
         "prove.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/prove.js")),
         _ => return http::not_found().await,
     };

@@ -21,13 +21,15 @@ use silkgate_message::event;
 use silkgate_message::problem::{Code, Problem};
 
 use super::failed;
+use super::making::Named;
 use super::message::reason;
 use super::messages::{Asked, Search};
 use crate::admission::Place;
 use crate::clock;
-use crate::evidence::{self, EarlierEdition, Exporter};
+use crate::evidence::{self, EarlierEdition, Exporter, Step};
 use crate::gateway::Gateway;
 use crate::http;
+use crate::making::{Stage, Told};
 use crate::reading::{About, parameters, record, spend, unfit};
 use crate::roles::NationalPeer;
 use crate::store::message::{self, Message};
@@ -46,17 +48,21 @@ pub async fn of_message(
     State(gateway): State<Arc<Gateway>>,
     Extension(peer): Extension<NationalPeer>,
     Path(id): Path<String>,
+    query: Result<Query<Named>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Response> {
+    let Named { file } = parameters(query)?;
     let Some(id) = event::uuid_v7(&id) else { return Ok(http::not_found().await) };
     let reason = given(&gateway, request).await?;
     let held = [alone(&gateway)?, spend(&gateway, &peer)?];
+    let told = gateway.making.begin(peer.certificate, &file);
     in_time(async {
         let what = format!("evidence of message {id}");
         record(&gateway, &peer, About { act: "read_evidence", what, reason }).await?;
         let mut tx = gateway.store.read().await.map_err(failed)?;
         let rows = message::by_id(&mut tx, &id).await.map_err(failed)?;
-        bundle(&gateway, tx, &rows, &id.to_string(), held).await
+        told.tell(Stage::Found(rows.len()));
+        bundle(&gateway, tx, &rows, &id.to_string(), held, told).await
     })
     .await
 }
@@ -72,8 +78,9 @@ pub async fn of_search(
     let filter = asked.filter().map_err(unfit)?;
     let reason = given(&gateway, request).await?;
     let held = [alone(&gateway)?, spend(&gateway, &peer)?];
+    let told = gateway.making.begin(peer.certificate, &asked.file);
     in_time(async {
-        let seqs = all(&gateway, Search::new(filter, None)).await.map_err(failed)?;
+        let seqs = all(&gateway, Search::new(filter, None), &told).await.map_err(failed)?;
         // How many were opened stands in the record, also where they were too many and none was.
         let what = match seqs.len() {
             count if count > MESSAGES_MAX => format!("evidence of more than {MESSAGES_MAX} messages"),
@@ -87,7 +94,7 @@ pub async fn of_search(
         // None is open while the record waits for its turn. What was found is read again: it may have changed meanwhile.
         let mut tx = gateway.store.read().await.map_err(failed)?;
         let rows = search::among(&mut tx, &Filter::default(), &seqs).await.map_err(failed)?;
-        bundle(&gateway, tx, &rows, "evidence", held).await
+        bundle(&gateway, tx, &rows, "evidence", held, told).await
     })
     .await
 }
@@ -119,12 +126,13 @@ fn alone(gateway: &Gateway) -> Result<Place, Response> {
 }
 
 /// All that a search finds in order of arrival; one more than a bundle takes where they are too many.
-async fn all(gateway: &Gateway, mut search: Search) -> Result<Vec<i64>, StoreError> {
+async fn all(gateway: &Gateway, mut search: Search, told: &Told) -> Result<Vec<i64>, StoreError> {
     let mut tx = gateway.store.read().await?;
     let mut seqs = Vec::new();
     loop {
         let found = search.page(gateway, &mut tx, PAGE).await?;
         seqs.extend(found.rows.iter().map(|row| row.seq));
+        told.tell(Stage::Found(seqs.len()));
         match found.next {
             Some(next) if seqs.len() <= MESSAGES_MAX => search.go_on(next),
             _ => break,
@@ -141,6 +149,7 @@ async fn bundle(
     rows: &[Message],
     name: &str,
     held: [Place; 2],
+    told: Told,
 ) -> Result<Response, Response> {
     if rows.is_empty() {
         return Err(http::problem(&Problem::new(Code::NotFound)));
@@ -152,7 +161,12 @@ async fn bundle(
         key: keys.message.clone(),
         certificate: keys.message_certificate.clone(),
     };
-    let tell = &mut |_: String| {};
+    let tell = &mut |step: Step| {
+        told.tell(match step {
+            Step::Entries { done, of, .. } => Stage::Entries(done, of),
+            Step::Messages { done, of } => Stage::Messages(done, of),
+        });
+    };
     let made = async {
         let gathered = evidence::gather(&gateway.store, &mut tx, &exporter, rows, None, tell).await?;
         drop(tx);
@@ -165,6 +179,8 @@ async fn bundle(
         tracing::error!(error = format!("{error:#}"), "evidence");
         http::problem(&Problem::new(Code::Unavailable).detail(format!("{error:#}")))
     })?;
+    told.tell(Stage::Messages(made.messages, made.messages));
+    told.whole();
     let mut response = Response::new(Body::new(File::new(made.bytes, held)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
@@ -225,6 +241,27 @@ mod tests {
 
     use super::*;
     use crate::admission::Admission;
+    use crate::making::Making;
+    use silkgate_message::jws::Digest;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bundle_that_takes_too_long_is_given_up_and_said_to_be() {
+        let (making, whose) = (Making::default(), Digest([7; 32]));
+        let told = making.begin(whose, "");
+        let never = async {
+            told.tell(Stage::Messages(3, 9));
+            std::future::pending::<()>().await;
+            told.whole();
+            Ok(Response::new(Body::empty()))
+        };
+        let answer = in_time(never).await.unwrap_err();
+        assert_eq!(answer.status(), 503);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "unavailable");
+        assert!(problem["detail"].as_str().unwrap().contains("120 s"), "{problem}");
+        assert_eq!(making.newest(&whose).unwrap().end, Some(false));
+    }
 
     #[tokio::test]
     async fn the_place_of_a_bundle_is_held_until_its_last_byte_is_written() {

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::messages::{Asked, Search};
 use crate::gateway::Gateway;
+use crate::making::{Stage, Told};
 use crate::reading::{About, logged, parameters, unfit};
 use crate::roles::NationalPeer;
 use crate::store::StoreError;
@@ -133,12 +134,13 @@ pub async fn export(
     let filter = asked.filter().map_err(unfit)?;
     let what = format!("export of messages {}", asked.address(asked.before.unwrap_or(0)));
     let place = logged(&gateway, &peer, About { act: "read_messages", what, reason: None }).await?;
+    let told = gateway.making.begin(peer.certificate, &asked.file);
     let (pages, taken) = mpsc::channel(AHEAD);
     let search = Search::new(filter, asked.before);
     tokio::spawn(async move {
         // Held to the last page: so many exports at once as there is room for.
         let _place = place;
-        if let Err(error) = write(&gateway, search, form, &pages).await {
+        if let Err(error) = write(&gateway, search, form, &pages, told).await {
             // The answer ends early, without its end mark.
             tracing::error!(%error, "an export");
         }
@@ -160,8 +162,10 @@ async fn write(
     mut search: Search,
     form: Form,
     pages: &mpsc::Sender<Result<Bytes, StoreError>>,
+    told: Told,
 ) -> Result<(), StoreError> {
     let mut text = form.head();
+    let mut count = 0;
     loop {
         // A transaction for each page: a slow reader keeps no old state of the database alive.
         let found = async {
@@ -180,7 +184,12 @@ async fn write(
             // Whoever asked has gone.
             return Ok(());
         }
-        let Some(next) = found.next else { return Ok(()) };
+        count += found.rows.len() as u64;
+        told.tell(Stage::Written(count, found.reached.or(found.rows.last().map(|row| row.at))));
+        let Some(next) = found.next else {
+            told.whole();
+            return Ok(());
+        };
         search.go_on(next);
     }
 }

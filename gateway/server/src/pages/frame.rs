@@ -102,6 +102,12 @@ impl Frame {
         self.language.say(key, &arguments)
     }
 
+    /// A text about a part of a number of things.
+    pub fn part(&self, key: &str, done: impl Whole, of: impl Whole) -> String {
+        let arguments = [("done", self.number(done).into()), ("of", self.number(of).into())];
+        self.language.say(key, &arguments)
+    }
+
     /// A number.
     pub fn number(&self, number: impl Whole) -> String {
         self.language.number(number.whole())

@@ -25,6 +25,8 @@ use crate::store::{Connection, StoreError};
 
 /// Messages on one page.
 const PAGE: u32 = 50;
+/// Messages that hold what is searched for and are looked at for a page, where a filter lets only some of them through.
+const HOLDERS: usize = 200;
 /// Messages looked at for one page: a search that finds little tells how far it came, and goes on from there.
 const SCAN: i64 = 100_000;
 /// Messages around a time bound that may stand out of its order: a clock may have been put back.
@@ -50,6 +52,8 @@ pub struct Asked {
     pub(super) before: Option<i64>,
     /// Of a file: `csv` or `jsonl`.
     pub(super) format: String,
+    /// What the page calls the file, to be told how far it is.
+    pub(super) file: String,
 }
 
 impl Asked {
@@ -229,7 +233,7 @@ pub(super) struct Found {
     /// Before which message the next page begins; None: nothing is left.
     pub(super) next: Option<i64>,
     /// How far was looked, where the page is not full.
-    reached: Option<Instant>,
+    pub(super) reached: Option<Instant>,
 }
 
 impl Search {
@@ -267,13 +271,17 @@ impl Search {
             None if filter.id.is_some() => (search::newest(conn, filter, end, before, size + 1).await?, end),
             // One record has an index of its own, and so has what messages hold.
             Some(text) => {
-                let held = gateway.store.holding(conn, &terms::meant(text), before, limit).await?;
-                let mut rows = search::newest(conn, filter, end, before, size + 1).await?;
                 let others = Filter { record: None, ..filter.clone() };
+                let most = if others.is_open() { limit } else { limit.max(HOLDERS) };
+                let held = gateway.store.holding(conn, &terms::meant(text), before, most).await?;
+                // Where there may be more of them, nothing below the last one is known.
+                let last = held.last().filter(|_| held.len() == most);
+                let after = last.map_or(end, |last| (last - 1).max(end));
+                let mut rows = search::newest(conn, filter, after, before, size + 1).await?;
                 rows.extend(search::among(conn, &others, &held).await?);
                 rows.sort_by_key(|row| std::cmp::Reverse(row.seq));
                 rows.dedup_by_key(|row| row.seq);
-                (rows, end)
+                (rows, after)
             }
             None => {
                 let after = (before - 1 - SCAN).max(end);

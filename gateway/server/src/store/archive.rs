@@ -216,7 +216,7 @@ pub async fn unpack(
     place: &Place,
     observe: Observe<'_>,
 ) -> Result<(), StoreError> {
-    let newest = super::database::newest(about.part);
+    let newest = super::history::newest(about.part);
     if about.schema > newest {
         return Err(StoreError::Newer { found: about.schema, needed: newest });
     }

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::bulk::insert_all;
 use super::database::{self, Database};
+use super::history;
 use super::payload::{is_encrypted, note_encrypted};
 use super::shape::{self, Table, quoted};
 use super::sql::sql;
@@ -34,7 +35,7 @@ pub enum Part {
 impl Part {
     /// The newest version of its schema.
     pub fn newest(self) -> i64 {
-        database::newest(self)
+        history::newest(self)
     }
 
     /// As a backup file calls it.
@@ -71,7 +72,7 @@ pub struct Step {
 
 /// What is to be done to a database of that version, oldest first.
 pub fn pending(part: Part, place: &Place, found: i64) -> Vec<Step> {
-    let later = database::history(part, place).iter().filter(|(version, _, _)| *version > found);
+    let later = history::history(part, place).iter().filter(|(version, _, _)| *version > found);
     later.map(|(version, name, text)| Step { version: *version, name, what: first_words(text) }).collect()
 }
 
@@ -96,7 +97,7 @@ impl Side {
     /// What there is, of any version that this program knows; nothing of it is changed.
     pub async fn open(place: &Place, part: Part) -> Result<Self, StoreError> {
         let side = Self { database: existing(place).await?, part };
-        let (found, newest) = (side.version().await?, database::newest(part));
+        let (found, newest) = (side.version().await?, history::newest(part));
         if found == 0 {
             return Err(StoreError::Missing(place.to_string()));
         }
@@ -121,19 +122,19 @@ impl Side {
                     .filename(path)
                     .journal_mode(SqliteJournalMode::Off)
                     .synchronous(SqliteSynchronous::Off)
-                    .page_size(16_384);
+                    .page_size(database::PAGE_SIZE);
                 file(options).await?
             }
             Place::Server(url) => server(url).await?,
         };
-        database::migrate_to(&database, part, version).await?;
+        history::migrate_to(&database, part, version).await?;
         Ok(Self { database, part })
     }
 
     /// The newest migration applied to a database, also of a version that this program does not know.
     pub async fn found(place: &Place) -> Result<i64, StoreError> {
         let database = existing(place).await?;
-        let found = database::version(&database).await?;
+        let found = history::version(&database).await?;
         database.close().await;
         Ok(found)
     }
@@ -152,7 +153,7 @@ impl Side {
 
     /// The newest migration applied; 0: there is no state of a gateway.
     pub async fn version(&self) -> Result<i64, StoreError> {
-        database::version(&self.database).await
+        history::version(&self.database).await
     }
 
     /// A consistent view.

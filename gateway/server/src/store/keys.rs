@@ -20,7 +20,8 @@ use sqlx::sqlite::{
 };
 use zeroize::Zeroizing;
 
-use super::database::{self, POSTGRES_KEYS, Server};
+use super::database::{self, Server};
+use super::history::{self, POSTGRES_KEYS};
 use super::seal::Key;
 use super::sql::{Connection, sql};
 use super::{Open, StoreError, bytes32};
@@ -117,7 +118,7 @@ impl KeyStore {
                 let forget =
                     move || *forgetting.lock().unwrap_or_else(PoisonError::into_inner) = Known::default();
                 let pool = Server::new(url, how, Some(Arc::new(forget)))?.connect(KEY_CONNECTIONS).await?;
-                database::prepare(&pool, place, how, POSTGRES_KEYS).await?;
+                history::prepare(&pool, place, how, POSTGRES_KEYS).await?;
                 Some(Pool::Postgres(pool))
             }
         };
@@ -356,7 +357,7 @@ async fn file(path: &Path, how: Open, needed: bool) -> Result<Option<SqlitePool>
         .pragma("secure_delete", "ON")
         .busy_timeout(Duration::from_secs(10));
     let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await?;
-    database::prepare_keys(&pool, how).await?;
+    history::prepare_keys(&pool, how).await?;
     Ok(Some(pool))
 }
 

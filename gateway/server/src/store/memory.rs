@@ -16,7 +16,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Either, Executor as _, Sqlite};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StoreError;
-use super::database::{History, SQLITE, SQLITE_KEYS, migrator};
+use super::history::{History, SQLITE, SQLITE_KEYS, migrator};
 
 /// A database; it lives as long as somebody holds it, whatever becomes of the process that used it.
 #[derive(Clone)]

@@ -12,6 +12,7 @@ pub mod duty;
 pub mod erasure;
 #[cfg(test)]
 mod fault;
+mod history;
 mod inquiry;
 pub mod kept;
 pub mod key_exchange;

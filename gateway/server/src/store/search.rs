@@ -8,6 +8,9 @@ use super::message::{COLUMNS, Message, Way, from_row};
 use super::sql::{Value, sql};
 use super::{Connection, StoreError};
 
+/// Messages that are looked up by one statement.
+const AT_ONCE: usize = 256;
+
 /// Which messages; None is any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -69,6 +72,11 @@ impl Verdict {
 }
 
 impl Filter {
+    /// Whether it lets everything through.
+    pub fn is_open(&self) -> bool {
+        self.conditions(0).0.is_empty()
+    }
+
     /// What of it narrows, as conditions behind `bound` values, and their values: what is not asked for does not stand in a
     /// statement, so that an index can serve what is.
     fn conditions(&self, bound: usize) -> (String, Vec<Value>) {
@@ -124,14 +132,19 @@ pub async fn newest(
     read(conn, text, [after.into(), before.into()].into_iter().chain(values)).await
 }
 
-/// Those of these messages that pass the filter, in no order.
+/// Those of these messages that pass the filter, in order of arrival.
 pub async fn among(conn: &mut Connection, filter: &Filter, seqs: &[i64]) -> Result<Vec<Message>, StoreError> {
     let mut rows = Vec::new();
-    for seq in seqs {
-        let (conditions, values) = filter.conditions(1);
-        let text = format!("WHERE seq = $1{conditions}");
-        rows.extend(read(conn, text, std::iter::once((*seq).into()).chain(values)).await?);
+    for seqs in seqs.chunks(AT_ONCE) {
+        // Few texts stay in the connection's cache. No message is 0.
+        let room = seqs.len().next_power_of_two();
+        let places: Vec<String> = (1..=room).map(|n| format!("${n}")).collect();
+        let (conditions, values) = filter.conditions(room);
+        let text = format!("WHERE seq IN ({}){conditions}", places.join(", "));
+        let seqs = seqs.iter().copied().chain(std::iter::repeat(0)).take(room).map(Value::from);
+        rows.extend(read(conn, text, seqs.chain(values)).await?);
     }
+    rows.sort_unstable_by_key(|row| row.seq);
     Ok(rows)
 }
 

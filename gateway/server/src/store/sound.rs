@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::database::{SQLITE, migrate, migrator};
+use super::history::{SQLITE, migrate, migrator};
 #[cfg(test)]
 use super::memory::Memory;
 use super::sql::{Row, sql};

@@ -74,7 +74,7 @@ pub(crate) async fn run(cx: &Cx, Evidence::Export(args): Evidence) -> Result<Fou
     }
     let exporter =
         Exporter { country: config.country(), party: config.party, key: Arc::new(key), certificate };
-    let mut tell = |done: String| eprintln!("silkgate: {done}");
+    let mut tell = |done: evidence::Step| eprintln!("silkgate: {done}");
     let schemas = args.schemas.as_deref();
     let gathered = evidence::gather(&store, &mut tx, &exporter, &rows, schemas, &mut tell).await?;
     drop(tx);

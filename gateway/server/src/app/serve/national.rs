@@ -68,6 +68,7 @@ fn resources() -> Vec<Resource> {
         page(read("/messages", &[Auditor], pages::messages)),
         page(read("/messages/export", &[Auditor], pages::export)),
         page(write("/messages/evidence", &[Auditor], pages::evidence_of_search)),
+        page(read("/making", &[Auditor], pages::making)),
         page(read("/messages/{id}", &[Auditor], pages::message)),
         page(write("/messages/{id}", &[Auditor], pages::opened)),
         page(write("/messages/{id}/evidence", &[Auditor], pages::evidence_of_message)),

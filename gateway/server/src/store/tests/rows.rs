@@ -20,6 +20,7 @@ on_every_database! {
     a_row_without_its_first_column_is_refused_and_not_left_out,
     pages_follow_one_another,
     payloads_open_for_every_process,
+    of_a_search_key_the_newest_are_found_however_many_hold_it,
     a_key_that_was_taken_since_it_was_seen_unused_is_not_destroyed,
     notes_on_messages_are_found_by_their_place,
 }
@@ -182,6 +183,41 @@ async fn payloads_open_for_every_process(base: &Base, store: Store) {
     assert_eq!(store.destroy_unused(&days).await.unwrap(), 1, "the one that nothing is under any more");
     let gone = other.payload(&mut store.read().await.unwrap(), 1).await;
     assert!(matches!(gone, Ok(Some(_))), "the other day's key stays: {gone:?}");
+}
+
+async fn of_a_search_key_the_newest_are_found_however_many_hold_it(_: &Base, store: Store) {
+    let terms = |terms: &[&str]| terms.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let payloads: Vec<Payload> = (1..=9)
+        .map(|seq| Payload {
+            seq,
+            way: Way::Sent,
+            partner: "JO".to_owned(),
+            digest: Digest([seq as u8; 32]),
+            // Each day has keys of its own.
+            day: 30_000 + seq % 2,
+            bytes: vec![7],
+            terms: if seq > 7 { terms(&["plate", "frame"]) } else { terms(&["plate"]) },
+        })
+        .collect();
+    let mut tx = store.write().await.unwrap();
+    put(&mut tx, Way::Sent, &["A"; 9]).await.unwrap();
+    let mut script = Script::default();
+    payload::insert(&mut script, store.keys(), &payloads).await.unwrap();
+    script.run(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = store.read().await.unwrap();
+    for (wanted, before, limit, found) in [
+        (terms(&["plate"]), i64::MAX, 4, vec![9, 8, 7, 6]),
+        (terms(&["plate"]), 5, 3, vec![4, 3, 2]),
+        (terms(&["frame", "plate"]), i64::MAX, 4, vec![9, 8, 7, 6]),
+        (terms(&["frame"]), i64::MAX, 4, vec![9, 8]),
+        (terms(&["plate"]), i64::MAX, 1, vec![9]),
+        (terms(&["plate"]), i64::MAX, 100, vec![9, 8, 7, 6, 5, 4, 3, 2, 1]),
+        (terms(&["other"]), i64::MAX, 4, vec![]),
+    ] {
+        let held = store.holding(&mut tx, &wanted, before, limit).await.unwrap();
+        assert_eq!(held, found, "{wanted:?} before {before}, {limit} at most");
+    }
 }
 
 async fn a_key_that_was_taken_since_it_was_seen_unused_is_not_destroyed(base: &Base, store: Store) {
