@@ -130,6 +130,13 @@ async fn turn(plan: &Plan, sqlite: &Pair, postgres: &Pair, again: &[Bytes], veri
     warm(&target, signed(FULL, WARM)).await?;
     let on_sqlite = sound("SQLite", load::round_on(&target, FULL, signed(FULL, time), time).await?)?;
 
+    // Before the other database's turn, and with nothing left to write of what was before: a disk that still writes for others keeps
+    // each commit waiting.
+    let synced = tokio::process::Command::new("sync").status().await?;
+    ensure!(synced.success(), "sync");
+    let pace = on_sqlite.per_second() / 2.0;
+    let half = sound("half", load::paced(&target, pace, FULL, signed(FULL, time), time).await?)?;
+
     let server = Cluster::shared().pid();
     let mut target_postgres = Target::gateways(postgres, vec![&postgres.jo]);
     target_postgres.cpu = Box::new(|| Ok(cpu_seconds(postgres.jo.pid())? + cpu_seconds_of_family(server)?));
@@ -144,8 +151,6 @@ async fn turn(plan: &Plan, sqlite: &Pair, postgres: &Pair, again: &[Bytes], veri
     for (name, shape) in SHAPES {
         shapes.push(sound(name, load::round_on(&target, shape, signed(shape, time), time).await?)?);
     }
-    let pace = on_sqlite.per_second() / 2.0;
-    let half = sound("half", load::paced(&target, pace, FULL, signed(FULL, time), time).await?)?;
     let nothing = Target { path: floor::NOTHING, ..floor_target };
     let nothing = load::round_on(&nothing, SHAPES[0].1, over(), WARM).await?;
     let sync_ms = floor::sync_ms(sqlite.folder.path(), BATCH * again[0].len())?;
