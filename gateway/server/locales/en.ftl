@@ -35,7 +35,7 @@ hijri-month-12 = Dhuʻl-Hijjah
 # Around every page
 skip = Skip to the content
 pages = Pages
-recorded = Every look at these pages is recorded in the house log: who, when, what and why.
+recorded = Every look at messages, logs, partners and reads is recorded in the house log: who, when, what and why.
 back-to-overview = Back to the overview
 nav-overview = Overview
 nav-messages = Messages
